@@ -1,0 +1,115 @@
+/* What a .pith file holds, as plain structures: the writer takes one, the reader gives one whose pointers lie in
+ * the mapped file. */
+#ifndef PITH_FORMAT_MODEL_DATA_H
+#define PITH_FORMAT_MODEL_DATA_H
+
+#include "engine/ir/graph.h"
+
+/* ---- tokenizer ---------------------------------------------------------------------------------------- */
+/* The compiled tokenizer: arrays only, its lookup index included, so that a mapped file needs no building.
+ * models/tokenizer compiles one from Hugging Face files and encodes with one. Everything below is data from a
+ * file until pith_tokenizer_data_verify (models/tokenizer) has accepted it. */
+
+#define PITH_TOKENIZER_KIND_LIST(X)                                                                        \
+  X(WORDPIECE, "WordPiece")                                                                                \
+  X(BYTE_BPE, "BPE") /* byte-level, GPT-2 / RoBERTa */
+typedef enum pith_tokenizer_kind {
+#define PITH_TOKENIZER_KIND_ENUM(name, text) PITH_TOKENIZER_##name,
+  PITH_TOKENIZER_KIND_LIST(PITH_TOKENIZER_KIND_ENUM)
+#undef PITH_TOKENIZER_KIND_ENUM
+      PITH_TOKENIZER_KIND_COUNT
+} pith_tokenizer_kind;
+
+/* Bits of pith_tokenizer_data.flags. */
+enum {
+  PITH_TOKENIZER_LOWERCASE = 1 << 0,
+  PITH_TOKENIZER_STRIP_ACCENTS = 1 << 1,
+  PITH_TOKENIZER_CLEAN_TEXT = 1 << 2,
+  PITH_TOKENIZER_CHINESE_CHARS = 1 << 3,
+  PITH_TOKENIZER_ADD_PREFIX_SPACE = 1 << 4, /* byte-level */
+  PITH_TOKENIZER_TRIM_OFFSETS = 1 << 5,     /* byte-level */
+};
+
+/* An added token is matched in the raw (or normalized) text before anything else. */
+typedef struct pith_added_token {
+  uint32_t id;
+  uint32_t text; /* index into token_offsets-like storage: byte offset into `added_text` */
+  uint32_t text_bytes;
+  uint32_t flags; /* PITH_ADDED_* */
+} pith_added_token;
+enum {
+  PITH_ADDED_SPECIAL = 1 << 0,
+  PITH_ADDED_SINGLE_WORD = 1 << 1,
+  PITH_ADDED_LSTRIP = 1 << 2,
+  PITH_ADDED_RSTRIP = 1 << 3,
+  PITH_ADDED_NORMALIZED = 1 << 4,
+};
+
+/* One piece of the post-processor's template: a special token, or sequence A (-1) or B (-2). */
+typedef struct pith_template_piece {
+  int32_t id_or_sequence;
+  uint32_t type_id;
+} pith_template_piece;
+enum { PITH_TEMPLATE_A = -1, PITH_TEMPLATE_B = -2 };
+
+typedef struct pith_tokenizer_data {
+  pith_tokenizer_kind kind;
+  uint32_t flags;
+  int32_t unk_id, cls_id, sep_id, pad_id, mask_id; /* -1: none */
+  uint32_t max_word_chars;                         /* WordPiece: longer words are unknown (100) */
+  const char *continuing_prefix;                   /* "##"; zero-terminated, "" for BPE */
+
+  uint32_t token_count; /* ids are 0 .. token_count - 1; an id without a token has length 0 */
+  const uint32_t *token_offsets; /* [token_count + 1] into token_text */
+  const char *token_text;        /* [token_text_bytes], tokens' bytes as in the vocabulary, not terminated */
+  uint64_t token_text_bytes;
+
+  /* The lookup index: words whose meaning belongs to models/tokenizer. */
+  uint32_t index_count;
+  const uint32_t *index; /* [index_count] */
+  /* Byte-level BPE: merges, ranked; meaning belongs to models/tokenizer. */
+  uint32_t merge_word_count;
+  const uint32_t *merges; /* [merge_word_count] */
+
+  uint32_t added_count;
+  const pith_added_token *added;
+  const char *added_text;
+  uint64_t added_text_bytes;
+
+  uint32_t single_count, pair_count; /* the template for one text, and for a pair */
+  const pith_template_piece *single_template;
+  const pith_template_piece *pair_template;
+} pith_tokenizer_data;
+
+/* ---- model -------------------------------------------------------------------------------------------- */
+
+/* One step of the model's making: "import", "quantize", ... with its options as JSON. */
+typedef struct pith_history_entry {
+  const char *step;
+  const char *version; /* of Pith */
+  const char *json;    /* an object: source, options, recipe */
+} pith_history_entry;
+
+/* One measured metric, as `pith eval` reports it. */
+typedef struct pith_report_entry {
+  const char *task, *metric;
+  double value;
+  uint64_t samples;
+} pith_report_entry;
+
+typedef struct pith_model_data {
+  pith_graph *graph; /* owned by whoever made this structure */
+  const char *architecture; /* "bert", ... */
+  pith_task task;
+  uint32_t label_count;
+  const char *const *labels;
+  uint32_t max_length;  /* tokens, special ones included */
+  uint32_t hidden_size;
+  const pith_tokenizer_data *tokenizer; /* NULL: none */
+  const char *config_json; /* the source's config.json, for export; "" where there is none */
+  uint32_t history_count, report_count;
+  const pith_history_entry *history;
+  const pith_report_entry *report;
+} pith_model_data;
+
+#endif

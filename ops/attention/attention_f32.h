@@ -1,0 +1,27 @@
+/* Attention over packed sequences: for each sequence s and head h
+ *   y = softmax(scale * Q K^T) V,   Q: tokens q_offsets[s]..q_offsets[s+1], K and V: kv_offsets[s]..kv_offsets[s+1].
+ * No padding, no mask in memory, scores of a block of query rows at a time. Scores are chains over the head's features,
+ * the softmax's maximum and sum are over the whole row (16 partial sums), y is one chain over the keys. */
+#ifndef PITH_OPS_ATTENTION_F32_H
+#define PITH_OPS_ATTENTION_F32_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "ops/kernel.h"
+
+typedef struct pith_attention_f32_args {
+  const float *q, *k, *v; /* [tokens, heads * head_size]; v: [tokens, heads * value_size] */
+  float *y;               /* [tokens, heads * value_size] */
+  size_t q_stride, k_stride, v_stride, y_stride; /* elements from token to token */
+  const int32_t *q_offsets, *kv_offsets;         /* [sequences + 1] */
+  size_t sequences;
+  size_t heads, head_size, value_size;
+  float scale;
+  bool causal; /* key j is seen by query i where j <= i + (keys - queries) */
+  size_t max_keys; /* the longest sequence of kv_offsets, for scratch */
+} pith_attention_f32_args;
+
+extern const pith_kernel *const pith_attention_f32_kernels[];
+
+#endif

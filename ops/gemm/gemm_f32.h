@@ -1,0 +1,59 @@
+/* FP32 products with weights: y[t, n] = f(sum over k of x[t, k] * w[n, k] + bias[n]) (+ residual[t, n]).
+ *
+ * T rows (tokens), K inputs, N outputs. Weights lie in stored blocks of 64 outputs, [N/64][K][64], the last block
+ * narrower (its width rounded up to 16, padding 0), or row-major [N, K] (tied embeddings), which costs a repack at
+ * each call. Several products of the same x (query, key, value) are one call: a segment each. */
+#ifndef PITH_OPS_GEMM_F32_H
+#define PITH_OPS_GEMM_F32_H
+
+#include <stdbool.h>
+
+#include "ops/kernel.h"
+
+typedef enum pith_activation {
+  PITH_ACTIVATION_NONE,
+  PITH_ACTIVATION_RELU,
+  PITH_ACTIVATION_GELU,      /* x/2 (1 + erf(x / sqrt 2)) */
+  PITH_ACTIVATION_GELU_TANH, /* x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))) */
+  PITH_ACTIVATION_TANH,
+  PITH_ACTIVATION_COUNT
+} pith_activation;
+
+enum { PITH_GEMM_MAX_SEGMENTS = 4 };
+
+typedef struct pith_gemm_f32_segment {
+  const float *w;    /* stored blocks, or row-major [n, k] */
+  const float *bias; /* [n], or NULL */
+  float *y;          /* [rows, n] with y_stride elements from row to row */
+  size_t y_stride;
+  size_t n;
+  bool w_row_major;
+} pith_gemm_f32_segment;
+
+typedef struct pith_gemm_f32_args {
+  const float *x; /* [rows, k] */
+  size_t x_stride; /* elements from row to row */
+  size_t rows, k;
+  size_t segment_count;
+  pith_gemm_f32_segment segments[PITH_GEMM_MAX_SEGMENTS];
+  pith_activation activation;
+  const float *residual; /* [rows, n], added after the activation; one segment only; or NULL */
+  size_t residual_stride;
+} pith_gemm_f32_args;
+
+extern const pith_kernel *const pith_gemm_f32_kernels[];
+
+/* Stored blocks. Floats that [n, k] takes (k * n rounded up to 16); pack and unpack are exact inverses. */
+size_t pith_gemm_f32_packed_count(size_t n, size_t k);
+void pith_gemm_f32_pack(size_t n, size_t k, const float *w /* [n, k] */, float *out_packed);
+void pith_gemm_f32_unpack(size_t n, size_t k, const float *packed, float *out_w);
+
+/* y = a b for two activations, row-major [m, k] x [k, n]: MatMul in graphs. */
+typedef struct pith_matmul_f32_args {
+  const float *a, *b;
+  float *y;
+  size_t m, k, n, a_stride, b_stride, y_stride;
+} pith_matmul_f32_args;
+extern const pith_kernel *const pith_matmul_f32_kernels[];
+
+#endif

@@ -1,0 +1,23 @@
+/* One row per sequence from its tokens: mean, first (cls), max or last. The mean's sum over tokens is one ascending
+ * chain of additions per feature, then one division. */
+#ifndef PITH_OPS_POOL_F32_H
+#define PITH_OPS_POOL_F32_H
+
+#include <stdint.h>
+
+#include "ops/kernel.h"
+
+typedef enum pith_pool_mode { PITH_POOL_F32_MEAN, PITH_POOL_F32_CLS, PITH_POOL_F32_MAX, PITH_POOL_F32_LAST } pith_pool_mode;
+
+typedef struct pith_pool_f32_args {
+  const float *x; /* [tokens, features] */
+  size_t x_stride;
+  const int32_t *offsets; /* [sequences + 1]; no sequence is empty */
+  size_t sequences, features;
+  float *y; /* [sequences, features] */
+  size_t y_stride;
+  pith_pool_mode mode;
+} pith_pool_f32_args;
+extern const pith_kernel *const pith_pool_f32_kernels[];
+
+#endif
