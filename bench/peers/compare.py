@@ -1,0 +1,129 @@
+#!/usr/bin/env python3
+"""Pith and its peers in turn, in one run: A B C A B C ..., medians, fractions of the peak measured in the same run.
+
+    compare.py --pith build/pith --models DIR --lengths FILE [--rounds 5] [--seconds 2] [--rows NAME ...] --out results.csv
+
+DIR holds minilm/ and bert-base/ as prepare.py makes them, and minilm.pith and bert-base.pith. Run it pinned to the
+cores it may use (taskset -c 0), on a quiet machine: nothing else may run beside it.
+"""
+import argparse
+import csv
+import json
+import pathlib
+import statistics
+import subprocess
+import sys
+
+HERE = pathlib.Path(__file__).resolve().parent
+SHAPES = {  # layers, hidden, intermediate
+    "minilm": (6, 384, 1536),
+    "bert-base": (12, 768, 3072),
+}
+# row of the table: model, batch, length (None: the lengths of the file), threads
+ROWS = {
+    "minilm-1x16": ("minilm", 1, 16, 1),
+    "minilm-1x128": ("minilm", 1, 128, 1),
+    "minilm-8x128": ("minilm", 8, 128, 1),
+    "minilm-1x384": ("minilm", 1, 384, 1),
+    "bert-base-1x128": ("bert-base", 1, 128, 1),
+    "bert-base-8x128": ("bert-base", 8, 128, 1),
+    "minilm-lengths": ("minilm", 8, None, 1),
+    "bert-base-lengths": ("bert-base", 8, None, 1),
+}
+ARRANGEMENTS = {"batch 1": ["--batch", "1"], "batch 8": ["--batch", "8"], "batch 8 sorted": ["--batch", "8", "--sorted"]}
+
+
+def flops_of(model, length):
+    layers, hidden, intermediate = SHAPES[model]
+    return layers * (2 * length * (4 * hidden * hidden + 2 * hidden * intermediate) + 4 * length * length * hidden)
+
+
+class Worker:
+    def __init__(self, label, command):
+        self.label, self.rates = label, []
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                        stderr=subprocess.DEVNULL, text=True)
+        if not self.process.stdout.readline():
+            raise SystemExit(f"{label}: did not start: {' '.join(command)}")
+
+    def measure(self, seconds):
+        self.process.stdin.write(json.dumps({"seconds": seconds}) + "\n")
+        self.process.stdin.flush()
+        self.rates.append(json.loads(self.process.stdout.readline())["samples_per_s"])
+
+    def close(self):
+        self.process.stdin.close()
+        self.process.wait()
+
+
+class Pith:
+    def __init__(self, command):
+        self.label, self.rates, self.peaks, self.command = "pith", [], [], command
+
+    def measure(self, seconds):
+        out = subprocess.run(self.command + ["--seconds", str(seconds), "--json"], capture_output=True, text=True, check=True)
+        answer = json.loads(out.stdout)
+        self.rates.append(answer["samples_per_s"])
+        self.peaks.append(answer["peak"]["fp32_gflops"])
+
+    def close(self):
+        pass
+
+
+def measure_row(name, arguments):
+    model, batch, length, threads = ROWS[name]
+    models = pathlib.Path(arguments.models)
+    base = [sys.executable, str(HERE / "worker.py"), "--model", str(models / model), "--threads", str(threads)]
+    pith = [arguments.pith, "bench", str(models / f"{model}.pith"), "--threads", str(threads), "--batch", str(batch)]
+    if length is None:
+        lengths = [int(line) for line in pathlib.Path(arguments.lengths).read_text().split()]
+        flops = sum(flops_of(model, n) for n in lengths) / len(lengths)
+        contestants = [Pith(pith + ["--lengths", arguments.lengths])]
+        for engine in arguments.engines:
+            for text, flags in ARRANGEMENTS.items():
+                contestants.append(Worker(f"{engine}, {text}", base + ["--engine", engine, "--lengths", arguments.lengths] + flags))
+    else:
+        flops = flops_of(model, length)
+        contestants = [Pith(pith + ["--seq", str(length)])]
+        for engine in arguments.engines:
+            contestants.append(Worker(engine, base + ["--engine", engine, "--batch", str(batch), "--seq", str(length)]))
+    for _ in range(arguments.rounds):
+        for contestant in contestants:
+            contestant.measure(arguments.seconds)
+    for contestant in contestants:
+        contestant.close()
+    peak = statistics.median(contestants[0].peaks) * 1e9 * threads
+    ours = statistics.median(contestants[0].rates)
+    rows = []
+    for contestant in contestants:
+        rate = statistics.median(contestant.rates)
+        rows.append({"row": name, "engine": contestant.label, "samples_per_s": f"{rate:.2f}",
+                     "spread": f"{(max(contestant.rates) - min(contestant.rates)) / rate:.3f}",
+                     "fraction_of_peak": f"{rate * flops / peak:.3f}", "pith_ratio": f"{ours / rate:.3f}",
+                     "peak_gflops": f"{peak / 1e9:.1f}"})
+        print(*rows[-1].values(), sep="\t", flush=True)
+    return rows
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--pith", default="build/pith")
+    parser.add_argument("--models", required=True)
+    parser.add_argument("--lengths", required=True)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=2)
+    parser.add_argument("--rows", nargs="*", default=list(ROWS))
+    parser.add_argument("--engines", nargs="*", default=["onnxruntime", "openvino", "pytorch"])
+    parser.add_argument("--out", required=True)
+    arguments = parser.parse_args()
+    rows = []
+    for name in arguments.rows:
+        rows += measure_row(name, arguments)
+    with open(arguments.out, "w", newline="") as file:
+        writer = csv.DictWriter(file, rows[0].keys(), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+if __name__ == "__main__":
+    main()
