@@ -22,13 +22,46 @@ typedef enum pith_tokenizer_kind {
 
 /* Bits of pith_tokenizer_data.flags. */
 enum {
-  PITH_TOKENIZER_LOWERCASE = 1 << 0,
-  PITH_TOKENIZER_STRIP_ACCENTS = 1 << 1,
-  PITH_TOKENIZER_CLEAN_TEXT = 1 << 2,
-  PITH_TOKENIZER_CHINESE_CHARS = 1 << 3,
-  PITH_TOKENIZER_ADD_PREFIX_SPACE = 1 << 4, /* byte-level */
-  PITH_TOKENIZER_TRIM_OFFSETS = 1 << 5,     /* byte-level */
+  PITH_TOKENIZER_ADD_PREFIX_SPACE = 1 << 0,    /* byte-level: a text that does not begin with a space gets one */
+  PITH_TOKENIZER_TRIM_OFFSETS = 1 << 1,        /* the post-processor takes spaces out of the offsets ... */
+  PITH_TOKENIZER_TRIM_KEEPS_PREFIX = 1 << 2,   /* ... but for one leading space at the text's beginning */
+  PITH_TOKENIZER_IGNORE_MERGES = 1 << 3,       /* byte-level BPE: a word of the vocabulary is not merged */
+  PITH_TOKENIZER_BYTE_LEVEL_REGEX = 1 << 4,    /* byte-level: texts are split into words first (GPT-2's way) */
 };
+
+/* The normalizer: up to 8 steps in pith_tokenizer_data.normalizer, 4 bits each, the first in the lowest bits; 0 ends.
+ * Hugging Face's BertNormalizer is CLEAN, CHINESE, NFD + STRIP_NONSPACING, LOWERCASE, each where its option is on. */
+#define PITH_NORMALIZE_LIST(X)                                                                             \
+  X(NONE, "none")                                                                                          \
+  X(CLEAN, "clean_text")                  /* controls dropped, white space to ' ' */                         \
+  X(CHINESE, "handle_chinese_chars")      /* spaces around CJK ideographs */                                \
+  X(NFD, "NFD")                                                                                            \
+  X(NFC, "NFC")                                                                                            \
+  X(NFKD, "NFKD")                                                                                          \
+  X(NFKC, "NFKC")                                                                                          \
+  X(STRIP_NONSPACING, "strip_accents")    /* general category Mn */                                         \
+  X(STRIP_MARKS, "StripAccents")          /* general categories Mn, Mc, Me */                               \
+  X(LOWERCASE, "Lowercase")
+typedef enum pith_normalize_step {
+#define PITH_NORMALIZE_ENUM(name, text) PITH_NORMALIZE_##name,
+  PITH_NORMALIZE_LIST(PITH_NORMALIZE_ENUM)
+#undef PITH_NORMALIZE_ENUM
+      PITH_NORMALIZE_COUNT
+} pith_normalize_step;
+
+/* How a normalized text is cut into words; values of pith_tokenizer_data.pre_tokenizer. */
+#define PITH_PRE_TOKENIZE_LIST(X)                                                                          \
+  X(NONE, "none")                         /* the whole text is one word */                                  \
+  X(BERT, "BertPreTokenizer")             /* at white space; every punctuation character alone */           \
+  X(WHITESPACE, "Whitespace")             /* \w+|[^\w\s]+ */                                             \
+  X(WHITESPACE_SPLIT, "WhitespaceSplit")                                                                   \
+  X(BYTE_LEVEL, "ByteLevel")
+typedef enum pith_pre_tokenize {
+#define PITH_PRE_TOKENIZE_ENUM(name, text) PITH_PRE_TOKENIZE_##name,
+  PITH_PRE_TOKENIZE_LIST(PITH_PRE_TOKENIZE_ENUM)
+#undef PITH_PRE_TOKENIZE_ENUM
+      PITH_PRE_TOKENIZE_COUNT
+} pith_pre_tokenize;
 
 /* An added token is matched in the raw (or normalized) text before anything else. */
 typedef struct pith_added_token {
@@ -55,6 +88,8 @@ enum { PITH_TEMPLATE_A = -1, PITH_TEMPLATE_B = -2 };
 typedef struct pith_tokenizer_data {
   pith_tokenizer_kind kind;
   uint32_t flags;
+  uint32_t normalizer;    /* packed pith_normalize_step values */
+  uint32_t pre_tokenizer; /* pith_pre_tokenize */
   int32_t unk_id, cls_id, sep_id, pad_id, mask_id; /* -1: none */
   uint32_t max_word_chars;                         /* WordPiece: longer words are unknown (100) */
   const char *continuing_prefix;                   /* "##"; zero-terminated, "" for BPE */
