@@ -1,0 +1,214 @@
+#include "ops/gemm/gemm_f32_blocked.h"
+
+#include <string.h>
+
+enum {
+  /* Inputs of a chunk, at most. 126 rows of 1024 floats are 504 KiB, a block's chunk of weights 256 KiB: together they
+   * fit a second-level cache of 1 MiB. */
+  MAX_CHUNK = 1024,
+  MAX_BLOCK_TILES = 9, /* row tiles of a task, at most */
+  TASKS_PER_THREAD = 4 /* at least, where there is that much to share out: threads may differ in speed */
+};
+
+static size_t divide_up(size_t a, size_t b) {
+  return (a + b - 1) / b;
+}
+
+static size_t min_size(size_t a, size_t b) {
+  return a < b ? a : b;
+}
+
+/* The i-th boundary of `parts` nearly equal parts of `total`. */
+static size_t part_start(size_t total, size_t parts, size_t i) {
+  return total / parts * i + min_size(i, total % parts);
+}
+
+typedef struct plan {
+  size_t tiles;      /* of rows */
+  size_t row_groups; /* groups of tiles */
+  size_t blocks;     /* stored blocks of all segments */
+  size_t block_groups;
+} plan;
+
+static plan make_plan(const pith_gemm_f32_code *code, const pith_gemm_f32_args *a, size_t threads) {
+  plan p = {0};
+  for (size_t s = 0; s < a->segment_count; ++s)
+    p.blocks += divide_up(a->segments[s].n, PITH_GEMM_BLOCK);
+  if (!a->rows || !p.blocks)
+    return p;
+  p.tiles = a->rows <= code->wide_rows ? 1 : divide_up(a->rows, code->tile_rows);
+  p.row_groups = divide_up(p.tiles, MAX_BLOCK_TILES);
+  p.block_groups = 1;
+  if (threads <= 1)
+    return p;
+  /* The fewest groups of blocks that give every thread enough tasks and leave little of a round empty. */
+  for (; p.block_groups < p.blocks; ++p.block_groups) {
+    const size_t tasks = p.row_groups * p.block_groups;
+    const size_t rounds = divide_up(tasks, threads);
+    if (tasks >= TASKS_PER_THREAD * threads && (rounds * threads - tasks) * 32 <= tasks)
+      break;
+  }
+  return p;
+}
+
+size_t pith_gemm_f32_blocked_count_tasks(const pith_gemm_f32_code *code, const void *args, size_t threads) {
+  const plan p = make_plan(code, args, threads);
+  return p.row_groups * p.block_groups;
+}
+
+enum { TILE_BYTES = PITH_GEMM_MAX_ROWS * PITH_GEMM_BLOCK * (int)sizeof(float) };
+
+static size_t chunk_count(size_t k) {
+  return k ? divide_up(k, MAX_CHUNK) : 1;
+}
+
+size_t pith_gemm_f32_blocked_get_scratch_bytes(const void *args) {
+  const pith_gemm_f32_args *a = args;
+  size_t bytes = TILE_BYTES;
+  for (size_t s = 0; s < a->segment_count; ++s)
+    if (a->segments[s].w_row_major)
+      return bytes + min_size(a->k, MAX_CHUNK) * PITH_GEMM_BLOCK * sizeof(float);
+  return bytes;
+}
+
+/* One stored block, as found from its number among all segments' blocks. */
+typedef struct block {
+  const pith_gemm_f32_segment *segment;
+  size_t n0;      /* its first output */
+  size_t columns; /* outputs that exist */
+  size_t width;   /* stored */
+} block;
+
+static block find_block(const pith_gemm_f32_args *a, size_t index) {
+  const pith_gemm_f32_segment *s = a->segments;
+  for (size_t count; index >= (count = divide_up(s->n, PITH_GEMM_BLOCK)); ++s)
+    index -= count;
+  const size_t n0 = index * PITH_GEMM_BLOCK;
+  return (block){s, n0, min_size(s->n - n0, PITH_GEMM_BLOCK), pith_gemm_f32_block_width(s->n, n0)};
+}
+
+/* Where a stored block's row k lies. */
+static const float *block_weights(const block *b, size_t total_k, size_t k) {
+  return b->segment->w + b->n0 * total_k + k * b->width;
+}
+
+/* Rows n0.. of a row-major [n, k] as [k][width], zeros where no output is. */
+static void transpose_block(const block *b, size_t total_k, size_t k0, size_t k, float *out) {
+  const float *w = b->segment->w + b->n0 * total_k + k0;
+  enum { STEP = 16 };
+  for (size_t i0 = 0; i0 < k; i0 += STEP) {
+    const size_t i1 = min_size(i0 + STEP, k);
+    for (size_t j = 0; j < b->columns; ++j)
+      for (size_t i = i0; i < i1; ++i)
+        out[i * b->width + j] = w[j * total_k + i];
+    for (size_t i = i0; i < i1; ++i)
+      for (size_t j = b->columns; j < b->width; ++j)
+        out[i * b->width + j] = 0.0f;
+  }
+}
+
+/* Everything that stays the same over the tiles of one block and chunk. */
+typedef struct walk {
+  const pith_gemm_f32_code *code;
+  const pith_gemm_f32_args *args;
+  const plan *plan;
+  size_t first_tile, last_tile;
+  size_t k0, k;
+  bool first_chunk, last_chunk;
+  float *c; /* scratch of one tile */
+} walk;
+
+static void run_tile(const walk *v, const block *b, size_t row, size_t rows, size_t column, size_t width,
+                     pith_gemm_f32_tile *tile) {
+  const pith_gemm_f32_args *a = v->args;
+  const pith_gemm_f32_segment *s = b->segment;
+  float *y = s->y + row * s->y_stride + b->n0 + column;
+  const size_t columns = min_size(width, b->columns - column);
+  tile->x = a->x + row * a->x_stride + v->k0;
+  if (!v->first_chunk)
+    for (size_t i = 0; i < rows; ++i)
+      memcpy(v->c + i * PITH_GEMM_BLOCK, y + i * s->y_stride, columns * sizeof(float));
+  v->code->multiply(rows, width, tile);
+  if (!v->last_chunk) {
+    for (size_t i = 0; i < rows; ++i)
+      memcpy(y + i * s->y_stride, v->c + i * PITH_GEMM_BLOCK, columns * sizeof(float));
+    return;
+  }
+  const pith_gemm_f32_finish finish = {
+      .c = v->c,
+      .columns = columns,
+      .bias = s->bias ? s->bias + b->n0 + column : NULL,
+      .activation = a->activation,
+      .residual = a->residual ? a->residual + row * a->residual_stride + b->n0 + column : NULL,
+      .residual_stride = a->residual_stride,
+      .y = y,
+      .y_stride = s->y_stride,
+  };
+  v->code->finish(rows, &finish);
+}
+
+static void run_block(const walk *v, const block *b, const float *w, const char *next, size_t next_bytes) {
+  const size_t tiles = v->plan->tiles;
+  const size_t panel = v->args->rows <= v->code->wide_rows ? PITH_GEMM_BLOCK : v->code->panel;
+  pith_gemm_f32_tile tile = {
+      .x_stride = v->args->x_stride,
+      .w_stride = b->width,
+      .k = v->k,
+      .c = v->c,
+      .accumulate = !v->first_chunk,
+  };
+  const size_t calls = divide_up(b->width, panel) * (v->last_tile - v->first_tile);
+  /* Whole vectors of 4 floats per k keep the steps few; the last calls may have nothing left to prefetch. */
+  const size_t step = v->k ? divide_up(divide_up(next_bytes, calls), v->k * 16) * 16 : 0;
+  size_t done_bytes = 0;
+  for (size_t column = 0; column < b->width; column += panel) {
+    const size_t width = min_size(panel, b->width - column);
+    tile.w = w + column;
+    for (size_t t = v->first_tile; t < v->last_tile; ++t) {
+      tile.next_step = done_bytes < next_bytes ? step : 0;
+      tile.next = next + (tile.next_step ? done_bytes : 0);
+      done_bytes += step * v->k;
+      const size_t row = part_start(v->args->rows, tiles, t);
+      run_tile(v, b, row, part_start(v->args->rows, tiles, t + 1) - row, column, width, &tile);
+    }
+  }
+}
+
+void pith_gemm_f32_blocked_run(const pith_gemm_f32_code *code, const void *args, size_t threads, size_t task,
+                               void *scratch) {
+  const pith_gemm_f32_args *a = args;
+  const plan p = make_plan(code, a, threads);
+  const size_t row_group = task % p.row_groups, block_group = task / p.row_groups;
+  const size_t first_block = part_start(p.blocks, p.block_groups, block_group);
+  const size_t last_block = part_start(p.blocks, p.block_groups, block_group + 1);
+  walk v = {
+      .code = code,
+      .args = a,
+      .plan = &p,
+      .first_tile = part_start(p.tiles, p.row_groups, row_group),
+      .last_tile = part_start(p.tiles, p.row_groups, row_group + 1),
+      .c = scratch,
+  };
+  float *repacked = (float *)((char *)scratch + TILE_BYTES);
+  const size_t chunks = chunk_count(a->k);
+  for (size_t chunk = 0; chunk < chunks; ++chunk) {
+    v.k0 = part_start(a->k, chunks, chunk);
+    v.k = part_start(a->k, chunks, chunk + 1) - v.k0;
+    v.first_chunk = chunk == 0;
+    v.last_chunk = chunk + 1 == chunks;
+    block b = find_block(a, first_block);
+    for (size_t i = first_block; i < last_block; ++i) {
+      const bool more = i + 1 < last_block;
+      const block next = more ? find_block(a, i + 1) : b;
+      const bool prefetch = more && !next.segment->w_row_major;
+      const float *w = repacked;
+      if (b.segment->w_row_major)
+        transpose_block(&b, a->k, v.k0, v.k, repacked);
+      else
+        w = block_weights(&b, a->k, v.k0);
+      run_block(&v, &b, w, (const char *)(prefetch ? block_weights(&next, a->k, v.k0) : w),
+                prefetch ? v.k * next.width * sizeof(float) : 0);
+      b = next;
+    }
+  }
+}

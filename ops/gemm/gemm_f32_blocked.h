@@ -1,0 +1,65 @@
+/* The walk that every blocked FP32 product shares; an instruction set supplies only the code of its tiles.
+ *
+ *            panel                     A task is a range of row tiles times a range of stored blocks (64 outputs).
+ *          +-------+  stored block     For each chunk of k, block and panel all row tiles are computed: the rows' chunk
+ *   tile   |       |  [k][64]          of x stays in the second-level cache for all blocks, a panel's chunk of weights
+ *   rows   +-------+                   for all row tiles; meanwhile the next block is prefetched, a share by each tile.
+ *
+ * Between chunks of k the partial sums wait in y, so that each output stays one chain. */
+#ifndef PITH_OPS_GEMM_F32_BLOCKED_H
+#define PITH_OPS_GEMM_F32_BLOCKED_H
+
+#include "ops/gemm/gemm_f32.h"
+
+enum {
+  PITH_GEMM_BLOCK = 64,   /* outputs of a stored block */
+  PITH_GEMM_NARROW = 16,  /* the last block's width is rounded up to this */
+  PITH_GEMM_MAX_ROWS = 16 /* of a tile, a bound for scratch */
+};
+
+/* c[i, j] (+)= sum over k of x[i, k] w[k, j], for `rows` x `width` outputs, width a multiple of 16. */
+typedef struct pith_gemm_f32_tile {
+  const float *x; /* [rows, k] */
+  size_t x_stride;
+  const float *w; /* [k, width] */
+  size_t w_stride;
+  size_t k;
+  float *c; /* [rows, width], c_stride PITH_GEMM_BLOCK; 64-byte aligned */
+  bool accumulate;
+  const char *next; /* `next_step` bytes from here are prefetched for each k */
+  size_t next_step;
+} pith_gemm_f32_tile;
+
+/* What is done to `columns` (1 to 64) finished outputs of each row. */
+typedef struct pith_gemm_f32_finish {
+  const float *c; /* as in the tile */
+  size_t columns;
+  const float *bias; /* or NULL */
+  pith_activation activation;
+  const float *residual; /* or NULL */
+  size_t residual_stride;
+  float *y;
+  size_t y_stride;
+} pith_gemm_f32_finish;
+
+typedef struct pith_gemm_f32_code {
+  size_t tile_rows; /* at most, for tiles one panel wide */
+  size_t panel;     /* outputs: 16 or 32 */
+  size_t wide_rows; /* calls of at most so many rows use tiles of a whole block instead */
+  void (*multiply)(size_t rows, size_t width, const pith_gemm_f32_tile *tile);
+  void (*finish)(size_t rows, const pith_gemm_f32_finish *finish);
+} pith_gemm_f32_code;
+
+/* The members of a pith_kernel, over that code. */
+size_t pith_gemm_f32_blocked_count_tasks(const pith_gemm_f32_code *code, const void *args, size_t threads);
+size_t pith_gemm_f32_blocked_get_scratch_bytes(const void *args);
+void pith_gemm_f32_blocked_run(const pith_gemm_f32_code *code, const void *args, size_t threads, size_t task,
+                               void *scratch);
+
+/* Width of the stored block that begins at output `n0`: 64, or less for the last. */
+static inline size_t pith_gemm_f32_block_width(size_t n, size_t n0) {
+  const size_t left = n - n0;
+  return left >= PITH_GEMM_BLOCK ? PITH_GEMM_BLOCK : (left + PITH_GEMM_NARROW - 1) / PITH_GEMM_NARROW * PITH_GEMM_NARROW;
+}
+
+#endif

@@ -1,0 +1,10 @@
+/* The rows of the tables in gemm_f32.c and matmul_f32.c. */
+#ifndef PITH_OPS_GEMM_F32_INTERNAL_H
+#define PITH_OPS_GEMM_F32_INTERNAL_H
+
+#include "ops/gemm/gemm_f32.h"
+
+extern const pith_kernel pith_gemm_f32_reference;
+extern const pith_kernel pith_gemm_f32_14x32_avx512;
+
+#endif

@@ -1,0 +1,3 @@
+#include "ops/math/v16_plain.h"
+
+#include "ops/gemm/matmul_f32_body.h"
