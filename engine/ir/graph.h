@@ -16,6 +16,8 @@
 #ifndef PITH_IR_GRAPH_H
 #define PITH_IR_GRAPH_H
 
+#include <stdint.h>
+
 #include "engine/base/arena.h"
 #include "engine/base/error.h"
 
@@ -46,6 +48,8 @@ typedef struct pith_dtype_info {
 } pith_dtype_info;
 /* NULL for a value outside the table. */
 const pith_dtype_info *pith_dtype_get_info(pith_dtype dtype);
+/* PITH_DTYPE_COUNT where no dtype has that name. */
+pith_dtype pith_dtype_find(const char *name);
 
 /* ---- dimensions --------------------------------------------------------------------------------------- */
 
@@ -61,7 +65,17 @@ typedef struct pith_dim {
   const pith_dim_term *terms; /* [term_count], in the graph's arena */
 } pith_dim;
 
-enum { PITH_MAX_RANK = 8 };
+/* Bounds that the verifier sets on every graph, so that a file cannot make sizes overflow or work explode. */
+enum {
+  PITH_MAX_RANK = 8,
+  PITH_MAX_DIM = INT32_MAX, /* one constant dimension; also coefficients and constants of symbolic ones */
+  PITH_MAX_DIM_TERMS = 16,
+  PITH_MAX_NAME_BYTES = 255,
+  PITH_MAX_SYMBOLS = 1024,
+  PITH_MAX_TENSORS = 1 << 20,
+  PITH_MAX_NODES = 1 << 20,
+};
+#define PITH_MAX_TENSOR_BYTES (UINT64_C(1) << 44) /* one tensor, over its constant dimensions */
 
 static inline pith_dim pith_dim_of(int64_t value) {
   return (pith_dim){.constant = value};
@@ -70,6 +84,10 @@ static inline bool pith_dim_is_constant(const pith_dim *dim) {
   return dim->term_count == 0;
 }
 bool pith_dim_equal(const pith_dim *a, const pith_dim *b);
+/* `a_factor * a + b_factor * b`, its terms in `arena`. PITH_LIMIT on overflow or over PITH_MAX_DIM_TERMS. */
+PITH_WARN_UNUSED pith_status pith_dim_combine(pith_arena *arena, int64_t a_factor, const pith_dim *a,
+                                              int64_t b_factor, const pith_dim *b, pith_dim *out_dim,
+                                              pith_error *error);
 
 /* ---- tensors, nodes, graph ---------------------------------------------------------------------------- */
 
@@ -100,6 +118,10 @@ typedef enum pith_layout {
 #undef PITH_LAYOUT_ENUM
       PITH_LAYOUT_COUNT
 } pith_layout;
+
+const char *pith_tensor_kind_get_name(pith_tensor_kind kind); /* NULL outside the list */
+const char *pith_layout_get_name(pith_layout layout);         /* NULL outside the list */
+pith_layout pith_layout_find(const char *name);               /* PITH_LAYOUT_COUNT: none */
 
 typedef struct pith_tensor {
   const char *name; /* unique in the graph, not empty */
@@ -164,6 +186,24 @@ PITH_WARN_UNUSED pith_status pith_graph_create(const pith_allocator *allocator, 
                                                pith_graph **out_graph, pith_error *error);
 void pith_graph_destroy(pith_graph *graph); /* NULL is accepted */
 
+/* ---- appending ----------------------------------------------------------------------------------------- */
+/* For readers and rewriters. Names, dimensions, ids and attributes are copied, data stays borrowed, and nothing is
+ * checked: pith_graph_verify does that. `node->op` must be a row of the table; it has as many attributes as its row.
+ * These fail only for want of memory or over PITH_MAX_*. `out_id` may be NULL. */
+
+PITH_WARN_UNUSED pith_status pith_graph_add_symbol(pith_graph *graph, const char *name,
+                                                   pith_symbol_id *out_id, pith_error *error);
+PITH_WARN_UNUSED pith_status pith_graph_add_tensor(pith_graph *graph, const pith_tensor *tensor,
+                                                   pith_tensor_id *out_id, pith_error *error);
+PITH_WARN_UNUSED pith_status pith_graph_add_node(pith_graph *graph, const pith_node *node,
+                                                 pith_node_id *out_id, pith_error *error);
+PITH_WARN_UNUSED pith_status pith_graph_add_input(pith_graph *graph, pith_tensor_id tensor,
+                                                  pith_error *error);
+PITH_WARN_UNUSED pith_status pith_graph_add_output(pith_graph *graph, pith_tensor_id tensor,
+                                                   pith_error *error);
+/* Sets a constant's or parameter's bytes in its layout; borrowed, 64-byte aligned. */
+void pith_graph_set_data(pith_graph *graph, pith_tensor_id tensor, const void *data, uint64_t data_bytes);
+
 /* ---- building ----------------------------------------------------------------------------------------- */
 /* A builder keeps the first failure and ignores every call after it, so that an architecture reads as the
  * formula it is: check once, in pith_builder_finish. Names are copied; NULL makes one. */
@@ -186,7 +226,8 @@ pith_dim pith_build_dim(pith_builder *builder, const char *symbol, int64_t coeff
 
 pith_tensor_id pith_build_input(pith_builder *builder, const char *name, pith_dtype dtype, uint32_t rank,
                                 const pith_dim *dims);
-/* A parameter or constant in `layout`; `data` may be NULL and set later with pith_graph_set_data. */
+/* A parameter or constant in `layout`; `data` may be NULL and set later with pith_graph_set_data. `data_bytes` 0 with
+ * NULL data: computed. */
 pith_tensor_id pith_build_data(pith_builder *builder, pith_tensor_kind kind, const char *name, pith_dtype dtype,
                                uint32_t rank, const int64_t *dims, pith_layout layout, const void *data,
                                uint64_t data_bytes);
@@ -249,9 +290,14 @@ typedef struct pith_text_sink {
   void *context;
 } pith_text_sink;
 
+/* All take a verified graph. */
+
 /* The readable form: a line per input, parameter and node, in order. */
 void pith_graph_print(const pith_graph *graph, const pith_text_sink *sink);
 /* Graphviz. */
 void pith_graph_print_dot(const pith_graph *graph, const pith_text_sink *sink);
+/* A drawing: nodes in layers from top to bottom, parameters named inside the boxes. Fails only for want of memory. */
+PITH_WARN_UNUSED pith_status pith_graph_print_svg(const pith_graph *graph, const pith_text_sink *sink,
+                                                  pith_error *error);
 
 #endif

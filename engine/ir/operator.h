@@ -58,6 +58,10 @@ typedef struct pith_port {
   uint32_t dtypes; /* bit (1 << pith_dtype) for each dtype accepted */
   bool optional;
   const char *doc; /* "[tokens, features]" */
+  uint32_t layouts; /* bit (1 << pith_layout) for each layout of data accepted besides row_major */
+  uint32_t packs;   /* sequence offsets: 1 + the input whose rows they divide; 0: not offsets. Offsets are a graph
+                       input, and all rows that one of them divides are one symbol, so that a run can check that the
+                       last offset is the number of rows. */
 } pith_port;
 
 typedef struct pith_attribute_row {
