@@ -1,0 +1,265 @@
+#include "models/heads/feed.h"
+
+#include <pthreadpool.h>
+#include <stdatomic.h>
+
+#include "engine/base/error.h"
+#include "engine/exec/model.h"
+#include "engine/exec/session_access.h"
+
+/* ---- packing ------------------------------------------------------------------------------------------ */
+
+pith_status pith_feed_plan_create(const uint32_t *lengths, size_t n, size_t max_tokens, size_t max_sequences,
+                                  pith_arena *arena, pith_feed_plan *out_plan, pith_error *error) {
+  if (n >= UINT32_MAX)
+    return pith_fail(error, PITH_LIMIT, "%zu sequences in one call, over the limit %u", n, UINT32_MAX - 1);
+  uint32_t longest = 0;
+  for (size_t i = 0; i < n; i++)
+    longest = lengths[i] > longest ? lengths[i] : longest;
+  if (longest > max_tokens)
+    return pith_fail(error, PITH_LIMIT, "a sequence has %u tokens, the session takes %zu", longest, max_tokens);
+
+  /* Counting sort by length, longest first, stable. */
+  uint32_t *order = PITH_ARENA_NEW(arena, uint32_t, n);
+  uint32_t *begins = PITH_ARENA_NEW(arena, uint32_t, n + 1);
+  uint32_t *places = PITH_ARENA_NEW(arena, uint32_t, (size_t)longest + 2);
+  if (order == NULL || begins == NULL || places == NULL)
+    return pith_fail(error, PITH_OUT_OF_MEMORY, "no memory to order %zu sequences", n);
+  for (size_t i = 0; i < n; i++)
+    places[longest - lengths[i] + 1]++;
+  for (uint32_t i = 0; i < longest; i++)
+    places[i + 1] += places[i];
+  for (size_t i = 0; i < n; i++)
+    order[places[longest - lengths[i]]++] = (uint32_t)i;
+
+  size_t batch_count = 0, tokens = 0, sequences = 0;
+  for (size_t i = 0; i < n; i++) {
+    if (i == 0 || sequences == max_sequences || tokens + lengths[order[i]] > max_tokens) {
+      begins[batch_count++] = (uint32_t)i;
+      tokens = sequences = 0;
+    }
+    tokens += lengths[order[i]];
+    sequences++;
+  }
+  begins[batch_count] = (uint32_t)n;
+  *out_plan = (pith_feed_plan){.batch_count = batch_count, .order = order, .begins = begins};
+  return PITH_OK;
+}
+
+/* ---- running ------------------------------------------------------------------------------------------ */
+
+pith_status pith_feed_run(pith_session *session, const pith_sequence *sequences, size_t n, pith_arena *arena,
+                          pith_feed_consume consume, void *context, pith_error *error) {
+  size_t max_tokens = pith_session_get_max_tokens(session);
+  size_t max_sequences = pith_session_get_max_sequences(session);
+  uint32_t *lengths = PITH_ARENA_NEW(arena, uint32_t, n);
+  if (lengths == NULL)
+    return pith_fail(error, PITH_OUT_OF_MEMORY, "no memory for %zu sequences", n);
+  size_t total = 0;
+  for (size_t i = 0; i < n; i++) {
+    lengths[i] = sequences[i].length;
+    total += lengths[i];
+  }
+  pith_feed_plan plan;
+  PITH_TRY(pith_feed_plan_create(lengths, n, max_tokens, max_sequences, arena, &plan, error));
+
+  size_t room = total < max_tokens ? total : max_tokens;
+  int32_t *ids = PITH_ARENA_NEW(arena, int32_t, room), *type_ids = PITH_ARENA_NEW(arena, int32_t, room);
+  int32_t *offsets = PITH_ARENA_NEW(arena, int32_t, (n < max_sequences ? n : max_sequences) + 1);
+  if (ids == NULL || type_ids == NULL || offsets == NULL)
+    return pith_fail(error, PITH_OUT_OF_MEMORY, "no memory for a batch of %zu tokens", room);
+  for (size_t b = 0; b < plan.batch_count; b++) {
+    const uint32_t *order = plan.order + plan.begins[b];
+    size_t count = plan.begins[b + 1] - plan.begins[b], tokens = 0;
+    for (size_t i = 0; i < count; i++) {
+      const pith_sequence *sequence = &sequences[order[i]];
+      offsets[i] = (int32_t)tokens;
+      memcpy(ids + tokens, sequence->ids, sequence->length * sizeof *ids);
+      if (sequence->type_ids != NULL)
+        memcpy(type_ids + tokens, sequence->type_ids, sequence->length * sizeof *type_ids);
+      else
+        memset(type_ids + tokens, 0, sequence->length * sizeof *type_ids);
+      tokens += sequence->length;
+    }
+    offsets[count] = (int32_t)tokens;
+    pith_batch batch = PITH_BATCH_INIT;
+    batch.sequences = count;
+    batch.offsets = offsets;
+    batch.ids = ids;
+    batch.type_ids = type_ids;
+    pith_result result = {.struct_size = sizeof result};
+    PITH_TRY(pith_session_run(session, &batch, &result, error));
+    PITH_TRY(consume(context, order, offsets, count, &result, error));
+  }
+  return PITH_OK;
+}
+
+/* ---- encoding ----------------------------------------------------------------------------------------- */
+
+/* A token stands for at least a sixth of a byte: compatibility decomposition makes at most 18 characters of one of 3
+ * bytes (U+FDFA). The rest is special tokens. */
+enum { TOKENS_PER_BYTE = 6, SPECIAL_TOKENS = 16 };
+
+static size_t bound_tokens(size_t text_bytes, size_t pair_bytes, size_t max_length) {
+  size_t bytes;
+  if (!pith_size_add(text_bytes, pair_bytes, &bytes) || bytes > max_length)
+    return max_length;
+  size_t tokens = bytes * TOKENS_PER_BYTE + SPECIAL_TOKENS;
+  return tokens < max_length ? tokens : max_length;
+}
+
+typedef struct encode_job {
+  const pith_model *model;
+  const char *const *texts, *const *pairs;
+  size_t max_length;
+  pith_sequence *sequences;
+  int32_t **rooms; /* [n]: ids, then type ids, `capacities[i]` each */
+  const size_t *capacities;
+  atomic_size_t first_failed; /* index, or n */
+} encode_job;
+
+static const char *pair_of(const encode_job *job, size_t i) {
+  return job->pairs == NULL ? NULL : job->pairs[i];
+}
+
+static pith_status encode_one(const encode_job *job, size_t i, pith_error *error) {
+  pith_encoding encoding = {.struct_size = sizeof encoding,
+                            .capacity = job->capacities[i],
+                            .ids = job->rooms[i],
+                            .type_ids = job->rooms[i] + job->capacities[i]};
+  PITH_TRY(pith_encode(job->model, job->texts[i], SIZE_MAX, pair_of(job, i), SIZE_MAX, job->max_length,
+                       &encoding, error));
+  job->sequences[i] = (pith_sequence){encoding.ids, encoding.type_ids, (uint32_t)encoding.count};
+  return PITH_OK;
+}
+
+static void encode_task(void *context, size_t i) {
+  encode_job *job = context;
+  if (encode_one(job, i, NULL) == PITH_OK)
+    return;
+  size_t first = atomic_load(&job->first_failed);
+  while (i < first && !atomic_compare_exchange_weak(&job->first_failed, &first, i))
+    continue;
+}
+
+pith_status pith_feed_encode(pith_session *session, const char *const *texts, const char *const *pairs,
+                             size_t n, pith_arena *arena, pith_sequence *out_sequences, pith_error *error) {
+  const pith_model *model = pith_session_get_model(session);
+  size_t max_length = pith_session_get_max_tokens(session);
+  if (model->data.max_length < max_length)
+    max_length = model->data.max_length;
+  size_t *capacities = PITH_ARENA_NEW(arena, size_t, n);
+  int32_t **rooms = PITH_ARENA_NEW(arena, int32_t *, n);
+  if (capacities == NULL || rooms == NULL)
+    return pith_fail(error, PITH_OUT_OF_MEMORY, "no memory for %zu texts", n);
+  size_t total = 0;
+  for (size_t i = 0; i < n; i++) {
+    if (texts[i] == NULL)
+      return pith_fail(error, PITH_INVALID_ARGUMENT, "text %zu is NULL", i);
+    const char *pair = pairs == NULL ? NULL : pairs[i];
+    capacities[i] = bound_tokens(strlen(texts[i]), pair == NULL ? 0 : strlen(pair), max_length);
+    total += 2 * capacities[i]; /* at most 2 * 2^32 * n */
+  }
+  int32_t *room = PITH_ARENA_NEW(arena, int32_t, total);
+  if (room == NULL)
+    return pith_fail(error, PITH_OUT_OF_MEMORY, "no memory for the tokens of %zu texts", n);
+  for (size_t i = 0; i < n; i++) {
+    rooms[i] = room;
+    room += 2 * capacities[i];
+  }
+  encode_job job = {.model = model,
+                    .texts = texts,
+                    .pairs = pairs,
+                    .max_length = max_length,
+                    .sequences = out_sequences,
+                    .rooms = rooms,
+                    .capacities = capacities};
+  atomic_init(&job.first_failed, n);
+  pthreadpool_parallelize_1d(pith_session_get_threadpool(session), encode_task, &job, n, 0);
+  size_t failed = atomic_load(&job.first_failed);
+  if (failed == n)
+    return PITH_OK;
+  return encode_one(&job, failed, error); /* once more, for its message */
+}
+
+pith_status pith_feed_encode_whole(const pith_model *model, const char *text, const char *pair,
+                                   pith_arena *arena, pith_encoded_text *out_text, pith_error *error) {
+  if (text == NULL)
+    return pith_fail(error, PITH_INVALID_ARGUMENT, "the text is NULL");
+  size_t text_bytes = strlen(text), pair_bytes = pair == NULL ? 0 : strlen(pair);
+  /* One token a byte is enough for nearly every text; the bound is for those that decompose. */
+  size_t capacity = text_bytes + pair_bytes + SPECIAL_TOKENS;
+  for (;;) {
+    pith_encoding encoding = {.struct_size = sizeof encoding,
+                              .capacity = capacity,
+                              .ids = PITH_ARENA_NEW(arena, int32_t, capacity),
+                              .type_ids = PITH_ARENA_NEW(arena, int32_t, capacity),
+                              .offsets = pith_arena_array(arena, capacity, sizeof(uint32_t[2])),
+                              .sequence = PITH_ARENA_NEW(arena, uint8_t, capacity)};
+    if (encoding.ids == NULL || encoding.type_ids == NULL || encoding.offsets == NULL ||
+        encoding.sequence == NULL)
+      return pith_fail(error, PITH_OUT_OF_MEMORY, "no memory for a text of %zu bytes", text_bytes);
+    pith_status status = pith_encode(model, text, text_bytes, pair, pair_bytes, 0, &encoding, error);
+    if (status == PITH_LIMIT && capacity < TOKENS_PER_BYTE * (text_bytes + pair_bytes)) {
+      capacity = TOKENS_PER_BYTE * (text_bytes + pair_bytes) + SPECIAL_TOKENS;
+      continue;
+    }
+    if (status == PITH_OK)
+      *out_text = (pith_encoded_text){encoding.count, encoding.ids, encoding.type_ids, encoding.offsets,
+                                      encoding.sequence};
+    return status;
+  }
+}
+
+/* ---- windows ------------------------------------------------------------------------------------------ */
+
+pith_status pith_windows_plan(const pith_encoded_text *text, uint8_t sequence, size_t max_tokens,
+                              size_t overlap, pith_windows *out_windows, pith_error *error) {
+  size_t begin = 0;
+  while (begin < text->count && text->sequence[begin] != sequence)
+    begin++;
+  size_t end = begin;
+  while (end < text->count && text->sequence[end] == sequence)
+    end++;
+  size_t content = end - begin, fixed = text->count - content;
+  if (content == 0) { /* nothing to window: the fixed tokens alone */
+    begin = end = text->count;
+  }
+  if (fixed >= max_tokens)
+    return pith_fail(error, PITH_LIMIT, "%zu tokens beside the context leave no room in windows of %zu", fixed,
+                     max_tokens);
+  size_t slice = max_tokens - fixed;
+  size_t step = slice > overlap ? slice - overlap : 1;
+  size_t count = content <= slice ? 1 : 1 + (content - slice + step - 1) / step;
+  *out_windows = (pith_windows){count, begin, end, slice, step};
+  return PITH_OK;
+}
+
+void pith_windows_get(const pith_windows *windows, size_t w, size_t *out_begin, size_t *out_end) {
+  size_t begin = windows->content_begin + w * windows->step;
+  size_t left = windows->content_end - begin;
+  *out_begin = begin;
+  *out_end = begin + (left < windows->slice ? left : windows->slice);
+}
+
+pith_status pith_windows_build(const pith_encoded_text *text, const pith_windows *windows, size_t w,
+                               pith_arena *arena, pith_sequence *out_sequence, pith_error *error) {
+  size_t begin, end;
+  pith_windows_get(windows, w, &begin, &end);
+  size_t head = windows->content_begin, middle = end - begin, tail = text->count - windows->content_end;
+  size_t length = head + middle + tail;
+  int32_t *ids = PITH_ARENA_NEW(arena, int32_t, length), *type_ids = PITH_ARENA_NEW(arena, int32_t, length);
+  if (ids == NULL || type_ids == NULL)
+    return pith_fail(error, PITH_OUT_OF_MEMORY, "no memory for a window of %zu tokens", length);
+  const struct {
+    size_t from, count;
+  } parts[] = {{0, head}, {begin, middle}, {windows->content_end, tail}};
+  size_t at = 0;
+  for (size_t p = 0; p < sizeof parts / sizeof *parts; p++) {
+    memcpy(ids + at, text->ids + parts[p].from, parts[p].count * sizeof *ids);
+    memcpy(type_ids + at, text->type_ids + parts[p].from, parts[p].count * sizeof *type_ids);
+    at += parts[p].count;
+  }
+  *out_sequence = (pith_sequence){ids, type_ids, (uint32_t)length};
+  return PITH_OK;
+}

@@ -1,0 +1,31 @@
+/* Metrics of the tasks, in double precision, over answers in the order of the data. Where a metric is undefined (no
+ * positive at all, no variance) it is 0, as scikit-learn's default gives. */
+#ifndef PITH_MODELS_METRICS_H
+#define PITH_MODELS_METRICS_H
+
+#include "engine/base/arena.h"
+
+/* Share of predictions that equal the label; 0 for n = 0. */
+double pith_metric_accuracy(const int32_t *predicted, const int32_t *labels, size_t n);
+/* F1 of the class `positive` against all others. */
+double pith_metric_f1(const int32_t *predicted, const int32_t *labels, size_t n, int32_t positive);
+/* Matthews correlation of two classes: `positive` against all others. */
+double pith_metric_mcc(const int32_t *predicted, const int32_t *labels, size_t n, int32_t positive);
+/* Product-moment correlation of n pairs. */
+double pith_metric_pearson(const double *x, const double *y, size_t n);
+/* Rank correlation; equal values share the mean of their ranks. PITH_OUT_OF_MEMORY where scratch is out. */
+PITH_WARN_UNUSED pith_status pith_metric_spearman(const double *x, const double *y, size_t n,
+                                                  const pith_allocator *allocator, double *out_value,
+                                                  pith_error *error);
+double pith_metric_cosine(const float *x, const float *y, size_t n);
+
+/* SQuAD v1.1: answers are lower-cased, ASCII punctuation and the words a, an and the dropped, white space squeezed. */
+typedef struct pith_squad_score {
+  double exact, f1; /* of one answer against the best of its references, each 0 to 1 */
+} pith_squad_score;
+PITH_WARN_UNUSED pith_status pith_metric_squad(const char *answer, size_t answer_bytes,
+                                               const char *const *references, size_t reference_count,
+                                               const pith_allocator *allocator, pith_squad_score *out_score,
+                                               pith_error *error);
+
+#endif
