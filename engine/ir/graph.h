@@ -78,7 +78,8 @@ enum {
 #define PITH_MAX_TENSOR_BYTES (UINT64_C(1) << 44) /* one tensor, over its constant dimensions */
 
 static inline pith_dim pith_dim_of(int64_t value) {
-  return (pith_dim){.constant = value};
+  pith_dim dim = {value, 0, NULL}; /* also C++: reader.cc includes this */
+  return dim;
 }
 static inline bool pith_dim_is_constant(const pith_dim *dim) {
   return dim->term_count == 0;
