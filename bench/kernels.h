@@ -1,0 +1,35 @@
+/* Timing kernels: each sample is taken beside a sample of the register-only loop, so that both see the same clock. */
+#ifndef PITH_BENCH_KERNELS_H
+#define PITH_BENCH_KERNELS_H
+
+#include <stdbool.h>
+
+#include "ops/cpu/peak.h"
+#include "ops/kernel.h"
+
+typedef struct bench_options {
+  const char *shapes;        /* directory of shape files */
+  const char *kernel;        /* only kernels whose name contains this, or NULL */
+  const char *shape;         /* only shapes whose name contains this, or NULL */
+  double seconds;            /* for each kernel and shape */
+  double cold_megabytes;     /* weights are copied until they take so much, and used in turn */
+  pith_cpu_set cpu;
+} bench_options;
+
+/* Runs the work once; `turn` counts the calls. */
+typedef void (*bench_work)(void *context, size_t turn);
+
+/* Prints a row of the CSV. `needs`: the kernel's features; it is compared with the peak of these, an AVX2 kernel with
+ * the AVX2 loop. */
+void bench_measure(const bench_options *options, const char *kernel, pith_cpu_set needs, const char *shape,
+                   double operations, bench_work work, void *context);
+
+/* One operator's kernels over its shapes; false (with a message on standard error) where the shapes cannot be read. */
+typedef struct bench_operator {
+  const char *name; /* <name>.txt holds its shapes */
+  bool (*run)(const bench_options *options, const char *path);
+} bench_operator;
+
+extern const bench_operator bench_gemm_f32;
+
+#endif

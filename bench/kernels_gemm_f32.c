@@ -1,0 +1,109 @@
+/* FP32 products over bench/shapes/gemm_f32.txt. */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "bench/kernels.h"
+#include "ops/gemm/gemm_f32.h"
+
+static const char *const activation_names[PITH_ACTIVATION_COUNT] = {
+    [PITH_ACTIVATION_NONE] = "none", [PITH_ACTIVATION_RELU] = "relu", [PITH_ACTIVATION_GELU] = "gelu",
+    [PITH_ACTIVATION_GELU_TANH] = "gelu_tanh", [PITH_ACTIVATION_TANH] = "tanh",
+};
+
+typedef struct gemm_work {
+  const pith_kernel *kernel;
+  pith_gemm_f32_args args;
+  float *weights;
+  size_t copies, packed;
+  void *scratch;
+} gemm_work;
+
+static void run_once(void *context, size_t turn) {
+  gemm_work *work = context;
+  work->args.segments[0].w = work->weights + turn % work->copies * work->packed;
+  pith_kernel_run_all(work->kernel, &work->args, work->scratch);
+}
+
+/* Values of a trained network's order; the speed of no kernel depends on them. */
+static float *make_floats(size_t count) {
+  float *out = aligned_alloc(64, (count * sizeof(float) + 63) / 64 * 64 + 64);
+  if (!out) {
+    fputs("pith-bench-kernels: out of memory\n", stderr);
+    exit(1);
+  }
+  uint32_t state = 1;
+  for (size_t i = 0; i < count; ++i) {
+    state = state * 1664525u + 1013904223u;
+    out[i] = ldexpf((float)(state >> 8), -24) - 0.5f;
+  }
+  return out;
+}
+
+static void bench_shape(const bench_options *options, const char *name, size_t n, size_t k, pith_activation activation,
+                        size_t tokens) {
+  char shape[128];
+  snprintf(shape, sizeof shape, "%s %zux%zux%zu %s", name, tokens, n, k, activation_names[activation]);
+  if (options->shape && !strstr(shape, options->shape))
+    return;
+  gemm_work work = {.packed = (pith_gemm_f32_packed_count(n, k) + 15) / 16 * 16};
+  work.copies = 1 + (size_t)(options->cold_megabytes * 1e6 / ((double)work.packed * sizeof(float)));
+  work.weights = make_floats(work.copies * work.packed);
+  float *x = make_floats(tokens * k), *bias = make_floats(n), *y = make_floats(tokens * n);
+  work.args = (pith_gemm_f32_args){
+      .x = x,
+      .x_stride = k,
+      .rows = tokens,
+      .k = k,
+      .segment_count = 1,
+      .segments = {{.bias = bias, .y = y, .y_stride = n, .n = n}},
+      .activation = activation,
+  };
+  for (const pith_kernel *const *kernel = pith_gemm_f32_kernels; *kernel; ++kernel) {
+    if (((*kernel)->needs & ~options->cpu) != 0 || (options->kernel && !strstr((*kernel)->name, options->kernel)))
+      continue;
+    if ((*kernel)->needs == 0 && !options->kernel)
+      continue; /* the reference is measured only when asked for */
+    work.kernel = *kernel;
+    const size_t bytes = (*kernel)->get_scratch_bytes ? (*kernel)->get_scratch_bytes(&work.args) : 0;
+    work.scratch = make_floats(bytes / sizeof(float) + 1);
+    bench_measure(options, (*kernel)->name, (*kernel)->needs, shape,
+                  2.0 * (double)tokens * (double)n * (double)k, run_once, &work);
+    free(work.scratch);
+  }
+  free(work.weights);
+  free(x);
+  free(bias);
+  free(y);
+}
+
+static bool run(const bench_options *options, const char *path) {
+  FILE *file = fopen(path, "r");
+  if (!file) {
+    fprintf(stderr, "pith-bench-kernels: cannot read %s\n", path);
+    return false;
+  }
+  char line[512];
+  bool good = true;
+  while (good && fgets(line, sizeof line, file)) {
+    char name[64], activation_name[32];
+    size_t n, k, tokens;
+    int used = 0, more = 0;
+    if (line[0] == '#' || line[strspn(line, " \n")] == 0)
+      continue;
+    good = sscanf(line, "%63s %zu %zu %31s%n", name, &n, &k, activation_name, &used) == 4;
+    unsigned activation = 0;
+    while (good && activation < PITH_ACTIVATION_COUNT && strcmp(activation_names[activation], activation_name) != 0)
+      ++activation;
+    good = good && activation < PITH_ACTIVATION_COUNT;
+    for (const char *at = line + used; good && sscanf(at, "%zu%n", &tokens, &more) == 1; at += more)
+      bench_shape(options, name, n, k, (pith_activation)activation, tokens);
+  }
+  if (!good)
+    fprintf(stderr, "pith-bench-kernels: %s: not a shape: %s", path, line);
+  fclose(file);
+  return good;
+}
+
+const bench_operator bench_gemm_f32 = {"gemm_f32", run};
