@@ -81,6 +81,7 @@ enum {
   F32 = 1 << PITH_DTYPE_F32,
   S32 = 1 << PITH_DTYPE_S32,
   S64 = 1 << PITH_DTYPE_S64,
+  ANY_DTYPE = (1 << PITH_DTYPE_COUNT) - 1,
 };
 
 #endif

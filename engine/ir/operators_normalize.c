@@ -1,9 +1,13 @@
 /* Normalizations over the dimensions from an axis on. */
 #include "engine/ir/ir_internal.h"
 
+/* Kernels work along rows; the columns of a matrix become rows by a transpose. */
 static pith_status infer_axis(pith_inference *inference, pith_error *error) {
-  uint32_t axis;
+  uint32_t axis, rank = inference->inputs[0]->rank;
   PITH_TRY(pith_inference_get_axis(inference, &axis, error));
+  if (axis + 1 != rank && rank != 2)
+    return pith_inference_fail(inference, error, "axis %u of input %s must be the last one, or the rank 2", axis,
+                               pith_inference_shape(inference, 0).text);
   return pith_infer_same(inference, error);
 }
 
@@ -44,7 +48,7 @@ const pith_operator pith_operator_SOFTMAX = {
     .name = "Softmax",
     .domain = "",
     .version = 13,
-    .doc = "output = exp(input) / sum of exp(input) along axis.",
+    .doc = "output = exp(input) / sum of exp(input) along axis, which is the last dimension unless the rank is 2.",
     .inputs = {{"input", F32, false, .doc = "rank 1 or more"}},
     .outputs = {{"output", F32, false, .doc = "the shape of input"}},
     .attributes = {AXIS_ATTRIBUTE("dimension that is summed over")},
@@ -79,7 +83,8 @@ const pith_operator pith_operator_LP_NORMALIZATION = {
     .name = "LpNormalization",
     .domain = "",
     .version = 22,
-    .doc = "output = input / the p-norm of input along axis; where the norm is 0 the output is 0.",
+    .doc = "output = input / the p-norm of input along axis, which is the last dimension unless the rank is 2. A "
+           "norm under 1e-12 counts as 1e-12, so that zeros stay zeros.",
     .inputs = {{"input", F32, false, .doc = "rank 1 or more"}},
     .outputs = {{"output", F32, false, .doc = "the shape of input"}},
     .attributes = {AXIS_ATTRIBUTE("dimension that is normalized over"),

@@ -71,6 +71,10 @@ static pith_status infer_gather(pith_inference *inference, pith_error *error) {
     return pith_inference_fail(inference, error, "data '%s' is a scalar, rank 1 or more is needed",
                                data->name);
   PITH_TRY(pith_inference_get_axis(inference, &axis, error));
+  for (uint32_t i = axis == 0 ? 1 : axis; i < data->rank; i++)
+    if (!pith_dim_is_constant(&data->dims[i]))
+      return pith_inference_fail(inference, error, "data %s: dimension %u must be a number, with axis %u",
+                                 pith_inference_shape(inference, 0).text, i, axis);
   uint32_t rank = data->rank - 1 + indices->rank;
   if (rank > PITH_MAX_RANK)
     return pith_inference_fail(inference, error, "data %s and indices %s give rank %u, over %d",
@@ -123,9 +127,10 @@ const pith_operator pith_operator_GATHER = {
     .domain = "",
     .version = 13,
     .doc = "Slices of data along axis, chosen by indices: with axis = 0, output[i] = data[indices[i]]. An index "
-           "outside data is an error of the run that meets it.",
-    .inputs = {{"data", F32, false, .doc = "rank 1 or more"}, {"indices", S32 | S64, false, .doc = "any shape"}},
-    .outputs = {{"output", F32, false, .doc = "the shape of data with that of indices in place of axis"}},
+           "outside data, negative ones included, is an error of the run that meets it. The dimensions of data "
+           "behind axis are numbers, and so is axis itself unless it is the first.",
+    .inputs = {{"data", ANY_DTYPE, false, .doc = "rank 1 or more"}, {"indices", S32 | S64, false, .doc = "any shape"}},
+    .outputs = {{"output", ANY_DTYPE, false, .doc = "the shape of data with that of indices in place of axis"}},
     .attributes = {{.name = "axis",
                     .type = PITH_ATTRIBUTE_INT,
                     .default_int = 0,
