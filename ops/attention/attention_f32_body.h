@@ -1,0 +1,194 @@
+/* The body of every attention_f32 kernel; included after a v16 header.
+ *
+ * One unit of work is the queries of one sequence and head, or a part of them. Its keys and values are packed once:
+ *
+ *   keys    [keys / W][head_size][W]     transposed, W = 16 * V16_TILE_VECTORS, the last block narrower, padding 0
+ *   values  [value_size / W][keys][W]    the same blocks along the values
+ *
+ * so that both products are one register tile of rows x vectors over blocks [k][W]. A block of query rows then has its
+ * scores in scratch, [rows][keys rounded up to 16], its softmax, and its second product. */
+#include <stdbool.h>
+
+#include "ops/attention/attention_f32.h"
+#include "ops/attention/attention_internal.h"
+#include "ops/attention/attention_tile.h"
+#include "ops/normalize/softmax_row.h"
+
+enum { ATTENTION_WIDTH = 16 * V16_TILE_VECTORS, ATTENTION_ROWS = 24 };
+
+V16_INLINE size_t attention_round(size_t n) {
+  return (n + 15) / 16 * 16;
+}
+
+/* 16 keys' features, transposed, to out[feature * width]; `keys` of them exist, the others are 0. */
+V16_INLINE void attention_pack_keys16(const float *k, size_t stride, size_t keys, size_t head_size, size_t width,
+                                      float *out) {
+  for (size_t f = 0; f < head_size; f += 16) {
+    const size_t features = head_size - f < 16 ? head_size - f : 16;
+    const m16 mask = m16_first(features);
+    v16 rows[16];
+    PITH_UNROLL
+    for (size_t j = 0; j < 16; ++j)
+      rows[j] = j < keys ? v16_load_masked(mask, k + j * stride + f) : v16_set(0.0f);
+    v16_transpose(rows);
+    PITH_UNROLL
+    for (size_t j = 0; j < 16; ++j)
+      if (j < features)
+        v16_store(out + (f + j) * width, rows[j]);
+  }
+}
+
+static void attention_pack_keys(const float *k, size_t stride, size_t keys, size_t head_size, float *out) {
+  for (size_t key = 0; key < keys; key += ATTENTION_WIDTH) {
+    const size_t left = attention_round(keys - key), width = left < ATTENTION_WIDTH ? left : ATTENTION_WIDTH;
+    for (size_t j = 0; j < width; j += 16)
+      attention_pack_keys16(k + (key + j) * stride, stride, keys - key - j, head_size, width,
+                            out + key * head_size + j);
+  }
+}
+
+static void attention_pack_values(const float *v, size_t stride, size_t keys, size_t value_size, float *out) {
+  for (size_t f = 0; f < value_size; f += ATTENTION_WIDTH) {
+    const size_t left = attention_round(value_size - f), width = left < ATTENTION_WIDTH ? left : ATTENTION_WIDTH;
+    float *block = out + f * keys;
+    for (size_t key = 0; key < keys; ++key)
+      for (size_t j = 0; j < width; j += 16) {
+        const size_t lanes = value_size - f - j;
+        const float *from = v + key * stride + f + j;
+        v16_store(block + key * width + j, lanes >= 16 ? v16_load(from) : v16_load_masked(m16_first(lanes), from));
+      }
+  }
+}
+
+typedef struct attention_scratch {
+  float *keys, *values, *scores, *inverse; /* inverse: [ATTENTION_ROWS], 1 / sum of each row */
+  size_t bytes;
+} attention_scratch;
+
+static attention_scratch attention_lay_out(const pith_attention_f32_args *a, void *memory) {
+  const size_t keys = attention_round(a->max_keys);
+  const size_t sizes[4] = {keys * attention_round(a->head_size), keys * attention_round(a->value_size),
+                           ATTENTION_ROWS * keys, attention_round(ATTENTION_ROWS)};
+  float *p = memory;
+  attention_scratch out = {.bytes = (sizes[0] + sizes[1] + sizes[2] + sizes[3]) * sizeof(float)};
+  if (p) {
+    out.keys = p;
+    out.values = out.keys + sizes[0];
+    out.scores = out.values + sizes[1];
+    out.inverse = out.scores + sizes[2];
+  }
+  return out;
+}
+
+/* Keys that query i of a sequence sees. */
+static size_t attention_visible(bool causal, size_t queries, size_t keys, size_t i) {
+  if (!causal)
+    return keys;
+  const size_t seen = i + 1 + keys; /* + queries */
+  return seen <= queries ? 0 : seen - queries < keys ? seen - queries : keys;
+}
+
+/* Query rows [begin, end) of one sequence, at most ATTENTION_ROWS; q, y: of row begin and this head. */
+static void attention_block(const pith_attention_f32_args *a, const attention_scratch *s, const float *q, float *y,
+                            size_t queries, size_t keys, size_t begin, size_t end) {
+  const size_t rows = end - begin, score_stride = attention_round(keys);
+  const size_t seen = attention_visible(a->causal, queries, keys, end - 1); /* of the last row: the most */
+  for (size_t key = 0; key < seen; key += ATTENTION_WIDTH) {
+    const size_t left = score_stride - key, width = left < ATTENTION_WIDTH ? left : ATTENTION_WIDTH;
+    attention_scores((attention_tile_args){.a = q,
+                                           .a_stride = a->q_stride,
+                                           .b = s->keys + key * a->head_size,
+                                           .k = a->head_size,
+                                           .y = s->scores + key,
+                                           .y_stride = score_stride,
+                                           .scale = a->scale},
+                     rows, width / 16);
+  }
+  for (size_t r = 0; r < rows; ++r) {
+    float *row = s->scores + r * score_stride;
+    const size_t visible = attention_visible(a->causal, queries, keys, begin + r);
+    s->inverse[r] = visible > 0 ? softmax_row(row, row, visible) : 0.0f;
+    for (size_t key = visible; key < seen; ++key)
+      row[key] = 0.0f;
+  }
+  for (size_t f = 0; f < a->value_size; f += ATTENTION_WIDTH) {
+    const size_t left = a->value_size - f, lanes = left < ATTENTION_WIDTH ? left : ATTENTION_WIDTH;
+    attention_values((attention_tile_args){.a = s->scores,
+                                           .a_stride = score_stride,
+                                           .b = s->values + f * keys,
+                                           .k = seen,
+                                           .y = y + f,
+                                           .y_stride = a->y_stride,
+                                           .row_scale = s->inverse,
+                                           .last_lanes = lanes - (attention_round(lanes) - 16)},
+                     rows, attention_round(lanes) / 16);
+  }
+}
+
+/* ---- tasks: every (sequence, head) is cut into `parts` of its queries; a task is a run of parts ---------------- */
+
+typedef struct attention_plan {
+  size_t parts, units, tasks;
+} attention_plan;
+
+static attention_plan attention_make_plan(const pith_attention_f32_args *a, size_t threads) {
+  attention_plan plan = {.parts = 1, .units = a->sequences * a->heads};
+  if (plan.units == 0 || a->value_size == 0)
+    return (attention_plan){.parts = 1};
+  const size_t queries = (size_t)(a->q_offsets[a->sequences] - a->q_offsets[0]);
+  const size_t keys = (size_t)(a->kv_offsets[a->sequences] - a->kv_offsets[0]);
+  /* Both products, 32 multiply-adds weighing as one float passed through. */
+  const size_t cost = queries / a->sequences * (keys / a->sequences) * (a->head_size + a->value_size) / 32;
+  const size_t wanted = threads * PITH_SPLIT_TASKS_PER_THREAD;
+  if (threads > 1 && plan.units < wanted) {
+    const size_t blocks = queries / a->sequences / (2 * ATTENTION_ROWS); /* packing is repeated: keep parts long */
+    plan.parts = (wanted + plan.units - 1) / plan.units;
+    plan.parts = plan.parts < blocks ? plan.parts : blocks > 0 ? blocks : 1;
+  }
+  plan.units *= plan.parts;
+  plan.tasks = pith_split_count(plan.units, cost / plan.parts, threads);
+  return plan;
+}
+
+static size_t attention_count(const void *args, size_t threads) {
+  return attention_make_plan(args, threads).tasks;
+}
+
+static size_t attention_get_scratch_bytes(const void *args) {
+  return attention_lay_out(args, NULL).bytes;
+}
+
+static void attention_unit(const pith_attention_f32_args *a, const attention_scratch *s, size_t sequence, size_t head,
+                           size_t part, size_t parts) {
+  const size_t q0 = (size_t)a->q_offsets[sequence], queries = (size_t)a->q_offsets[sequence + 1] - q0;
+  const size_t k0 = (size_t)a->kv_offsets[sequence], keys = (size_t)a->kv_offsets[sequence + 1] - k0;
+  const size_t first = pith_split_begin(queries, parts, part), last = pith_split_begin(queries, parts, part + 1);
+  if (first == last)
+    return;
+  attention_pack_keys(a->k + k0 * a->k_stride + head * a->head_size, a->k_stride, keys, a->head_size, s->keys);
+  attention_pack_values(a->v + k0 * a->v_stride + head * a->value_size, a->v_stride, keys, a->value_size, s->values);
+  const size_t blocks = (last - first + ATTENTION_ROWS - 1) / ATTENTION_ROWS; /* of equal heights */
+  for (size_t block = 0; block < blocks; ++block) {
+    const size_t begin = first + pith_split_begin(last - first, blocks, block);
+    const size_t end = first + pith_split_begin(last - first, blocks, block + 1);
+    attention_block(a, s, a->q + (q0 + begin) * a->q_stride + head * a->head_size,
+                    a->y + (q0 + begin) * a->y_stride + head * a->value_size, queries, keys, begin, end);
+  }
+}
+
+static void attention_run(const void *args, size_t threads, size_t task, void *scratch) {
+  const pith_attention_f32_args *a = args;
+  const attention_plan plan = attention_make_plan(a, threads);
+  const attention_scratch s = attention_lay_out(a, scratch);
+  const size_t end = pith_split_begin(plan.units, plan.tasks, task + 1);
+  for (size_t unit = pith_split_begin(plan.units, plan.tasks, task); unit < end; ++unit)
+    attention_unit(a, &s, unit / plan.parts / a->heads, unit / plan.parts % a->heads, unit % plan.parts, plan.parts);
+}
+
+const pith_kernel V16_NAME(pith_attention_f32) = {
+    .name = "attention_f32_" V16_ISA_TEXT,
+    .needs = V16_NEEDS,
+    .count_tasks = attention_count,
+    .get_scratch_bytes = attention_get_scratch_bytes,
+    .run = attention_run,
+};

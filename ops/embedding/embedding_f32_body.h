@@ -1,0 +1,71 @@
+/* The body of every embedding_f32 kernel; included after a v16 header. The sum of the tables' rows goes to y, which is then
+ * normalized as layer_norm_f32 does. */
+#include "ops/embedding/embedding_f32.h"
+#include "ops/embedding/embedding_internal.h"
+#include "ops/normalize/layer_norm_rows.h"
+#include "ops/split.h"
+
+static void embedding_sum_row(const pith_embedding_f32_args *a, size_t row) {
+  const float *from[PITH_EMBEDDING_MAX_TABLES];
+  for (size_t t = 0; t < a->table_count; ++t)
+    from[t] = a->tables[t] + (a->ids[t] ? (size_t)a->ids[t][row] : 0) * a->features;
+  float *y = a->y + row * a->y_stride;
+  const size_t n = a->features, whole = n / 16 * 16;
+  const m16 tail = m16_first(n - whole);
+  for (size_t i = 0; i < whole; i += 16) {
+    v16 sum = v16_load(from[0] + i);
+    for (size_t t = 1; t < a->table_count; ++t)
+      sum = v16_add(sum, v16_load(from[t] + i));
+    v16_store(y + i, sum);
+  }
+  if (whole < n) {
+    v16 sum = v16_load_masked(tail, from[0] + whole);
+    for (size_t t = 1; t < a->table_count; ++t)
+      sum = v16_add(sum, v16_load_masked(tail, from[t] + whole));
+    v16_store_masked(tail, y + whole, sum);
+  }
+}
+
+static size_t embedding_units(const pith_embedding_f32_args *a) {
+  return (a->rows + LAYER_NORM_ROWS - 1) / LAYER_NORM_ROWS;
+}
+
+static size_t embedding_count(const void *args, size_t threads) {
+  const pith_embedding_f32_args *a = args;
+  if (a->features == 0 || a->table_count == 0)
+    return 0;
+  return pith_split_count(embedding_units(a), LAYER_NORM_ROWS * a->features * (a->table_count + 1), threads);
+}
+
+static void embedding_run(const void *args, size_t threads, size_t task, void *scratch) {
+  (void)scratch;
+  const pith_embedding_f32_args *a = args;
+  const size_t units = embedding_units(a), count = embedding_count(args, threads);
+  size_t begin = pith_split_begin(units, count, task) * LAYER_NORM_ROWS;
+  size_t end = pith_split_begin(units, count, task + 1) * LAYER_NORM_ROWS;
+  end = end < a->rows ? end : a->rows;
+  while (begin < end) { /* a few rows at a time, so that the sums are still in the first cache */
+    const size_t rows = end - begin < LAYER_NORM_ROWS ? end - begin : LAYER_NORM_ROWS;
+    for (size_t r = 0; r < rows; ++r)
+      embedding_sum_row(a, begin + r);
+    float *y = a->y + begin * a->y_stride;
+    if (a->gamma)
+      layer_norm_all((layer_norm_rows_args){.x = y,
+                                            .gamma = a->gamma,
+                                            .beta = a->beta,
+                                            .y = y,
+                                            .features = a->features,
+                                            .x_stride = a->y_stride,
+                                            .y_stride = a->y_stride,
+                                            .epsilon = a->epsilon},
+                     rows);
+    begin += rows;
+  }
+}
+
+const pith_kernel V16_NAME(pith_embedding_f32) = {
+    .name = "embedding_f32_" V16_ISA_TEXT,
+    .needs = V16_NEEDS,
+    .count_tasks = embedding_count,
+    .run = embedding_run,
+};

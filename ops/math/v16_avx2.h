@@ -1,0 +1,145 @@
+/* v16 as two ymm registers; the meaning of each operation stands in v16_plain.h. */
+#ifndef PITH_OPS_V16
+#define PITH_OPS_V16
+
+#include <immintrin.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "ops/math/unroll.h"
+
+#define V16_NAME(base) base##_avx2
+#define V16_ISA_TEXT "avx2"
+#define V16_NEEDS PITH_CPU_AVX2
+#define V16_TILE_VECTORS 2
+#define V16_TILE_ACCUMULATORS 6
+
+#define V16_INLINE static inline __attribute__((always_inline, unused))
+
+typedef struct v16 {
+  __m256 low, high;
+} v16;
+typedef struct m16 {
+  __m256i low, high; /* all bits of a lane: chosen */
+} m16;
+
+V16_INLINE v16 v16_of(__m256 low, __m256 high) {
+  return (v16){low, high};
+}
+V16_INLINE v16 v16_set(float x) {
+  return v16_of(_mm256_set1_ps(x), _mm256_set1_ps(x));
+}
+V16_INLINE v16 v16_load(const float *p) {
+  return v16_of(_mm256_loadu_ps(p), _mm256_loadu_ps(p + 8));
+}
+V16_INLINE void v16_store(float *p, v16 a) {
+  _mm256_storeu_ps(p, a.low);
+  _mm256_storeu_ps(p + 8, a.high);
+}
+V16_INLINE m16 m16_first(size_t n) {
+  const __m256i count = _mm256_set1_epi32((int)n);
+  return (m16){_mm256_cmpgt_epi32(count, _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7)),
+               _mm256_cmpgt_epi32(count, _mm256_setr_epi32(8, 9, 10, 11, 12, 13, 14, 15))};
+}
+V16_INLINE v16 v16_load_masked(m16 m, const float *p) {
+  return v16_of(_mm256_maskload_ps(p, m.low), _mm256_maskload_ps(p + 8, m.high));
+}
+V16_INLINE void v16_store_masked(m16 m, float *p, v16 a) {
+  _mm256_maskstore_ps(p, m.low, a.low);
+  _mm256_maskstore_ps(p + 8, m.high, a.high);
+}
+V16_INLINE v16 v16_add(v16 a, v16 b) {
+  return v16_of(_mm256_add_ps(a.low, b.low), _mm256_add_ps(a.high, b.high));
+}
+V16_INLINE v16 v16_sub(v16 a, v16 b) {
+  return v16_of(_mm256_sub_ps(a.low, b.low), _mm256_sub_ps(a.high, b.high));
+}
+V16_INLINE v16 v16_mul(v16 a, v16 b) {
+  return v16_of(_mm256_mul_ps(a.low, b.low), _mm256_mul_ps(a.high, b.high));
+}
+V16_INLINE v16 v16_div(v16 a, v16 b) {
+  return v16_of(_mm256_div_ps(a.low, b.low), _mm256_div_ps(a.high, b.high));
+}
+V16_INLINE v16 v16_sqrt(v16 a) {
+  return v16_of(_mm256_sqrt_ps(a.low), _mm256_sqrt_ps(a.high));
+}
+V16_INLINE v16 v16_fma(v16 a, v16 b, v16 c) {
+  return v16_of(_mm256_fmadd_ps(a.low, b.low, c.low), _mm256_fmadd_ps(a.high, b.high, c.high));
+}
+V16_INLINE v16 v16_max(v16 a, v16 b) {
+  return v16_of(_mm256_max_ps(a.low, b.low), _mm256_max_ps(a.high, b.high));
+}
+V16_INLINE v16 v16_min(v16 a, v16 b) {
+  return v16_of(_mm256_min_ps(a.low, b.low), _mm256_min_ps(a.high, b.high));
+}
+V16_INLINE v16 v16_abs(v16 a) {
+  const __m256 sign = _mm256_set1_ps(-0.0f);
+  return v16_of(_mm256_andnot_ps(sign, a.low), _mm256_andnot_ps(sign, a.high));
+}
+V16_INLINE v16 v16_copysign(v16 a, v16 s) {
+  const __m256 sign = _mm256_set1_ps(-0.0f);
+  return v16_of(_mm256_or_ps(_mm256_andnot_ps(sign, a.low), _mm256_and_ps(sign, s.low)),
+                _mm256_or_ps(_mm256_andnot_ps(sign, a.high), _mm256_and_ps(sign, s.high)));
+}
+V16_INLINE m16 v16_less(v16 a, v16 b) {
+  return (m16){_mm256_castps_si256(_mm256_cmp_ps(a.low, b.low, _CMP_LT_OQ)),
+               _mm256_castps_si256(_mm256_cmp_ps(a.high, b.high, _CMP_LT_OQ))};
+}
+V16_INLINE v16 v16_select(m16 m, v16 a, v16 b) {
+  return v16_of(_mm256_blendv_ps(b.low, a.low, _mm256_castsi256_ps(m.low)),
+                _mm256_blendv_ps(b.high, a.high, _mm256_castsi256_ps(m.high)));
+}
+V16_INLINE __m256 v16_scale_half(__m256 p, __m256 n) {
+  const __m256i k = _mm256_cvtps_epi32(n), half = _mm256_srai_epi32(k, 1), bias = _mm256_set1_epi32(127);
+  const __m256i first = _mm256_slli_epi32(_mm256_add_epi32(half, bias), 23);
+  const __m256i second = _mm256_slli_epi32(_mm256_add_epi32(_mm256_sub_epi32(k, half), bias), 23);
+  return _mm256_mul_ps(_mm256_mul_ps(p, _mm256_castsi256_ps(first)), _mm256_castsi256_ps(second));
+}
+V16_INLINE v16 v16_scale(v16 p, v16 n) {
+  return v16_of(v16_scale_half(p.low, n.low), v16_scale_half(p.high, n.high));
+}
+V16_INLINE float v16_sum(v16 a) {
+  const __m256 b = _mm256_add_ps(a.low, a.high);
+  const __m128 c = _mm_add_ps(_mm256_castps256_ps128(b), _mm256_extractf128_ps(b, 1));
+  const __m128 d = _mm_add_ps(c, _mm_movehl_ps(c, c));
+  return _mm_cvtss_f32(_mm_add_ss(d, _mm_movehdup_ps(d)));
+}
+V16_INLINE float v16_maximum(v16 a) {
+  const __m256 b = _mm256_max_ps(a.low, a.high);
+  const __m128 c = _mm_max_ps(_mm256_castps256_ps128(b), _mm256_extractf128_ps(b, 1));
+  const __m128 d = _mm_max_ps(c, _mm_movehl_ps(c, c));
+  return _mm_cvtss_f32(_mm_max_ss(d, _mm_movehdup_ps(d)));
+}
+/* An 8x8 transpose of the chosen halves, in place. */
+V16_INLINE void v16_transpose_8x8(__m256 r[8]) {
+  __m256 t[8];
+  for (int i = 0; i < 8; i += 4) {
+    const __m256 a = _mm256_unpacklo_ps(r[i], r[i + 1]), b = _mm256_unpackhi_ps(r[i], r[i + 1]);
+    const __m256 c = _mm256_unpacklo_ps(r[i + 2], r[i + 3]), d = _mm256_unpackhi_ps(r[i + 2], r[i + 3]);
+    t[i] = _mm256_shuffle_ps(a, c, 0x44);
+    t[i + 1] = _mm256_shuffle_ps(a, c, 0xee);
+    t[i + 2] = _mm256_shuffle_ps(b, d, 0x44);
+    t[i + 3] = _mm256_shuffle_ps(b, d, 0xee);
+  }
+  for (int i = 0; i < 4; ++i) {
+    r[i] = _mm256_permute2f128_ps(t[i], t[i + 4], 0x20);
+    r[i + 4] = _mm256_permute2f128_ps(t[i], t[i + 4], 0x31);
+  }
+}
+V16_INLINE void v16_transpose(v16 rows[16]) {
+  __m256 quarter[4][8]; /* [row half * 2 + column half] */
+  for (int i = 0; i < 8; ++i) {
+    quarter[0][i] = rows[i].low;
+    quarter[1][i] = rows[i].high;
+    quarter[2][i] = rows[i + 8].low;
+    quarter[3][i] = rows[i + 8].high;
+  }
+  for (int i = 0; i < 4; ++i)
+    v16_transpose_8x8(quarter[i]);
+  for (int i = 0; i < 8; ++i) {
+    rows[i] = v16_of(quarter[0][i], quarter[2][i]);
+    rows[i + 8] = v16_of(quarter[1][i], quarter[3][i]);
+  }
+}
+
+#endif

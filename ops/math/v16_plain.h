@@ -1,0 +1,153 @@
+/* v16 in plain C: the meaning of each operation.
+ *
+ * v16 is 16 lanes of float, m16 a choice of lanes. The same names exist in v16_avx2.h and v16_avx512.h and give the same
+ * bits, so that one kernel body, included after one of the three, gives the same bits on every instruction set.
+ * (The payload and sign of a NaN are the exception: NaN stays NaN, which one is not promised.)
+ *
+ * Fusing is written out (v16_fma); these files are compiled with -ffp-contract=off. fmaf is the C library's, which rounds
+ * once on every CPU. */
+#ifndef PITH_OPS_V16
+#define PITH_OPS_V16
+
+#include <math.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "ops/math/unroll.h"
+
+/* For descriptors and functions of a body: x_plain, and what that instruction set needs. */
+#define V16_NAME(base) base##_plain
+#define V16_ISA_TEXT "plain"
+#define V16_NEEDS 0
+/* How a register tile is cut: rows x vectors of accumulators that fit the registers. */
+#define V16_TILE_VECTORS 1
+#define V16_TILE_ACCUMULATORS 2
+
+#define V16_INLINE static inline __attribute__((always_inline, unused))
+
+typedef struct v16 {
+  float lane[16];
+} v16;
+typedef struct m16 {
+  uint32_t lane[16]; /* 1: chosen */
+} m16;
+
+#define V16_EACH(expression)                                                                               \
+  v16 out;                                                                                                 \
+  for (int i = 0; i < 16; ++i)                                                                             \
+    out.lane[i] = (expression);                                                                            \
+  return out
+
+V16_INLINE v16 v16_set(float x) {
+  V16_EACH(x);
+}
+V16_INLINE v16 v16_load(const float *p) {
+  v16 out;
+  memcpy(out.lane, p, sizeof out.lane);
+  return out;
+}
+V16_INLINE void v16_store(float *p, v16 a) {
+  memcpy(p, a.lane, sizeof a.lane);
+}
+
+/* The first n lanes, n 0 to 16. */
+V16_INLINE m16 m16_first(size_t n) {
+  m16 out;
+  for (size_t i = 0; i < 16; ++i)
+    out.lane[i] = i < n;
+  return out;
+}
+/* Lanes that are not chosen are 0 and their memory is not touched. */
+V16_INLINE v16 v16_load_masked(m16 m, const float *p) {
+  V16_EACH(m.lane[i] ? p[i] : 0.0f);
+}
+V16_INLINE void v16_store_masked(m16 m, float *p, v16 a) {
+  for (int i = 0; i < 16; ++i)
+    if (m.lane[i])
+      p[i] = a.lane[i];
+}
+
+V16_INLINE v16 v16_add(v16 a, v16 b) {
+  V16_EACH(a.lane[i] + b.lane[i]);
+}
+V16_INLINE v16 v16_sub(v16 a, v16 b) {
+  V16_EACH(a.lane[i] - b.lane[i]);
+}
+V16_INLINE v16 v16_mul(v16 a, v16 b) {
+  V16_EACH(a.lane[i] * b.lane[i]);
+}
+V16_INLINE v16 v16_div(v16 a, v16 b) {
+  V16_EACH(a.lane[i] / b.lane[i]);
+}
+V16_INLINE v16 v16_sqrt(v16 a) {
+  V16_EACH(sqrtf(a.lane[i]));
+}
+/* a * b + c, rounded once. */
+V16_INLINE v16 v16_fma(v16 a, v16 b, v16 c) {
+  V16_EACH(fmaf(a.lane[i], b.lane[i], c.lane[i]));
+}
+/* The second operand where either is NaN or both are 0, as the instructions do. */
+V16_INLINE v16 v16_max(v16 a, v16 b) {
+  V16_EACH(a.lane[i] > b.lane[i] ? a.lane[i] : b.lane[i]);
+}
+V16_INLINE v16 v16_min(v16 a, v16 b) {
+  V16_EACH(a.lane[i] < b.lane[i] ? a.lane[i] : b.lane[i]);
+}
+V16_INLINE v16 v16_abs(v16 a) {
+  V16_EACH(fabsf(a.lane[i]));
+}
+/* |a| with the sign of s. */
+V16_INLINE v16 v16_copysign(v16 a, v16 s) {
+  V16_EACH(copysignf(a.lane[i], s.lane[i]));
+}
+V16_INLINE m16 v16_less(v16 a, v16 b) {
+  m16 out;
+  for (int i = 0; i < 16; ++i)
+    out.lane[i] = a.lane[i] < b.lane[i];
+  return out;
+}
+/* Lanes of a where chosen, else of b. */
+V16_INLINE v16 v16_select(m16 m, v16 a, v16 b) {
+  V16_EACH(m.lane[i] ? a.lane[i] : b.lane[i]);
+}
+/* p * 2^n rounded once; n integral, -250 to 250, |p| 1/2 to 2 or 0. */
+V16_INLINE v16 v16_scale(v16 p, v16 n) {
+  v16 out;
+  for (int i = 0; i < 16; ++i) {
+    const float x = n.lane[i];
+    const int k = x == x ? (int)x : 0; /* NaN: p is NaN too */
+    const int half = (k - (k & 1)) / 2;
+    const uint32_t bits[2] = {(uint32_t)(half + 127) << 23, (uint32_t)(k - half + 127) << 23};
+    float power[2];
+    memcpy(power, bits, sizeof power);
+    out.lane[i] = p.lane[i] * power[0] * power[1]; /* the first product is exact */
+  }
+  return out;
+}
+
+/* The tree 8-4-2-1 over the lanes. */
+V16_INLINE float v16_sum(v16 a) {
+  for (int half = 8; half > 0; half /= 2)
+    for (int i = 0; i < half; ++i)
+      a.lane[i] = a.lane[i] + a.lane[i + half];
+  return a.lane[0];
+}
+V16_INLINE float v16_maximum(v16 a) {
+  for (int half = 8; half > 0; half /= 2)
+    for (int i = 0; i < half; ++i)
+      a.lane[i] = a.lane[i] > a.lane[i + half] ? a.lane[i] : a.lane[i + half];
+  return a.lane[0];
+}
+/* rows[i] lane j <-> rows[j] lane i. */
+V16_INLINE void v16_transpose(v16 rows[16]) {
+  for (int i = 0; i < 16; ++i)
+    for (int j = 0; j < i; ++j) {
+      const float x = rows[i].lane[j];
+      rows[i].lane[j] = rows[j].lane[i];
+      rows[j].lane[i] = x;
+    }
+}
+#undef V16_EACH
+
+#endif
