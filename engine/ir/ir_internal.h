@@ -22,8 +22,10 @@ void pith_text_add_dim(pith_text *text, const pith_graph *graph, const pith_dim 
 void pith_text_add_shape(pith_text *text, const pith_graph *graph, uint32_t rank, const pith_dim *dims);
 /* Shortest digits that read back as the same double, '.' in every locale. */
 void pith_text_add_double(pith_text *text, double value);
-/* "transB=1"-like value of one attribute, without its name. */
+/* The value of one attribute: "1", "tanh", "f32". */
 void pith_text_add_attribute(pith_text *text, const pith_attribute_row *row, const pith_attribute *value);
+/* "transB=1, alpha=0.5": those that have not their default value; false where there are none. */
+bool pith_text_add_attributes(pith_text *text, const pith_node *node);
 /* "f32, s32" */
 void pith_text_add_dtypes(pith_text *text, uint32_t dtypes);
 
