@@ -12,7 +12,7 @@
 #include "ops/attention/attention_f32.h"
 #include "ops/attention/attention_internal.h"
 #include "ops/attention/attention_tile.h"
-#include "ops/normalize/softmax_row.h"
+#include "ops/normalize/softmax_rows.h"
 
 enum { ATTENTION_WIDTH = 16 * V16_TILE_VECTORS, ATTENTION_ROWS = 24 };
 
@@ -104,12 +104,16 @@ static void attention_block(const pith_attention_f32_args *a, const attention_sc
                                            .scale = a->scale},
                      rows, width / 16);
   }
-  for (size_t r = 0; r < rows; ++r) {
+  for (size_t r = 0; r < rows; r += SOFTMAX_ROWS) {
+    const size_t count = rows - r < SOFTMAX_ROWS ? rows - r : SOFTMAX_ROWS;
     float *row = s->scores + r * score_stride;
-    const size_t visible = attention_visible(a->causal, queries, keys, begin + r);
-    s->inverse[r] = visible > 0 ? softmax_row(row, row, visible) : 0.0f;
-    for (size_t key = visible; key < seen; ++key)
-      row[key] = 0.0f;
+    size_t visible[SOFTMAX_ROWS];
+    for (size_t i = 0; i < count; ++i)
+      visible[i] = attention_visible(a->causal, queries, keys, begin + r + i);
+    softmax_rows(row, score_stride, row, score_stride, count, visible, s->inverse + r);
+    for (size_t i = 0; i < count; ++i)
+      for (size_t key = visible[i]; key < seen; ++key)
+        row[i * score_stride + key] = 0.0f;
   }
   for (size_t f = 0; f < a->value_size; f += ATTENTION_WIDTH) {
     const size_t left = a->value_size - f, lanes = left < ATTENTION_WIDTH ? left : ATTENTION_WIDTH;

@@ -11,7 +11,7 @@
 #define V16_NAME(base) base##_avx2
 #define V16_ISA_TEXT "avx2"
 #define V16_NEEDS PITH_CPU_AVX2
-#define V16_TILE_VECTORS 2
+#define V16_TILE_VECTORS 1
 #define V16_TILE_ACCUMULATORS 6
 
 #define V16_INLINE static inline __attribute__((always_inline, unused))
