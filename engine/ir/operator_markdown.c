@@ -55,7 +55,7 @@ void pith_operators_print_markdown(const pith_text_sink *sink) {
       sink,
       "# Operators\n\n"
       "<!-- Written by pith_operators_print_markdown from the table in engine/ir. Do not edit: run the test\n"
-      "`test_ir_docs` with the environment variable PITH_REWRITE_DOCS=1. -->\n\n"
+      "`ir_docs` with the environment variable PITH_REWRITE_DOCS=1. -->\n\n"
       "Every operator that a graph may use. An operator of domain `ai.onnx` has the meaning that ONNX gives it at\n"
       "the version named, within the dtypes and shapes below; one of domain `pith` is ours. Shapes are checked and\n"
       "inferred by `pith_graph_verify`; two dimensions agree where they are the same number or the same expression\n"

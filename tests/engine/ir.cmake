@@ -1,0 +1,10 @@
+# The graph: operators, builder, verifier, printing.
+function(pith_ir_test name)
+  pith_test(${name} ${name}.c ir_fixture.c LIBS pith_engine)
+endfunction()
+
+pith_ir_test(ir_graph)
+
+# docs/operators.md is what the table prints; with PITH_REWRITE_DOCS=1 the test writes it.
+pith_ir_test(ir_docs)
+target_compile_definitions(ir_docs PRIVATE PITH_SOURCE_DIR="${PROJECT_SOURCE_DIR}")
