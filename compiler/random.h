@@ -1,6 +1,7 @@
-/* Random numbers by counter: Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011). A number is
- * a function of (seed, stream, place), so it may be made in any order and by any thread, and uses no function of the C
- * library whose last bits differ between systems. */
+/* Random numbers by counter: Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1,
+ * 2, 3", SC 2011). A number is a function of (seed, stream, place), so it may be made in any order
+ * and by any thread, and uses no function of the C library whose last bits differ between systems.
+ */
 #ifndef PITH_COMPILER_RANDOM_H
 #define PITH_COMPILER_RANDOM_H
 
@@ -13,6 +14,7 @@ void pith_random_philox(const uint32_t counter[4], const uint32_t key[2], uint32
 uint64_t pith_random_stream(const char *name);
 
 /* values[i] of a stream: normal with mean 0 and `deviation` (Box-Muller in double). */
-void pith_random_normal(uint64_t seed, uint64_t stream, double deviation, uint64_t count, float *out_values);
+void pith_random_normal(uint64_t seed, uint64_t stream, double deviation, uint64_t count,
+                        float *out_values);
 
 #endif

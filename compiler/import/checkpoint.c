@@ -5,13 +5,15 @@
 
 enum { MAX_NAME_BYTES = 512 };
 
-pith_status pith_checkpoint_init(pith_checkpoint *checkpoint, const pith_architecture *row, size_t part_capacity,
-                                 const pith_allocator *allocator, pith_error *error) {
+pith_status pith_checkpoint_init(pith_checkpoint *checkpoint, const pith_architecture *row,
+                                 size_t part_capacity, const pith_allocator *allocator,
+                                 pith_error *error) {
   *checkpoint = (pith_checkpoint){.row = row, .part_capacity = part_capacity};
   pith_arena_init(&checkpoint->arena, allocator);
   checkpoint->parts = PITH_ARENA_NEW(&checkpoint->arena, pith_checkpoint_part, part_capacity);
   if (checkpoint->parts == NULL)
-    return pith_fail(error, PITH_OUT_OF_MEMORY, "checkpoint: no memory for %zu parts", part_capacity);
+    return pith_fail(error, PITH_OUT_OF_MEMORY, "checkpoint: no memory for %zu parts",
+                     part_capacity);
   return PITH_OK;
 }
 
@@ -21,8 +23,8 @@ void pith_checkpoint_deinit(pith_checkpoint *checkpoint) {
   pith_arena_deinit(&checkpoint->arena);
 }
 
-pith_status pith_checkpoint_add(pith_checkpoint *checkpoint, const char *directory, const char *prefix,
-                                pith_error *error) {
+pith_status pith_checkpoint_add(pith_checkpoint *checkpoint, const char *directory,
+                                const char *prefix, pith_error *error) {
   if (checkpoint->part_count == checkpoint->part_capacity)
     return pith_fail(error, PITH_LIMIT, "%s: over %zu directories with weights", directory,
                      checkpoint->part_capacity);
@@ -32,7 +34,8 @@ pith_status pith_checkpoint_add(pith_checkpoint *checkpoint, const char *directo
   part->prefix = pith_arena_string(&checkpoint->arena, prefix, strlen(prefix));
   part->used = PITH_ARENA_NEW(&checkpoint->arena, bool, part->tensors.count);
   if (part->prefix == NULL || part->used == NULL)
-    return pith_fail(error, PITH_OUT_OF_MEMORY, "%s: no memory for %zu tensors", directory, part->tensors.count);
+    return pith_fail(error, PITH_OUT_OF_MEMORY, "%s: no memory for %zu tensors", directory,
+                     part->tensors.count);
   return PITH_OK;
 }
 
@@ -44,7 +47,8 @@ static bool make_old_name(const char *name, char out_name[MAX_NAME_BYTES]) {
   for (int i = 0; i < 2; i++) {
     size_t ending = strlen(endings[i][0]);
     if (bytes >= ending && strcmp(name + bytes - ending, endings[i][0]) == 0) {
-      int length = snprintf(out_name, MAX_NAME_BYTES, "%.*s%s", (int)(bytes - ending), name, endings[i][1]);
+      int length =
+          snprintf(out_name, MAX_NAME_BYTES, "%.*s%s", (int)(bytes - ending), name, endings[i][1]);
       return length > 0 && length < MAX_NAME_BYTES;
     }
   }
@@ -88,7 +92,8 @@ static shape_text describe_shape(const pith_safetensor *tensor) {
   return shape;
 }
 
-static pith_status check_shape(const pith_safetensor *tensor, const pith_tensor *wanted, pith_error *error) {
+static pith_status check_shape(const pith_safetensor *tensor, const pith_tensor *wanted,
+                               pith_error *error) {
   bool equal = tensor->rank == wanted->rank;
   for (uint32_t i = 0; equal && i < wanted->rank; i++)
     equal = tensor->dims[i] == wanted->dims[i].constant;
@@ -97,21 +102,24 @@ static pith_status check_shape(const pith_safetensor *tensor, const pith_tensor 
   pith_safetensor shape = {.rank = wanted->rank};
   for (uint32_t i = 0; i < wanted->rank; i++)
     shape.dims[i] = wanted->dims[i].constant;
-  return pith_fail(error, PITH_FORMAT, "%s: tensor '%s' has shape %s, the config asks for %s", tensor->file,
-                   tensor->name, describe_shape(tensor).text, describe_shape(&shape).text);
+  return pith_fail(error, PITH_FORMAT, "%s: tensor '%s' has shape %s, the config asks for %s",
+                   tensor->file, tensor->name, describe_shape(tensor).text,
+                   describe_shape(&shape).text);
 }
 
-static pith_status read_parameter(void *context, const pith_graph *graph, pith_tensor_id id, uint64_t count,
-                                  float *out_values, pith_error *error) {
+static pith_status read_parameter(void *context, const pith_graph *graph, pith_tensor_id id,
+                                  uint64_t count, float *out_values, pith_error *error) {
   (void)count;
   pith_checkpoint *checkpoint = context;
   const pith_tensor *wanted = &graph->tensors[id];
-  for (size_t i = checkpoint->part_count; i-- > 0;) { /* the model's own, whose prefix is "", last */
+  for (size_t i = checkpoint->part_count;
+       i-- > 0;) { /* the model's own, whose prefix is "", last */
     pith_checkpoint_part *part = &checkpoint->parts[i];
     size_t bytes = strlen(part->prefix);
     if (strncmp(wanted->name, part->prefix, bytes) != 0)
       continue;
-    const pith_safetensor *tensor = find_tensor(part, wanted->name + bytes, checkpoint->row->prefix);
+    const pith_safetensor *tensor =
+        find_tensor(part, wanted->name + bytes, checkpoint->row->prefix);
     if (tensor == NULL)
       continue;
     PITH_TRY(check_shape(tensor, wanted, error));
@@ -141,8 +149,9 @@ pith_status pith_checkpoint_check_leftovers(const pith_checkpoint *checkpoint, p
     for (size_t k = 0; k < part->tensors.count; k++) {
       const pith_safetensor *tensor = &part->tensors.tensors[k];
       if (!part->used[k] && !(part->prefix[0] == '\0' && is_listed(checkpoint->row, tensor->name)))
-        return pith_fail(error, PITH_FORMAT, "%s: tensor '%s' has no place in a %s model of this config",
-                         tensor->file, tensor->name, checkpoint->row->model_type);
+        return pith_fail(error, PITH_FORMAT,
+                         "%s: tensor '%s' has no place in a %s model of this config", tensor->file,
+                         tensor->name, checkpoint->row->model_type);
     }
   }
   return PITH_OK;

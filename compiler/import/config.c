@@ -32,8 +32,8 @@ static value_text describe(const cJSON *item) {
   return value;
 }
 
-static pith_status read_key(const cJSON *json, const pith_config_key *key, pith_architecture_config *out_values,
-                            pith_error *error) {
+static pith_status read_key(const cJSON *json, const pith_config_key *key,
+                            pith_architecture_config *out_values, pith_error *error) {
   const cJSON *item = find_key(json, key->name);
   if (item == NULL)
     item = find_key(json, key->alias);
@@ -46,15 +46,18 @@ static pith_status read_key(const cJSON *json, const pith_config_key *key, pith_
     if (cJSON_IsNull(cJSON_GetObjectItemCaseSensitive(json, key->name)) && key->min < 0)
       *integer = -1; /* null where the key may be absent: pad_token_id */
     if (item != NULL && !pith_json_get_int(item, (int64_t)key->min, (int64_t)key->max, integer))
-      return pith_fail(error, PITH_FORMAT, "config.json: %s is %s, an integer from %.0f to %.0f is needed",
-                       key->name, describe(item).text, key->min, key->max);
+      return pith_fail(error, PITH_FORMAT,
+                       "config.json: %s is %s, an integer from %.0f to %.0f is needed", key->name,
+                       describe(item).text, key->min, key->max);
     return PITH_OK;
   case PITH_CONFIG_FLOAT:
     *real = key->default_value;
     if (item != NULL) {
-      if (!cJSON_IsNumber(item) || !(item->valuedouble >= key->min && item->valuedouble <= key->max))
-        return pith_fail(error, PITH_FORMAT, "config.json: %s is %s, a number from %g to %g is needed",
-                         key->name, describe(item).text, key->min, key->max);
+      if (!cJSON_IsNumber(item) ||
+          !(item->valuedouble >= key->min && item->valuedouble <= key->max))
+        return pith_fail(error, PITH_FORMAT,
+                         "config.json: %s is %s, a number from %g to %g is needed", key->name,
+                         describe(item).text, key->min, key->max);
       *real = item->valuedouble;
     }
     return PITH_OK;
@@ -62,8 +65,8 @@ static pith_status read_key(const cJSON *json, const pith_config_key *key, pith_
     *integer = (int64_t)key->default_value;
     if (item != NULL) {
       if (!cJSON_IsBool(item))
-        return pith_fail(error, PITH_FORMAT, "config.json: %s is %s, true or false is needed", key->name,
-                         describe(item).text);
+        return pith_fail(error, PITH_FORMAT, "config.json: %s is %s, true or false is needed",
+                         key->name, describe(item).text);
       *integer = cJSON_IsTrue(item);
     }
     return PITH_OK;
@@ -78,13 +81,13 @@ static pith_status read_key(const cJSON *json, const pith_config_key *key, pith_
     return PITH_OK;
   case PITH_CONFIG_FALSE:
     if (item != NULL && !cJSON_IsFalse(item))
-      return pith_fail(error, PITH_UNSUPPORTED, "config.json: %s %s is not supported, only false", key->name,
-                       describe(item).text);
+      return pith_fail(error, PITH_UNSUPPORTED, "config.json: %s %s is not supported, only false",
+                       key->name, describe(item).text);
     return PITH_OK;
   case PITH_CONFIG_TEXT:
     if (item != NULL && (!cJSON_IsString(item) || strcmp(item->valuestring, key->text) != 0))
-      return pith_fail(error, PITH_UNSUPPORTED, "config.json: %s %s is not supported, only \"%s\"", key->name,
-                       describe(item).text, key->text);
+      return pith_fail(error, PITH_UNSUPPORTED, "config.json: %s %s is not supported, only \"%s\"",
+                       key->name, describe(item).text, key->text);
     return PITH_OK;
   }
   return pith_fail(error, PITH_INVALID_ARGUMENT, "config.json: %s: no such type of key", key->name);
@@ -101,10 +104,12 @@ static pith_status check_foreign_keys(const cJSON *json, pith_error *error) {
   return PITH_OK;
 }
 
-static pith_status find_head(const pith_config_request *request, pith_config *config, pith_error *error) {
+static pith_status find_head(const pith_config_request *request, pith_config *config,
+                             pith_error *error) {
   const char *class_name = request->class_name;
   const cJSON *classes = find_key(request->json, "architectures");
-  if (classes != NULL && (!cJSON_IsArray(classes) || (classes->child != NULL && !cJSON_IsString(classes->child))))
+  if (classes != NULL &&
+      (!cJSON_IsArray(classes) || (classes->child != NULL && !cJSON_IsString(classes->child))))
     return pith_fail(error, PITH_FORMAT, "config.json: architectures is not a list of names");
   if (class_name == NULL && classes != NULL && classes->child != NULL)
     class_name = classes->child->valuestring;
@@ -112,18 +117,22 @@ static pith_status find_head(const pith_config_request *request, pith_config *co
     for (config->head = config->row->heads; config->head->class_suffix != NULL; config->head++)
       if (config->head->head == PITH_HEAD_BODY)
         return PITH_OK;
-    return pith_fail(error, PITH_UNSUPPORTED, "config.json: model_type '%s' has no class without a head",
+    return pith_fail(error, PITH_UNSUPPORTED,
+                     "config.json: model_type '%s' has no class without a head",
                      config->row->model_type);
   }
   config->head = pith_architecture_find_head(config->row, class_name);
   if (config->head == NULL)
-    return pith_fail(error, PITH_UNSUPPORTED, "config.json: class '%.100s' of model_type '%s' is not supported",
-                     class_name, config->row->model_type);
+    return pith_fail(error, PITH_UNSUPPORTED,
+                     "config.json: class '%.100s' of model_type '%s' is not supported", class_name,
+                     config->row->model_type);
   return PITH_OK;
 }
 
-/* id2label in the order of its indices; else LABEL_0 .. for num_labels, 2 by default, as the Hugging Face class. */
-static pith_status read_labels(const cJSON *json, pith_arena *arena, pith_config *config, pith_error *error) {
+/* id2label in the order of its indices; else LABEL_0 .. for num_labels, 2 by default, as the
+ * Hugging Face class. */
+static pith_status read_labels(const cJSON *json, pith_arena *arena, pith_config *config,
+                               pith_error *error) {
   const cJSON *map = find_key(json, "id2label"), *number = find_key(json, "num_labels"), *item;
   int64_t count = 2;
   if (map != NULL && !cJSON_IsObject(map))
@@ -131,37 +140,44 @@ static pith_status read_labels(const cJSON *json, pith_arena *arena, pith_config
   if (map != NULL)
     count = cJSON_GetArraySize(map);
   else if (number != NULL && !pith_json_get_int(number, 1, MAX_LABELS, &count))
-    return pith_fail(error, PITH_FORMAT, "config.json: num_labels is %s, an integer from 1 to %d is needed",
+    return pith_fail(error, PITH_FORMAT,
+                     "config.json: num_labels is %s, an integer from 1 to %d is needed",
                      describe(number).text, MAX_LABELS);
   if (count < 1 || count > MAX_LABELS)
-    return pith_fail(error, PITH_FORMAT, "config.json: id2label has %lld labels, 1 to %d are needed",
-                     (long long)count, MAX_LABELS);
+    return pith_fail(error, PITH_FORMAT,
+                     "config.json: id2label has %lld labels, 1 to %d are needed", (long long)count,
+                     MAX_LABELS);
   const char **labels = PITH_ARENA_NEW(arena, const char *, (size_t)count);
   if (labels == NULL)
-    return pith_fail(error, PITH_OUT_OF_MEMORY, "config.json: no memory for %lld labels", (long long)count);
+    return pith_fail(error, PITH_OUT_OF_MEMORY, "config.json: no memory for %lld labels",
+                     (long long)count);
   cJSON_ArrayForEach(item, map) {
     char *end;
     unsigned long long index = strtoull(item->string, &end, 10);
-    if (item->string[0] < '0' || item->string[0] > '9' || *end != '\0' || index >= (uint64_t)count ||
-        labels[index] != NULL || !cJSON_IsString(item))
-      return pith_fail(error, PITH_FORMAT,
-                       "config.json: id2label[\"%.40s\"]: keys must be 0 to %lld, each once, with a text", item->string,
-                       (long long)count - 1);
+    if (item->string[0] < '0' || item->string[0] > '9' || *end != '\0' ||
+        index >= (uint64_t)count || labels[index] != NULL || !cJSON_IsString(item))
+      return pith_fail(
+          error, PITH_FORMAT,
+          "config.json: id2label[\"%.40s\"]: keys must be 0 to %lld, each once, with a text",
+          item->string, (long long)count - 1);
     labels[index] = pith_arena_string(arena, item->valuestring, strlen(item->valuestring));
     if (labels[index] == NULL)
       return pith_fail(error, PITH_OUT_OF_MEMORY, "config.json: no memory for a label");
   }
   for (int64_t i = 0; i < count; i++)
-    if (labels[i] == NULL && (labels[i] = pith_arena_format(arena, "LABEL_%lld", (long long)i)) == NULL)
+    if (labels[i] == NULL &&
+        (labels[i] = pith_arena_format(arena, "LABEL_%lld", (long long)i)) == NULL)
       return pith_fail(error, PITH_OUT_OF_MEMORY, "config.json: no memory for a label");
   config->label_count = (uint32_t)count;
   config->labels = labels;
   return PITH_OK;
 }
 
-/* Whether a classifier is a cross-encoder of sentence-transformers, which score one pair by a sigmoid: its releases before 4 say
- * so by a key of config.json, 4 and 5 by a section, later ones by a file of their own. */
-static pith_status check_cross_encoder(const pith_config_request *request, bool *out_is, pith_error *error) {
+/* Whether a classifier is a cross-encoder of sentence-transformers, which score one pair by a
+ * sigmoid: its releases before 4 say so by a key of config.json, 4 and 5 by a section, later ones
+ * by a file of their own. */
+static pith_status check_cross_encoder(const pith_config_request *request, bool *out_is,
+                                       pith_error *error) {
   const cJSON *section = find_key(request->json, "sentence_transformers");
   const cJSON *own_type = find_key(request->sentence_transformers, "model_type");
   const cJSON *activation = find_key(request->json, "sbert_ce_default_activation_function");
@@ -175,7 +191,8 @@ static pith_status check_cross_encoder(const pith_config_request *request, bool 
   const char *name = cJSON_IsString(activation) ? strrchr(activation->valuestring, '.') : NULL;
   /* Identity leaves the logit: the order of answers is the sigmoid's. */
   if (name == NULL || (strcmp(name, ".Sigmoid") != 0 && strcmp(name, ".Identity") != 0))
-    return pith_fail(error, PITH_UNSUPPORTED, "config.json: cross-encoder activation %s is not supported",
+    return pith_fail(error, PITH_UNSUPPORTED,
+                     "config.json: cross-encoder activation %s is not supported",
                      describe(activation).text);
   return PITH_OK;
 }
@@ -206,11 +223,12 @@ static pith_status find_sequence_task(const pith_config_request *request, pith_c
       config->task = types[i].task;
       return PITH_OK;
     }
-  return pith_fail(error, PITH_UNSUPPORTED, "config.json: problem_type %s is not supported", describe(type).text);
+  return pith_fail(error, PITH_UNSUPPORTED, "config.json: problem_type %s is not supported",
+                   describe(type).text);
 }
 
-static pith_status find_task(const pith_config_request *request, pith_arena *arena, pith_config *config,
-                             pith_error *error) {
+static pith_status find_task(const pith_config_request *request, pith_arena *arena,
+                             pith_config *config, pith_error *error) {
   switch (config->head->head) {
   case PITH_HEAD_BODY:
     config->task = PITH_TASK_NONE;
@@ -238,8 +256,8 @@ static pith_status find_task(const pith_config_request *request, pith_arena *are
   return PITH_OK;
 }
 
-pith_status pith_config_read(const pith_config_request *request, pith_arena *arena, pith_config *out_config,
-                             pith_error *error) {
+pith_status pith_config_read(const pith_config_request *request, pith_arena *arena,
+                             pith_config *out_config, pith_error *error) {
   const cJSON *json = request->json;
   pith_config config = {.row = NULL};
   const cJSON *type = find_key(json, "model_type");

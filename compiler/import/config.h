@@ -17,10 +17,11 @@ typedef struct pith_config {
 } pith_config;
 
 typedef struct pith_config_request {
-  const cJSON *json;       /* config.json's object */
-  const char *class_name;  /* overrides `architectures`; NULL: does not */
-  bool body_only;          /* the head is left away (sentence embeddings) */
-  const cJSON *sentence_transformers; /* config_sentence_transformers.json's object; NULL: there is none */
+  const cJSON *json;      /* config.json's object */
+  const char *class_name; /* overrides `architectures`; NULL: does not */
+  bool body_only;         /* the head is left away (sentence embeddings) */
+  const cJSON
+      *sentence_transformers; /* config_sentence_transformers.json's object; NULL: there is none */
 } pith_config_request;
 
 /* Labels live in `arena`. PITH_UNSUPPORTED and PITH_FORMAT name the key and its value. */

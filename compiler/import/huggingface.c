@@ -21,9 +21,11 @@ static void close_files(directory_files *files) {
   cJSON_Delete(files->sentence_transformers);
 }
 
-static pith_status open_optional(const char *directory, const char *name, cJSON **out_json, pith_error *error) {
+static pith_status open_optional(const char *directory, const char *name, cJSON **out_json,
+                                 pith_error *error) {
   char path[PATH_MAX];
-  return pith_path_join(directory, name, sizeof path, path) ? pith_json_open(path, out_json, error) : PITH_OK;
+  return pith_path_join(directory, name, sizeof path, path) ? pith_json_open(path, out_json, error)
+                                                            : PITH_OK;
 }
 
 static pith_status open_files(const char *directory, const char *body, directory_files *out_files,
@@ -34,19 +36,21 @@ static pith_status open_files(const char *directory, const char *body, directory
   PITH_TRY(pith_json_open(path, &out_files->config, error));
   PITH_TRY(open_optional(body, "tokenizer_config.json", &out_files->tokenizer_config, error));
   PITH_TRY(open_optional(body, "sentence_bert_config.json", &out_files->sentence_bert, error));
-  return open_optional(directory, "config_sentence_transformers.json", &out_files->sentence_transformers, error);
+  return open_optional(directory, "config_sentence_transformers.json",
+                       &out_files->sentence_transformers, error);
 }
 
-/* The length limit: sentence_bert_config.json's, else tokenizer_config.json's where it is at most the positions (that file
- * often says 10^30), else the positions. */
-static pith_status read_max_length(const directory_files *files, uint32_t positions, uint32_t *out_length,
-                                   pith_error *error) {
+/* The length limit: sentence_bert_config.json's, else tokenizer_config.json's where it is at most
+ * the positions (that file often says 10^30), else the positions. */
+static pith_status read_max_length(const directory_files *files, uint32_t positions,
+                                   uint32_t *out_length, pith_error *error) {
   const cJSON *item = cJSON_GetObjectItemCaseSensitive(files->sentence_bert, "max_seq_length");
   int64_t length;
   *out_length = positions;
   if (item != NULL && !cJSON_IsNull(item)) {
     if (!pith_json_get_int(item, 1, positions, &length))
-      return pith_fail(error, PITH_FORMAT, "sentence_bert_config.json: max_seq_length must be 1 to %u, the positions",
+      return pith_fail(error, PITH_FORMAT,
+                       "sentence_bert_config.json: max_seq_length must be 1 to %u, the positions",
                        positions);
     *out_length = (uint32_t)length;
     return PITH_OK;
@@ -67,30 +71,36 @@ static bool has_tokenizer(const char *directory) {
 }
 
 /* Options of sentence-transformers that change the text before the tokenizer sees it. */
-static pith_status check_text_options(const directory_files *files, const pith_tokenizer_data *tokenizer,
-                                      pith_error *error) {
-  const cJSON *prompt = cJSON_GetObjectItemCaseSensitive(files->sentence_transformers, "default_prompt_name");
+static pith_status check_text_options(const directory_files *files,
+                                      const pith_tokenizer_data *tokenizer, pith_error *error) {
+  const cJSON *prompt =
+      cJSON_GetObjectItemCaseSensitive(files->sentence_transformers, "default_prompt_name");
   if (cJSON_IsString(prompt))
     return pith_fail(error, PITH_UNSUPPORTED,
-                     "config_sentence_transformers.json: default_prompt_name '%.60s' is not supported, only null",
+                     "config_sentence_transformers.json: default_prompt_name '%.60s' is not "
+                     "supported, only null",
                      prompt->valuestring);
-  if (!cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(files->sentence_bert, "do_lower_case")) || tokenizer == NULL)
+  if (!cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(files->sentence_bert, "do_lower_case")) ||
+      tokenizer == NULL)
     return PITH_OK;
   for (uint32_t steps = tokenizer->normalizer; steps != 0; steps >>= 4)
     if ((steps & 15) == PITH_NORMALIZE_LOWERCASE)
       return PITH_OK; /* the tokenizer does it anyway */
   return pith_fail(error, PITH_UNSUPPORTED,
-                   "sentence_bert_config.json: do_lower_case true is not supported with a tokenizer that keeps case");
+                   "sentence_bert_config.json: do_lower_case true is not supported with a "
+                   "tokenizer that keeps case");
 }
 
 /* The model's and the Dense modules' weights, into the graph. */
-static pith_status fill_graph(pith_import *import, const char *directory, const pith_sentence_modules *modules,
-                              pith_checkpoint *checkpoint, pith_error *error) {
+static pith_status fill_graph(pith_import *import, const char *directory,
+                              const pith_sentence_modules *modules, pith_checkpoint *checkpoint,
+                              pith_error *error) {
   PITH_TRY(pith_checkpoint_add(checkpoint, modules->body, "", error));
   for (size_t i = 0; i < modules->count; i++) {
     if (modules->modules[i].kind != PITH_EMBEDDING_DENSE)
       continue;
-    const char *folder = pith_arena_format(&import->arena, "%s/%s", directory, modules->modules[i].name);
+    const char *folder =
+        pith_arena_format(&import->arena, "%s/%s", directory, modules->modules[i].name);
     const char *prefix = pith_arena_format(&import->arena, "%s.", modules->modules[i].name);
     if (folder == NULL || prefix == NULL)
       return pith_fail(error, PITH_OUT_OF_MEMORY, "%s: no memory for a path", directory);
@@ -101,14 +111,25 @@ static pith_status fill_graph(pith_import *import, const char *directory, const 
   return pith_checkpoint_check_leftovers(checkpoint, error);
 }
 
-static pith_status add_history(pith_import *import, const char *directory, const pith_config *config,
-                               pith_error *error) {
-  const char *slash = strrchr(directory, '/');
-  const char *name = slash != NULL && slash[1] != '\0' ? slash + 1 : directory;
-  const char *class_name =
-      pith_arena_format(&import->arena, "%s%s", config->row->class_prefix, config->head->class_suffix);
+/* The directory's own name: where it stood is nobody's business. */
+static const char *get_source_name(const char *directory, pith_arena *arena) {
+  size_t end = strlen(directory);
+  while (end > 1 && directory[end - 1] == '/')
+    end--;
+  size_t begin = end;
+  while (begin > 0 && directory[begin - 1] != '/')
+    begin--;
+  return pith_arena_string(arena, directory + begin, end - begin);
+}
+
+static pith_status add_history(pith_import *import, const char *directory,
+                               const pith_config *config, pith_error *error) {
+  const char *name = get_source_name(directory, &import->arena);
+  const char *class_name = pith_arena_format(&import->arena, "%s%s", config->row->class_prefix,
+                                             config->head->class_suffix);
   cJSON *json = cJSON_CreateObject();
-  if (json != NULL && (class_name == NULL || cJSON_AddStringToObject(json, "source", name) == NULL ||
+  if (json != NULL && (class_name == NULL || name == NULL ||
+                       cJSON_AddStringToObject(json, "source", name) == NULL ||
                        cJSON_AddStringToObject(json, "class", class_name) == NULL)) {
     cJSON_Delete(json);
     json = NULL;
@@ -116,8 +137,9 @@ static pith_status add_history(pith_import *import, const char *directory, const
   return pith_import_add_history(import, "import", json, error);
 }
 
-static pith_status build_and_fill(pith_import *import, const char *directory, const pith_config *config,
-                                  const pith_sentence_modules *modules, pith_error *error) {
+static pith_status build_and_fill(pith_import *import, const char *directory,
+                                  const pith_config *config, const pith_sentence_modules *modules,
+                                  pith_error *error) {
   pith_architecture_request request = {
       .row = config->row,
       .head = config->head,
@@ -125,17 +147,19 @@ static pith_status build_and_fill(pith_import *import, const char *directory, co
       .module_count = modules->count,
       .modules = modules->modules,
   };
-  PITH_TRY(pith_architecture_build_graph(&request, import->arena.allocator, &import->data.graph, error));
+  PITH_TRY(
+      pith_architecture_build_graph(&request, import->arena.allocator, &import->data.graph, error));
   pith_checkpoint checkpoint;
-  pith_status status =
-      pith_checkpoint_init(&checkpoint, config->row, modules->count + 1, import->arena.allocator, error);
+  pith_status status = pith_checkpoint_init(&checkpoint, config->row, modules->count + 1,
+                                            import->arena.allocator, error);
   if (status == PITH_OK)
     status = fill_graph(import, directory, modules, &checkpoint, error);
   pith_checkpoint_deinit(&checkpoint);
   return status;
 }
 
-static pith_status import_files(pith_import *import, const char *directory, const pith_import_options *options,
+static pith_status import_files(pith_import *import, const char *directory,
+                                const pith_import_options *options,
                                 const pith_sentence_modules *modules, const directory_files *files,
                                 pith_error *error) {
   pith_config_request request = {
@@ -152,7 +176,8 @@ static pith_status import_files(pith_import *import, const char *directory, cons
   PITH_TRY(build_and_fill(import, directory, &config, modules, error));
   PITH_TRY(read_max_length(files, import->data.max_length, &import->data.max_length, error));
   if (!options->without_tokenizer && has_tokenizer(modules->body))
-    PITH_TRY(pith_import_add_tokenizer(import, modules->body, options->cased, config.values.vocab_size, error));
+    PITH_TRY(pith_import_add_tokenizer(import, modules->body, options->cased,
+                                       config.values.vocab_size, error));
   PITH_TRY(check_text_options(files, import->data.tokenizer, error));
 
   char path[PATH_MAX];

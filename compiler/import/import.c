@@ -9,15 +9,16 @@ void pith_import_deinit(pith_import *import) {
   import->data = (pith_model_data){.graph = NULL};
 }
 
-pith_status pith_import_add_tokenizer(pith_import *import, const char *directory, int cased, int64_t vocab_size,
-                                      pith_error *error) {
+pith_status pith_import_add_tokenizer(pith_import *import, const char *directory, int cased,
+                                      int64_t vocab_size, pith_error *error) {
   pith_tokenizer_data *tokenizer = PITH_ARENA_NEW(&import->arena, pith_tokenizer_data, 1);
   if (tokenizer == NULL)
     return pith_fail(error, PITH_OUT_OF_MEMORY, "%s: no memory for a tokenizer", directory);
   pith_tokenizer_source source = {.directory = directory, .cased = cased};
   PITH_TRY(pith_tokenizer_compile(&source, &import->arena, tokenizer, error));
   if (tokenizer->token_count > (uint64_t)vocab_size)
-    return pith_fail(error, PITH_FORMAT, "%s: the tokenizer has ids up to %u, the model's vocabulary is %lld",
+    return pith_fail(error, PITH_FORMAT,
+                     "%s: the tokenizer has ids up to %u, the model's vocabulary is %lld",
                      directory, tokenizer->token_count - 1, (long long)vocab_size);
   import->data.tokenizer = tokenizer;
   return PITH_OK;
@@ -43,7 +44,8 @@ pith_status pith_import_add_config_text(pith_import *import, const char *path, p
   return PITH_OK;
 }
 
-pith_status pith_import_add_history(pith_import *import, const char *step, cJSON *json, pith_error *error) {
+pith_status pith_import_add_history(pith_import *import, const char *step, cJSON *json,
+                                    pith_error *error) {
   char *text = json == NULL ? NULL : cJSON_PrintUnformatted(json);
   cJSON_Delete(json);
   const char *copy = text == NULL ? NULL : pith_arena_string(&import->arena, text, strlen(text));

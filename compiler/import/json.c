@@ -17,12 +17,14 @@ pith_status pith_json_parse(const void *text, size_t bytes, const char *name, cJ
     return pith_fail(error, PITH_FORMAT, "%s: empty, a JSON value is needed", name);
   cJSON *json = cJSON_ParseWithLengthOpts(begin, bytes, &end, false);
   if (json == NULL)
-    return pith_fail(error, PITH_FORMAT, "%s: not JSON (or nested over %d deep) near byte %td of %zu", name,
+    return pith_fail(error, PITH_FORMAT,
+                     "%s: not JSON (or nested over %d deep) near byte %td of %zu", name,
                      CJSON_NESTING_LIMIT, end - begin, bytes);
   for (const char *c = end; c < begin + bytes; c++)
     if (!is_blank(*c)) {
       cJSON_Delete(json);
-      return pith_fail(error, PITH_FORMAT, "%s: byte %td follows the end of the JSON value", name, c - begin);
+      return pith_fail(error, PITH_FORMAT, "%s: byte %td follows the end of the JSON value", name,
+                       c - begin);
     }
   *out_json = json;
   return PITH_OK;
@@ -33,7 +35,8 @@ static pith_status open_any(const char *path, cJSON **out_json, pith_error *erro
   PITH_TRY(pith_mapped_file_open(path, &file, error));
   pith_status status;
   if (file.size > PITH_JSON_MAX_BYTES)
-    status = pith_fail(error, PITH_LIMIT, "%s: %zu bytes, over %d", path, file.size, PITH_JSON_MAX_BYTES);
+    status = pith_fail(error, PITH_LIMIT, "%s: %zu bytes, over %d", path, file.size,
+                       PITH_JSON_MAX_BYTES);
   else
     status = pith_json_parse(file.bytes, file.size, path, out_json, error);
   pith_mapped_file_close(&file);

@@ -23,9 +23,12 @@ static pith_status make_model(pith_import *import, const char *config_path, cons
   pith_config config;
   PITH_TRY(pith_config_read(&config_request, &import->arena, &config, error));
   pith_import_set_config(import, &config);
-  pith_architecture_request request = {.row = config.row, .head = config.head, .config = &config.values};
-  PITH_TRY(pith_architecture_build_graph(&request, import->arena.allocator, &import->data.graph, error));
-  pith_random_weights random = {.seed = options->seed, .deviation = config.values.initializer_range};
+  pith_architecture_request request = {
+      .row = config.row, .head = config.head, .config = &config.values};
+  PITH_TRY(
+      pith_architecture_build_graph(&request, import->arena.allocator, &import->data.graph, error));
+  pith_random_weights random = {.seed = options->seed,
+                                .deviation = config.values.initializer_range};
   pith_weight_source source = pith_random_weights_get_source(&random);
   PITH_TRY(pith_weights_fill(import->data.graph, &source, &import->arena, error));
   if (options->tokenizer_directory != NULL)
@@ -35,8 +38,8 @@ static pith_status make_model(pith_import *import, const char *config_path, cons
   return add_history(import, options->seed, error);
 }
 
-pith_status pith_new_model(const char *config_path, const pith_new_options *options, pith_import *out_import,
-                           pith_error *error) {
+pith_status pith_new_model(const char *config_path, const pith_new_options *options,
+                           pith_import *out_import, pith_error *error) {
   static const pith_new_options defaults = PITH_NEW_OPTIONS_INIT;
   if (options == NULL)
     options = &defaults;

@@ -9,9 +9,11 @@ static float float_of_bits(uint32_t bits) {
   return value;
 }
 
-/* IEEE 754 binary16 to binary32, exact. Subnormals: the mantissa m stands for m * 2^-24, which a float holds. */
+/* IEEE 754 binary16 to binary32, exact. Subnormals: the mantissa m stands for m * 2^-24, which a
+ * float holds. */
 static float float_of_f16(uint16_t half) {
-  uint32_t sign = (uint32_t)(half & 0x8000u) << 16, exponent = half >> 10 & 0x1fu, mantissa = half & 0x3ffu;
+  uint32_t sign = (uint32_t)(half & 0x8000u) << 16, exponent = half >> 10 & 0x1fu,
+           mantissa = half & 0x3ffu;
   if (exponent == 0) {
     float magnitude = (float)mantissa * 0x1p-24f;
     return sign != 0 ? -magnitude : magnitude;
@@ -45,7 +47,8 @@ static void read_f64(const unsigned char *data, uint64_t count, float *out_value
   }
 }
 
-pith_status pith_safetensor_read_f32(const pith_safetensor *tensor, float *out_values, pith_error *error) {
+pith_status pith_safetensor_read_f32(const pith_safetensor *tensor, float *out_values,
+                                     pith_error *error) {
   switch (tensor->dtype) {
   case PITH_DTYPE_F64:
     read_f64(tensor->data, tensor->count, out_values);
@@ -61,13 +64,15 @@ pith_status pith_safetensor_read_f32(const pith_safetensor *tensor, float *out_v
     read_bf16(tensor->data, tensor->count, out_values);
     break;
   default:
-    return pith_fail(error, PITH_UNSUPPORTED, "%s: tensor '%s' has dtype %s, a weight must be a float",
-                     tensor->file, tensor->name, pith_dtype_get_info(tensor->dtype)->name);
+    return pith_fail(error, PITH_UNSUPPORTED,
+                     "%s: tensor '%s' has dtype %s, a weight must be a float", tensor->file,
+                     tensor->name, pith_dtype_get_info(tensor->dtype)->name);
   }
   for (uint64_t i = 0; i < tensor->count; i++)
     if (!isfinite(out_values[i]))
-      return pith_fail(error, PITH_FORMAT, "%s: tensor '%s': element %llu of %llu is %s", tensor->file,
-                       tensor->name, (unsigned long long)i, (unsigned long long)tensor->count,
+      return pith_fail(error, PITH_FORMAT, "%s: tensor '%s': element %llu of %llu is %s",
+                       tensor->file, tensor->name, (unsigned long long)i,
+                       (unsigned long long)tensor->count,
                        isnan(out_values[i]) ? "NaN" : "infinite in f32");
   return PITH_OK;
 }

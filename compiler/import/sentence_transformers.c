@@ -16,7 +16,8 @@ static bool is_plain_name(const char *name) {
 }
 
 /* Opens config.json of a module's folder. */
-static pith_status open_config(const char *directory, const char *folder, cJSON **out_json, pith_error *error) {
+static pith_status open_config(const char *directory, const char *folder, cJSON **out_json,
+                               pith_error *error) {
   char name[128], path[PATH_MAX];
   snprintf(name, sizeof name, "%s/config.json", folder);
   if (!pith_path_join(directory, name, sizeof path, path))
@@ -24,7 +25,8 @@ static pith_status open_config(const char *directory, const char *folder, cJSON 
   return pith_json_open(path, out_json, error);
 }
 
-static pith_status find_pool_mode(const char *folder, const char *name, int *out_mode, pith_error *error) {
+static pith_status find_pool_mode(const char *folder, const char *name, int *out_mode,
+                                  pith_error *error) {
   static const struct {
     const char *name;
     int mode;
@@ -39,12 +41,13 @@ static pith_status find_pool_mode(const char *folder, const char *name, int *out
       *out_mode = modes[i].mode;
       return PITH_OK;
     }
-  return pith_fail(error, PITH_UNSUPPORTED, "%s/config.json: pooling mode '%.60s' is not supported", folder, name);
+  return pith_fail(error, PITH_UNSUPPORTED, "%s/config.json: pooling mode '%.60s' is not supported",
+                   folder, name);
 }
 
 /* One mode, in the form of either generation: "pooling_mode": "mean", or a boolean key per mode. */
-static pith_status read_pooling(const cJSON *json, const char *folder, pith_embedding_module *out_module,
-                                pith_error *error) {
+static pith_status read_pooling(const cJSON *json, const char *folder,
+                                pith_embedding_module *out_module, pith_error *error) {
   static const struct {
     const char *key, *name;
   } flags[] = {
@@ -59,31 +62,36 @@ static pith_status read_pooling(const cJSON *json, const char *folder, pith_embe
   const char *name = cJSON_GetStringValue(mode);
   if (mode != NULL && name == NULL) {
     if (!cJSON_IsArray(mode) || cJSON_GetArraySize(mode) != 1 || !cJSON_IsString(mode->child))
-      return pith_fail(error, PITH_UNSUPPORTED, "%s/config.json: several pooling modes at once are not supported",
-                       folder);
+      return pith_fail(error, PITH_UNSUPPORTED,
+                       "%s/config.json: several pooling modes at once are not supported", folder);
     name = mode->child->valuestring;
   }
   for (size_t i = 0; mode == NULL && i < sizeof flags / sizeof *flags; i++)
     if (cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(json, flags[i].key))) {
       if (name != NULL)
-        return pith_fail(error, PITH_UNSUPPORTED, "%s/config.json: pooling modes '%s' and '%s' at once are not "
-                         "supported", folder, name, flags[i].name);
+        return pith_fail(error, PITH_UNSUPPORTED,
+                         "%s/config.json: pooling modes '%s' and '%s' at once are not "
+                         "supported",
+                         folder, name, flags[i].name);
       name = flags[i].name;
     }
   out_module->kind = PITH_EMBEDDING_POOL;
   return find_pool_mode(folder, name == NULL ? "mean" : name, &out_module->pool_mode, error);
 }
 
-static pith_status read_dense(const cJSON *json, const char *folder, pith_embedding_module *out_module,
-                              pith_error *error) {
+static pith_status read_dense(const cJSON *json, const char *folder,
+                              pith_embedding_module *out_module, pith_error *error) {
   static const struct {
     const char *name;
     pith_hidden_act act;
   } activations[] = {{"Identity", PITH_ACT_IDENTITY}, {"Tanh", PITH_ACT_TANH}};
   enum { MAX_FEATURES = 1 << 16 };
-  if (!pith_json_get_int(cJSON_GetObjectItemCaseSensitive(json, "in_features"), 1, MAX_FEATURES, &out_module->in) ||
-      !pith_json_get_int(cJSON_GetObjectItemCaseSensitive(json, "out_features"), 1, MAX_FEATURES, &out_module->out))
-    return pith_fail(error, PITH_FORMAT, "%s/config.json: in_features and out_features must be 1 to %d", folder,
+  if (!pith_json_get_int(cJSON_GetObjectItemCaseSensitive(json, "in_features"), 1, MAX_FEATURES,
+                         &out_module->in) ||
+      !pith_json_get_int(cJSON_GetObjectItemCaseSensitive(json, "out_features"), 1, MAX_FEATURES,
+                         &out_module->out))
+    return pith_fail(error, PITH_FORMAT,
+                     "%s/config.json: in_features and out_features must be 1 to %d", folder,
                      MAX_FEATURES);
   out_module->kind = PITH_EMBEDDING_DENSE;
   out_module->name = folder;
@@ -96,15 +104,16 @@ static pith_status read_dense(const cJSON *json, const char *folder, pith_embedd
       out_module->act = activations[i].act;
       return PITH_OK;
     }
-  return pith_fail(error, PITH_UNSUPPORTED, "%s/config.json: activation_function '%.100s' is not supported", folder,
-                   name);
+  return pith_fail(error, PITH_UNSUPPORTED,
+                   "%s/config.json: activation_function '%.100s' is not supported", folder, name);
 }
 
 static pith_status read_module(const char *directory, const char *kind, const char *folder,
                                pith_embedding_module *out_module, pith_error *error) {
   static const struct {
     const char *name;
-    pith_status (*read)(const cJSON *json, const char *folder, pith_embedding_module *out_module, pith_error *error);
+    pith_status (*read)(const cJSON *json, const char *folder, pith_embedding_module *out_module,
+                        pith_error *error);
   } readers[] = {{"Pooling", read_pooling}, {"Dense", read_dense}};
   if (strcmp(kind, "Normalize") == 0) {
     out_module->kind = PITH_EMBEDDING_NORMALIZE;
@@ -128,7 +137,8 @@ static pith_status read_entries(const cJSON *list, const char *directory, pith_a
   cJSON_ArrayForEach(item, list) {
     const char *type = get_text(item, "type"), *path = get_text(item, "path");
     if (type == NULL || path == NULL || !is_plain_name(path))
-      return pith_fail(error, PITH_FORMAT, "modules.json: a module without a type, or whose path is no folder of %s",
+      return pith_fail(error, PITH_FORMAT,
+                       "modules.json: a module without a type, or whose path is no folder of %s",
                        directory);
     const char *kind = strrchr(type, '.');
     kind = kind == NULL ? type : kind + 1;
@@ -137,8 +147,10 @@ static pith_status read_entries(const cJSON *list, const char *directory, pith_a
       return pith_fail(error, PITH_OUT_OF_MEMORY, "modules.json: no memory for a path");
     if (first) {
       if (strcmp(kind, "Transformer") != 0)
-        return pith_fail(error, PITH_UNSUPPORTED, "modules.json: first module '%.60s' is not supported", kind);
-      modules->body = path[0] == '\0' ? directory : pith_arena_format(arena, "%s/%s", directory, folder);
+        return pith_fail(error, PITH_UNSUPPORTED,
+                         "modules.json: first module '%.60s' is not supported", kind);
+      modules->body =
+          path[0] == '\0' ? directory : pith_arena_format(arena, "%s/%s", directory, folder);
       if (modules->body == NULL)
         return pith_fail(error, PITH_OUT_OF_MEMORY, "modules.json: no memory for a path");
       first = false;

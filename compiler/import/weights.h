@@ -12,12 +12,14 @@ typedef struct pith_weight_source {
   void *context;
 } pith_weight_source;
 
-/* Fills every parameter from `source`, in the parameter's stored layout; the data live in `arena`. */
+/* Fills every parameter from `source`, in the parameter's stored layout; the data live in `arena`.
+ */
 PITH_WARN_UNUSED pith_status pith_weights_fill(pith_graph *graph, const pith_weight_source *source,
                                                pith_arena *arena, pith_error *error);
 
-/* A source of random values for pith_weights_fill: scales of LayerNormalization 1, other vectors 0, matrices normal with mean
- * 0 and `deviation`. A value depends on the seed, its tensor's name and its place only. */
+/* A source of random values for pith_weights_fill: scales of LayerNormalization 1, other vectors 0,
+ * matrices normal with mean 0 and `deviation`. A value depends on the seed, its tensor's name and
+ * its place only. */
 typedef struct pith_random_weights {
   uint64_t seed;
   double deviation;

@@ -5,12 +5,17 @@
 #include "engine/ir/operator.h"
 #include "models/architectures/encoder.h"
 
-extern const pith_architecture pith_architecture_bert, pith_architecture_camembert, pith_architecture_distilbert,
-    pith_architecture_electra, pith_architecture_roberta, pith_architecture_xlm_roberta;
+extern const pith_architecture pith_architecture_bert, pith_architecture_camembert,
+    pith_architecture_distilbert, pith_architecture_electra, pith_architecture_roberta,
+    pith_architecture_xlm_roberta;
 
 const pith_architecture *const pith_architectures[] = {
-    &pith_architecture_bert,    &pith_architecture_roberta,   &pith_architecture_xlm_roberta,
-    &pith_architecture_camembert, &pith_architecture_distilbert, &pith_architecture_electra,
+    &pith_architecture_bert,
+    &pith_architecture_roberta,
+    &pith_architecture_xlm_roberta,
+    &pith_architecture_camembert,
+    &pith_architecture_distilbert,
+    &pith_architecture_electra,
     NULL,
 };
 
@@ -60,23 +65,27 @@ bool pith_hidden_act_find(const char *name, pith_hidden_act *out_act) {
 static pith_status check_config(const pith_architecture_request *request, pith_error *error) {
   const pith_architecture_config *config = request->config;
   if (config->hidden_size % config->heads != 0)
-    return pith_fail(error, PITH_FORMAT, "config: hidden size %lld is no multiple of %lld attention heads",
+    return pith_fail(error, PITH_FORMAT,
+                     "config: hidden size %lld is no multiple of %lld attention heads",
                      (long long)config->hidden_size, (long long)config->heads);
   if (config->pad_token_id >= config->vocab_size)
-    return pith_fail(error, PITH_FORMAT, "config: pad_token_id %lld is outside the vocabulary of %lld",
+    return pith_fail(error, PITH_FORMAT,
+                     "config: pad_token_id %lld is outside the vocabulary of %lld",
                      (long long)config->pad_token_id, (long long)config->vocab_size);
   if (request->row->get_max_length(config) < 1)
-    return pith_fail(error, PITH_FORMAT, "config: max_position_embeddings %lld leaves no position for a token",
+    return pith_fail(error, PITH_FORMAT,
+                     "config: max_position_embeddings %lld leaves no position for a token",
                      (long long)config->positions);
   if (request->head->head == PITH_HEAD_SPAN && config->label_count != 2)
-    return pith_fail(error, PITH_UNSUPPORTED, "config: question answering with %lld labels; 2 are supported",
+    return pith_fail(error, PITH_UNSUPPORTED,
+                     "config: question answering with %lld labels; 2 are supported",
                      (long long)config->label_count);
   return PITH_OK;
 }
 
 /* The modules of a sentence embedding after the body; `features` flow between them. */
-static pith_tensor_id build_modules(pith_architecture_build *build, const pith_architecture_request *request,
-                                    pith_tensor_id x) {
+static pith_tensor_id build_modules(pith_architecture_build *build,
+                                    const pith_architecture_request *request, pith_tensor_id x) {
   int64_t features = request->config->hidden_size;
   bool pooled = false;
   for (size_t i = 0; i < request->module_count && build->builder.status == PITH_OK; i++) {
@@ -87,21 +96,24 @@ static pith_tensor_id build_modules(pith_architecture_build *build, const pith_a
       pooled = true;
       pith_tensor_id inputs[2] = {x, build->offsets};
       pith_attribute_setting attributes[1] = {PITH_SET_ENUM("mode", module->pool_mode)};
-      x = pith_build_node(&build->builder, "pooling", PITH_OP_SEQUENCE_POOL, 2, inputs, 1, attributes);
+      x = pith_build_node(&build->builder, "pooling", PITH_OP_SEQUENCE_POOL, 2, inputs, 1,
+                          attributes);
     } else if (!pooled) {
-      pith_builder_fail(&build->builder, PITH_UNSUPPORTED, "modules.json: a module stands before Pooling");
+      pith_builder_fail(&build->builder, PITH_UNSUPPORTED,
+                        "modules.json: a module stands before Pooling");
     } else if (module->kind == PITH_EMBEDDING_DENSE) {
       if (module->in != features)
-        pith_builder_fail(&build->builder, PITH_FORMAT, "%s: in_features %lld, where %lld features come in",
-                          module->name, (long long)module->in, (long long)features);
-      x = pith_encoder_linear(build, pith_name_of("%s.linear", module->name).text, x, module->out, module->in,
-                              module->bias);
+        pith_builder_fail(&build->builder, PITH_FORMAT,
+                          "%s: in_features %lld, where %lld features come in", module->name,
+                          (long long)module->in, (long long)features);
+      x = pith_encoder_linear(build, pith_name_of("%s.linear", module->name).text, x, module->out,
+                              module->in, module->bias);
       x = pith_encoder_act(build, pith_name_of("%s.act", module->name).text, x, module->act);
       features = module->out;
     } else {
       pith_attribute_setting attributes[2] = {PITH_SET_INT("axis", -1), PITH_SET_INT("p", 2)};
-      x = pith_build_node(&build->builder, pith_name_of("normalize.%zu", i).text, PITH_OP_LP_NORMALIZATION, 1,
-                          &x, 2, attributes);
+      x = pith_build_node(&build->builder, pith_name_of("normalize.%zu", i).text,
+                          PITH_OP_LP_NORMALIZATION, 1, &x, 2, attributes);
     }
   }
   if (!pooled)
@@ -109,7 +121,8 @@ static pith_tensor_id build_modules(pith_architecture_build *build, const pith_a
   return x;
 }
 
-static pith_status build_graph(pith_graph *graph, const pith_architecture_request *request, pith_error *error) {
+static pith_status build_graph(pith_graph *graph, const pith_architecture_request *request,
+                               pith_error *error) {
   pith_architecture_build build = {.row = request->row, .config = request->config};
   pith_builder_init(&build.builder, graph, error);
   build.prefix = request->head->head == PITH_HEAD_BODY ? "" : request->row->prefix;
@@ -137,8 +150,9 @@ pith_status pith_architecture_build_graph(const pith_architecture_request *reque
                                           pith_error *error) {
   PITH_TRY(check_config(request, error));
   if (request->module_count != 0 && request->head->head != PITH_HEAD_BODY)
-    return pith_fail(error, PITH_INVALID_ARGUMENT, "embedding modules need the body alone, not %s%s",
-                     request->row->class_prefix, request->head->class_suffix);
+    return pith_fail(error, PITH_INVALID_ARGUMENT,
+                     "embedding modules need the body alone, not %s%s", request->row->class_prefix,
+                     request->head->class_suffix);
   pith_graph *graph;
   PITH_TRY(pith_graph_create(allocator, request->row->model_type, &graph, error));
   pith_status status = build_graph(graph, request, error);

@@ -1,5 +1,5 @@
-/* BERT (and MiniLM, which differs by its sizes only): Devlin et al. 2018, arXiv:1810.04805; names and formulas of the
- * Hugging Face classes Bert*. */
+/* BERT (and MiniLM, which differs by its sizes only): Devlin et al. 2018, arXiv:1810.04805; names
+ * and formulas of the Hugging Face classes Bert*. */
 #include "models/architectures/encoder.h"
 
 static int64_t get_max_length(const pith_architecture_config *config) {
@@ -12,7 +12,8 @@ static pith_tensor_id build_body(pith_architecture_build *build) {
 }
 
 static pith_tensor_id build_sequence(pith_architecture_build *build, pith_tensor_id hidden) {
-  return pith_encoder_sequence_head(build, hidden, "bert.pooler.dense", PITH_ACT_TANH, "classifier");
+  return pith_encoder_sequence_head(build, hidden, "bert.pooler.dense", PITH_ACT_TANH,
+                                    "classifier");
 }
 
 static pith_tensor_id build_masked(pith_architecture_build *build, pith_tensor_id hidden) {
@@ -24,7 +25,8 @@ static pith_tensor_id build_masked(pith_architecture_build *build, pith_tensor_i
       .word_embeddings = "embeddings.word_embeddings",
   };
   return pith_encoder_masked_head(build, hidden, &names, build->config->hidden_size,
-                                  (pith_hidden_act)build->config->hidden_act, build->config->layer_norm_eps);
+                                  (pith_hidden_act)build->config->hidden_act,
+                                  build->config->layer_norm_eps);
 }
 
 static const pith_config_key keys[] = {PITH_CONFIG_BERT_KEYS(768, 12, 12, 3072, 0), {.name = NULL}};
@@ -39,8 +41,8 @@ static const pith_architecture_head heads[] = {
     {NULL, PITH_HEAD_BODY, NULL},
 };
 
-static const char *const unused[] = {"embeddings.position_ids", "pooler.dense.*", "cls.*", "classifier.*",
-                                     "qa_outputs.*", NULL};
+static const char *const unused[] = {
+    "embeddings.position_ids", "pooler.dense.*", "cls.*", "classifier.*", "qa_outputs.*", NULL};
 
 const pith_architecture pith_architecture_bert = {
     .model_type = "bert",

@@ -1,4 +1,5 @@
-/* DistilBERT: Sanh et al. 2019, arXiv:1910.01108. BERT without token types, with names and config keys of its own. */
+/* DistilBERT: Sanh et al. 2019, arXiv:1910.01108. BERT without token types, with names and config
+ * keys of its own. */
 #include "models/architectures/encoder.h"
 
 #include "engine/ir/operator.h"
@@ -34,8 +35,8 @@ static pith_tensor_id build_body(pith_architecture_build *build) {
   pith_tensor_id position_rows =
       pith_encoder_embedding(build, pith_name_of("%sembeddings.position_embeddings", prefix).text,
                              config->positions, config->hidden_size, positions);
-  pith_tensor_id x = pith_encoder_add(build, pith_name_of("%sembeddings.add_positions", prefix).text, words,
-                                      position_rows);
+  pith_tensor_id x = pith_encoder_add(
+      build, pith_name_of("%sembeddings.add_positions", prefix).text, words, position_rows);
   x = pith_encoder_layer_norm(build, pith_name_of("%sembeddings.LayerNorm", prefix).text, x,
                               config->hidden_size, layer_norm_eps);
   return pith_encoder_layers(build, &names, layer_norm_eps, x);
@@ -80,8 +81,8 @@ static const pith_architecture_head heads[] = {
     {NULL, PITH_HEAD_BODY, NULL},
 };
 
-static const char *const unused[] = {"embeddings.position_ids", "vocab_*", "pre_classifier.*", "classifier.*",
-                                     "qa_outputs.*", NULL};
+static const char *const unused[] = {
+    "embeddings.position_ids", "vocab_*", "pre_classifier.*", "classifier.*", "qa_outputs.*", NULL};
 
 const pith_architecture pith_architecture_distilbert = {
     .model_type = "distilbert",

@@ -1,5 +1,5 @@
-/* ELECTRA: Clark et al. 2020, arXiv:2003.10555. BERT's encoder; embeddings may be narrower than the hidden size and are then
- * projected; heads of its own. */
+/* ELECTRA: Clark et al. 2020, arXiv:2003.10555. BERT's encoder; embeddings may be narrower than the
+ * hidden size and are then projected; heads of its own. */
 #include "models/architectures/encoder.h"
 
 static int64_t get_max_length(const pith_architecture_config *config) {
@@ -16,7 +16,8 @@ static pith_tensor_id build_body(pith_architecture_build *build) {
 }
 
 static pith_tensor_id build_sequence(pith_architecture_build *build, pith_tensor_id hidden) {
-  return pith_encoder_sequence_head(build, hidden, "classifier.dense", PITH_ACT_GELU, "classifier.out_proj");
+  return pith_encoder_sequence_head(build, hidden, "classifier.dense", PITH_ACT_GELU,
+                                    "classifier.out_proj");
 }
 
 static pith_tensor_id build_masked(pith_architecture_build *build, pith_tensor_id hidden) {
@@ -28,8 +29,8 @@ static pith_tensor_id build_masked(pith_architecture_build *build, pith_tensor_i
       .word_embeddings = "embeddings.word_embeddings",
   };
   /* GELU whatever hidden_act says, as ElectraGeneratorPredictions. */
-  return pith_encoder_masked_head(build, hidden, &names, build->config->embedding_size, PITH_ACT_GELU,
-                                  build->config->layer_norm_eps);
+  return pith_encoder_masked_head(build, hidden, &names, build->config->embedding_size,
+                                  PITH_ACT_GELU, build->config->layer_norm_eps);
 }
 
 static const pith_config_key keys[] = {
@@ -47,8 +48,12 @@ static const pith_architecture_head heads[] = {
     {NULL, PITH_HEAD_BODY, NULL},
 };
 
-static const char *const unused[] = {"embeddings.position_ids", "generator_*", "discriminator_predictions.*",
-                                     "classifier.*", "qa_outputs.*", NULL};
+static const char *const unused[] = {"embeddings.position_ids",
+                                     "generator_*",
+                                     "discriminator_predictions.*",
+                                     "classifier.*",
+                                     "qa_outputs.*",
+                                     NULL};
 
 const pith_architecture pith_architecture_electra = {
     .model_type = "electra",

@@ -17,21 +17,24 @@ pith_name pith_name_of(const char *format, ...) {
 /* A parameter without data yet; the builder computes its size. */
 static pith_tensor_id add_parameter(pith_architecture_build *build, const char *name, uint32_t rank,
                                     const int64_t *dims, pith_layout layout) {
-  return pith_build_data(&build->builder, PITH_TENSOR_PARAMETER, name, PITH_DTYPE_F32, rank, dims, layout, NULL, 0);
+  return pith_build_data(&build->builder, PITH_TENSOR_PARAMETER, name, PITH_DTYPE_F32, rank, dims,
+                         layout, NULL, 0);
 }
 
 static pith_tensor_id add_vector(pith_architecture_build *build, const char *name, int64_t count) {
   return add_parameter(build, name, 1, &count, PITH_LAYOUT_ROW_MAJOR);
 }
 
-static pith_tensor_id add_node(pith_architecture_build *build, const char *name, pith_operator_id op,
-                               uint32_t input_count, const pith_tensor_id *inputs, uint32_t attribute_count,
+static pith_tensor_id add_node(pith_architecture_build *build, const char *name,
+                               pith_operator_id op, uint32_t input_count,
+                               const pith_tensor_id *inputs, uint32_t attribute_count,
                                const pith_attribute_setting *attributes) {
-  return pith_build_node(&build->builder, name, (int)op, input_count, inputs, attribute_count, attributes);
+  return pith_build_node(&build->builder, name, (int)op, input_count, inputs, attribute_count,
+                         attributes);
 }
 
-pith_tensor_id pith_encoder_embedding(pith_architecture_build *build, const char *name, int64_t rows,
-                                      int64_t features, pith_tensor_id ids) {
+pith_tensor_id pith_encoder_embedding(pith_architecture_build *build, const char *name,
+                                      int64_t rows, int64_t features, pith_tensor_id ids) {
   int64_t dims[2] = {rows, features};
   pith_tensor_id table =
       add_parameter(build, pith_name_of("%s.weight", name).text, 2, dims, PITH_LAYOUT_ROW_MAJOR);
@@ -46,8 +49,8 @@ static pith_tensor_id add_gemm(pith_architecture_build *build, const char *name,
   return add_node(build, name, PITH_OP_GEMM, bias == PITH_NONE ? 2 : 3, inputs, 1, attributes);
 }
 
-pith_tensor_id pith_encoder_linear(pith_architecture_build *build, const char *name, pith_tensor_id x,
-                                   int64_t out, int64_t in, bool bias) {
+pith_tensor_id pith_encoder_linear(pith_architecture_build *build, const char *name,
+                                   pith_tensor_id x, int64_t out, int64_t in, bool bias) {
   int64_t dims[2] = {out, in};
   pith_tensor_id weight =
       add_parameter(build, pith_name_of("%s.weight", name).text, 2, dims, PITH_LAYOUT_N64_F32);
@@ -56,12 +59,13 @@ pith_tensor_id pith_encoder_linear(pith_architecture_build *build, const char *n
   return add_gemm(build, name, x, weight, offset);
 }
 
-pith_tensor_id pith_encoder_layer_norm(pith_architecture_build *build, const char *name, pith_tensor_id x,
-                                       int64_t features, double epsilon) {
+pith_tensor_id pith_encoder_layer_norm(pith_architecture_build *build, const char *name,
+                                       pith_tensor_id x, int64_t features, double epsilon) {
   pith_tensor_id scale = add_vector(build, pith_name_of("%s.weight", name).text, features);
   pith_tensor_id bias = add_vector(build, pith_name_of("%s.bias", name).text, features);
   pith_tensor_id inputs[3] = {x, scale, bias};
-  pith_attribute_setting attributes[2] = {PITH_SET_INT("axis", -1), PITH_SET_FLOAT("epsilon", epsilon)};
+  pith_attribute_setting attributes[2] = {PITH_SET_INT("axis", -1),
+                                          PITH_SET_FLOAT("epsilon", epsilon)};
   return add_node(build, name, PITH_OP_LAYER_NORMALIZATION, 3, inputs, 2, attributes);
 }
 
@@ -86,7 +90,8 @@ pith_tensor_id pith_encoder_act(pith_architecture_build *build, const char *name
   case PITH_ACT_IDENTITY:
     return x;
   }
-  pith_builder_fail(&build->builder, PITH_INVALID_ARGUMENT, "%s: activation %d is none of the table", name, (int)act);
+  pith_builder_fail(&build->builder, PITH_INVALID_ARGUMENT,
+                    "%s: activation %d is none of the table", name, (int)act);
   return PITH_NONE;
 }
 
@@ -96,14 +101,15 @@ pith_tensor_id pith_encoder_add(pith_architecture_build *build, const char *name
   return add_node(build, name, PITH_OP_ADD, 2, inputs, 0, NULL);
 }
 
-pith_tensor_id pith_encoder_first_token(pith_architecture_build *build, const char *name, pith_tensor_id x) {
+pith_tensor_id pith_encoder_first_token(pith_architecture_build *build, const char *name,
+                                        pith_tensor_id x) {
   pith_tensor_id inputs[2] = {x, build->offsets};
   pith_attribute_setting attributes[1] = {PITH_SET_ENUM("mode", PITH_POOL_CLS)};
   return add_node(build, name, PITH_OP_SEQUENCE_POOL, 2, inputs, 1, attributes);
 }
 
-pith_tensor_id pith_encoder_bert_embeddings(pith_architecture_build *build, int64_t features, int64_t start,
-                                            int64_t padding_id) {
+pith_tensor_id pith_encoder_bert_embeddings(pith_architecture_build *build, int64_t features,
+                                            int64_t start, int64_t padding_id) {
   const pith_architecture_config *config = build->config;
   const char *prefix = build->prefix;
   pith_tensor_id types =
@@ -112,8 +118,8 @@ pith_tensor_id pith_encoder_bert_embeddings(pith_architecture_build *build, int6
   pith_attribute_setting position_attributes[2] = {PITH_SET_INT("start", start),
                                                    PITH_SET_INT("padding_id", padding_id)};
   pith_tensor_id positions =
-      add_node(build, pith_name_of("%sembeddings.positions", prefix).text, PITH_OP_PACKED_POSITIONS, 2,
-               position_inputs, 2, position_attributes);
+      add_node(build, pith_name_of("%sembeddings.positions", prefix).text, PITH_OP_PACKED_POSITIONS,
+               2, position_inputs, 2, position_attributes);
 
   pith_tensor_id words =
       pith_encoder_embedding(build, pith_name_of("%sembeddings.word_embeddings", prefix).text,
@@ -125,11 +131,12 @@ pith_tensor_id pith_encoder_bert_embeddings(pith_architecture_build *build, int6
       pith_encoder_embedding(build, pith_name_of("%sembeddings.position_embeddings", prefix).text,
                              config->positions, features, positions);
   /* The order of the Hugging Face classes: it decides the last bits of the sum. */
-  pith_tensor_id sum = pith_encoder_add(build, pith_name_of("%sembeddings.add_types", prefix).text, words,
-                                        type_rows);
-  sum = pith_encoder_add(build, pith_name_of("%sembeddings.add_positions", prefix).text, sum, position_rows);
-  return pith_encoder_layer_norm(build, pith_name_of("%sembeddings.LayerNorm", prefix).text, sum, features,
-                                 config->layer_norm_eps);
+  pith_tensor_id sum = pith_encoder_add(build, pith_name_of("%sembeddings.add_types", prefix).text,
+                                        words, type_rows);
+  sum = pith_encoder_add(build, pith_name_of("%sembeddings.add_positions", prefix).text, sum,
+                         position_rows);
+  return pith_encoder_layer_norm(build, pith_name_of("%sembeddings.LayerNorm", prefix).text, sum,
+                                 features, config->layer_norm_eps);
 }
 
 const pith_encoder_names pith_encoder_bert_names = {
@@ -158,11 +165,13 @@ pith_tensor_id pith_encoder_layers(pith_architecture_build *build, const pith_en
     pith_attribute_setting attributes[1] = {PITH_SET_INT("num_heads", config->heads)};
     pith_tensor_id mixed =
         add_node(build, NAME("attention.self"), PITH_OP_PACKED_ATTENTION, 5, inputs, 1, attributes);
-    pith_tensor_id y = pith_encoder_linear(build, NAME(names->attention_output), mixed, hidden, hidden, true);
+    pith_tensor_id y =
+        pith_encoder_linear(build, NAME(names->attention_output), mixed, hidden, hidden, true);
     x = pith_encoder_add(build, NAME("attention.residual"), y, x);
     x = pith_encoder_layer_norm(build, NAME(names->attention_norm), x, hidden, epsilon);
 
-    y = pith_encoder_linear(build, NAME(names->intermediate), x, config->intermediate_size, hidden, true);
+    y = pith_encoder_linear(build, NAME(names->intermediate), x, config->intermediate_size, hidden,
+                            true);
     y = pith_encoder_act(build, NAME("intermediate.act"), y, (pith_hidden_act)config->hidden_act);
     y = pith_encoder_linear(build, NAME(names->output), y, hidden, config->intermediate_size, true);
     x = pith_encoder_add(build, NAME("output.residual"), y, x);
@@ -182,7 +191,8 @@ pith_tensor_id pith_encoder_span_head(pith_architecture_build *build, pith_tenso
 }
 
 pith_tensor_id pith_encoder_sequence_head(pith_architecture_build *build, pith_tensor_id hidden,
-                                          const char *dense, pith_hidden_act act, const char *labels) {
+                                          const char *dense, pith_hidden_act act,
+                                          const char *labels) {
   int64_t features = build->config->hidden_size;
   pith_tensor_id x = pith_encoder_first_token(build, "first_token", hidden);
   x = pith_encoder_linear(build, dense, x, features, features, true);
@@ -209,6 +219,8 @@ pith_tensor_id pith_encoder_masked_head(pith_architecture_build *build, pith_ten
   pith_name table_name = pith_name_of("%s%s.weight", build->prefix, names->word_embeddings);
   pith_tensor_id table = pith_graph_find_tensor(builder->graph, table_name.text);
   if (table == PITH_NONE)
-    pith_builder_fail(builder, PITH_FORMAT, "%s: the decoder is tied to it and the body has none", table_name.text);
-  return add_gemm(build, names->decoder, x, table, add_vector(build, names->bias, config->vocab_size));
+    pith_builder_fail(builder, PITH_FORMAT, "%s: the decoder is tied to it and the body has none",
+                      table_name.text);
+  return add_gemm(build, names->decoder, x, table,
+                  add_vector(build, names->bias, config->vocab_size));
 }

@@ -1,5 +1,6 @@
-/* RoBERTa: Liu et al. 2019, arXiv:1907.11692. BERT's encoder; positions count tokens that are not padding and start after the
- * padding's own row. XLM-RoBERTa and CamemBERT are the same graph under other class names. */
+/* RoBERTa: Liu et al. 2019, arXiv:1907.11692. BERT's encoder; positions count tokens that are not
+ * padding and start after the padding's own row. XLM-RoBERTa and CamemBERT are the same graph under
+ * other class names. */
 #include "models/architectures/encoder.h"
 
 static int64_t get_max_length(const pith_architecture_config *config) {
@@ -9,17 +10,19 @@ static int64_t get_max_length(const pith_architecture_config *config) {
 static pith_tensor_id build_body(pith_architecture_build *build) {
   const pith_architecture_config *config = build->config;
   if (config->pad_token_id < 0) {
-    pith_builder_fail(&build->builder, PITH_UNSUPPORTED, "config: pad_token_id is null; %s counts positions from it",
+    pith_builder_fail(&build->builder, PITH_UNSUPPORTED,
+                      "config: pad_token_id is null; %s counts positions from it",
                       build->row->model_type);
     return PITH_NONE;
   }
-  pith_tensor_id x = pith_encoder_bert_embeddings(build, config->hidden_size, config->pad_token_id + 1,
-                                                  config->pad_token_id);
+  pith_tensor_id x = pith_encoder_bert_embeddings(build, config->hidden_size,
+                                                  config->pad_token_id + 1, config->pad_token_id);
   return pith_encoder_layers(build, &pith_encoder_bert_names, config->layer_norm_eps, x);
 }
 
 static pith_tensor_id build_sequence(pith_architecture_build *build, pith_tensor_id hidden) {
-  return pith_encoder_sequence_head(build, hidden, "classifier.dense", PITH_ACT_TANH, "classifier.out_proj");
+  return pith_encoder_sequence_head(build, hidden, "classifier.dense", PITH_ACT_TANH,
+                                    "classifier.out_proj");
 }
 
 static pith_tensor_id build_masked(pith_architecture_build *build, pith_tensor_id hidden) {
@@ -46,8 +49,8 @@ static const pith_architecture_head heads[] = {
     {NULL, PITH_HEAD_BODY, NULL},
 };
 
-static const char *const unused[] = {"embeddings.position_ids", "pooler.dense.*", "lm_head.*", "classifier.*",
-                                     "qa_outputs.*", NULL};
+static const char *const unused[] = {
+    "embeddings.position_ids", "pooler.dense.*", "lm_head.*", "classifier.*", "qa_outputs.*", NULL};
 
 const pith_architecture pith_architecture_roberta = {
     .model_type = "roberta",
