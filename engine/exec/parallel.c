@@ -1,0 +1,60 @@
+#include "engine/exec/parallel.h"
+
+#if PITH_THREADS
+#include <pthreadpool.h>
+#include <stdatomic.h>
+
+/* A pool calls work() once for each slot; each call takes task after task until none is left, so a thread that
+ * starts late just takes fewer. */
+typedef struct call {
+  const pith_kernel *kernel;
+  const void *args;
+  size_t threads, tasks;
+  char *scratch;
+  size_t scratch_bytes;
+  _Alignas(64) atomic_size_t next;
+  /* The pool's own hand-over orders memory; this pair says so again where a race detector can see it. */
+  _Alignas(64) atomic_size_t done;
+} call;
+
+static void work(void *context, size_t slot) {
+  call *c = context;
+  uint32_t saved = pith_cpu_enter_float();
+  for (size_t task; (task = atomic_fetch_add_explicit(&c->next, 1, memory_order_acquire)) < c->tasks;)
+    c->kernel->run(c->args, c->threads, task, c->scratch + slot * c->scratch_bytes);
+  pith_cpu_leave_float(saved);
+  atomic_fetch_add_explicit(&c->done, 1, memory_order_release);
+}
+
+size_t pith_parallel_count_threads(struct pthreadpool *pool) {
+  return pool == NULL ? 1 : pthreadpool_get_threads_count(pool);
+}
+
+static void run_pool(struct pthreadpool *pool, size_t threads, const pith_kernel *kernel, const void *args,
+                     size_t tasks, char *scratch, size_t scratch_bytes) {
+  call c = {kernel, args, threads, tasks, scratch, scratch_bytes, 0, 0};
+  atomic_store_explicit(&c.next, 0, memory_order_release);
+  pthreadpool_parallelize_1d(pool, work, &c, tasks < threads ? tasks : threads, 0);
+  (void)atomic_load_explicit(&c.done, memory_order_acquire);
+}
+#else
+size_t pith_parallel_count_threads(struct pthreadpool *pool) {
+  (void)pool;
+  return 1;
+}
+#endif
+
+void pith_parallel_run(struct pthreadpool *pool, size_t threads, const pith_kernel *kernel, const void *args,
+                       char *scratch, size_t scratch_bytes) {
+  size_t tasks = kernel->count_tasks(args, threads);
+#if PITH_THREADS
+  if (threads > 1 && tasks > 1) {
+    run_pool(pool, threads, kernel, args, tasks, scratch, scratch_bytes);
+    return;
+  }
+#endif
+  (void)pool;
+  (void)scratch_bytes;
+  for (size_t task = 0; task < tasks; task++)
+    kernel->run(args, threads, task, scratch);
+}

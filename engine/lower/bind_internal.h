@@ -1,0 +1,50 @@
+/* The functions of the table in step_rows.c, by family. */
+#ifndef PITH_LOWER_BIND_INTERNAL_H
+#define PITH_LOWER_BIND_INTERNAL_H
+
+#include "engine/lower/program.h"
+
+#define PITH_DECLARE_BIND(name)                                                                             \
+  void pith_bind_##name(const pith_program *program, const pith_step *step, const pith_view *views, void *args)
+
+/* bind_products.c */
+PITH_DECLARE_BIND(gemm);
+PITH_DECLARE_BIND(matmul);
+PITH_DECLARE_BIND(attention);
+double pith_gemm_count_flops(const pith_step *step, const pith_view *views);
+double pith_matmul_count_flops(const pith_step *step, const pith_view *views);
+double pith_attention_count_flops(const pith_step *step, const pith_view *views);
+const char *pith_gemm_make_title(pith_arena *arena, const pith_step *step);
+
+/* bind_rows.c */
+PITH_DECLARE_BIND(embedding);
+PITH_DECLARE_BIND(layer_norm);
+PITH_DECLARE_BIND(lp_norm);
+PITH_DECLARE_BIND(softmax);
+PITH_DECLARE_BIND(pool);
+PITH_DECLARE_BIND(positions);
+const char *pith_embedding_make_title(pith_arena *arena, const pith_step *step);
+const char *pith_layer_norm_make_title(pith_arena *arena, const pith_step *step);
+
+/* bind_elements.c */
+PITH_DECLARE_BIND(unary);
+PITH_DECLARE_BIND(binary);
+PITH_DECLARE_BIND(gather);
+PITH_DECLARE_BIND(cast);
+PITH_DECLARE_BIND(transpose);
+const char *pith_unary_make_title(pith_arena *arena, const pith_step *step);
+const char *pith_binary_make_title(pith_arena *arena, const pith_step *step);
+
+static inline const pith_view *pith_step_input(const pith_step *step, const pith_view *views, unsigned i) {
+  return i < step->input_count && step->inputs[i] != PITH_NONE ? &views[step->inputs[i]] : NULL;
+}
+static inline void *pith_step_input_data(const pith_step *step, const pith_view *views, unsigned i) {
+  const pith_view *view = pith_step_input(step, views, i);
+  return view == NULL ? NULL : view->data;
+}
+/* Of an offsets operand. */
+static inline size_t pith_view_sequences(const pith_view *offsets) {
+  return pith_view_count(offsets) == 0 ? 0 : pith_view_count(offsets) - 1;
+}
+
+#endif

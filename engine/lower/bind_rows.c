@@ -1,0 +1,110 @@
+#include "engine/lower/bind_internal.h"
+#include "ops/embedding/embedding_f32.h"
+#include "ops/normalize/layer_norm_f32.h"
+#include "ops/pool/pool_f32.h"
+
+void pith_bind_embedding(const pith_program *program, const pith_step *step, const pith_view *views, void *args) {
+  (void)program;
+  const pith_view *y = &views[step->outputs[0]];
+  pith_embedding_f32_args *a = args;
+  *a = (pith_embedding_f32_args){
+      .table_count = (step->input_count - PITH_EMBEDDING_TABLES) / 2,
+      .gamma = pith_step_input_data(step, views, PITH_EMBEDDING_GAMMA),
+      .beta = pith_step_input_data(step, views, PITH_EMBEDDING_BETA),
+      .epsilon = step->params.norm.epsilon,
+      .y = y->data,
+      .rows = y->rows,
+      .features = y->columns,
+      .y_stride = y->columns,
+  };
+  for (uint32_t i = 0; i < a->table_count; i++) {
+    a->tables[i] = views[step->inputs[PITH_EMBEDDING_TABLES + 2 * i]].data;
+    a->ids[i] = views[step->inputs[PITH_EMBEDDING_TABLES + 2 * i + 1]].data;
+  }
+}
+
+const char *pith_embedding_make_title(pith_arena *arena, const pith_step *step) {
+  (void)arena;
+  return step->inputs[PITH_EMBEDDING_GAMMA] == PITH_NONE ? "Embedding" : "Embedding+LayerNorm";
+}
+
+void pith_bind_layer_norm(const pith_program *program, const pith_step *step, const pith_view *views, void *args) {
+  (void)program;
+  const pith_view *x = &views[step->inputs[PITH_NORM_X]];
+  /* Gamma has the normalized dimensions, which may be more than the last one. */
+  size_t features = pith_view_count(&views[step->inputs[PITH_NORM_GAMMA]]);
+  *(pith_layer_norm_f32_args *)args = (pith_layer_norm_f32_args){
+      .x = x->data,
+      .residual = pith_step_input_data(step, views, PITH_NORM_RESIDUAL),
+      .gamma = pith_step_input_data(step, views, PITH_NORM_GAMMA),
+      .beta = pith_step_input_data(step, views, PITH_NORM_BETA),
+      .y = views[step->outputs[0]].data,
+      .rows = features == 0 ? 0 : pith_view_count(x) / features,
+      .features = features,
+      .x_stride = features,
+      .residual_stride = features,
+      .y_stride = features,
+      .epsilon = step->params.norm.epsilon,
+  };
+}
+
+const char *pith_layer_norm_make_title(pith_arena *arena, const pith_step *step) {
+  (void)arena;
+  return step->inputs[PITH_NORM_RESIDUAL] == PITH_NONE ? "LayerNorm" : "LayerNorm+Residual";
+}
+
+void pith_bind_lp_norm(const pith_program *program, const pith_step *step, const pith_view *views, void *args) {
+  (void)program;
+  const pith_view *x = &views[step->inputs[0]];
+  *(pith_lp_norm_f32_args *)args = (pith_lp_norm_f32_args){
+      .x = x->data,
+      .y = views[step->outputs[0]].data,
+      .rows = x->rows,
+      .features = x->columns,
+      .x_stride = x->columns,
+      .y_stride = x->columns,
+      .p = step->params.norm.p,
+      .epsilon = step->params.norm.epsilon,
+  };
+}
+
+void pith_bind_softmax(const pith_program *program, const pith_step *step, const pith_view *views, void *args) {
+  (void)program;
+  const pith_view *x = &views[step->inputs[0]];
+  *(pith_softmax_f32_args *)args = (pith_softmax_f32_args){
+      .x = x->data,
+      .y = views[step->outputs[0]].data,
+      .rows = x->rows,
+      .features = x->columns,
+      .x_stride = x->columns,
+      .y_stride = x->columns,
+  };
+}
+
+void pith_bind_pool(const pith_program *program, const pith_step *step, const pith_view *views, void *args) {
+  (void)program;
+  const pith_view *x = &views[step->inputs[0]], *offsets = &views[step->inputs[1]];
+  *(pith_pool_f32_args *)args = (pith_pool_f32_args){
+      .x = x->data,
+      .x_stride = x->columns,
+      .offsets = offsets->data,
+      .sequences = pith_view_sequences(offsets),
+      .features = x->columns,
+      .y = views[step->outputs[0]].data,
+      .y_stride = x->columns,
+      .mode = (pith_pool_mode)step->params.pool.mode,
+  };
+}
+
+void pith_bind_positions(const pith_program *program, const pith_step *step, const pith_view *views, void *args) {
+  (void)program;
+  const pith_view *offsets = &views[step->inputs[0]];
+  *(pith_positions_args *)args = (pith_positions_args){
+      .offsets = offsets->data,
+      .ids = pith_step_input_data(step, views, 1),
+      .positions = views[step->outputs[0]].data,
+      .sequences = pith_view_sequences(offsets),
+      .start = step->params.positions.start,
+      .padding_id = step->params.positions.padding_id,
+  };
+}

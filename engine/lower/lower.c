@@ -1,0 +1,265 @@
+#include "engine/lower/lower_internal.h"
+
+#include "ops/gemm/gemm_f32.h"
+
+const pith_pass pith_passes[] = {
+    {"translate", "each node of the graph becomes steps", pith_pass_translate},
+    {"normalize", "different spellings become one form", pith_pass_normalize},
+    {"fold", "steps over data only run now", pith_pass_fold},
+    {"dead", "steps that nothing reads go", pith_pass_dead},
+    {"fuse", "steps merge where a kernel does both", pith_pass_fuse},
+    {"outputs", "an output that is an input is copied", pith_pass_outputs},
+    {"layouts", "every activation gets a layout from one table", pith_pass_layouts},
+    {"kernels", "each step gets the best kernel that this CPU runs", pith_pass_kernels},
+    {"pack", "weights that the kernel cannot read in place are to be packed", pith_pass_pack},
+    {"plan", "buffers, scratch and packed weights get their places in one block", pith_pass_plan},
+    {NULL, NULL, NULL},
+};
+
+/* The planner compares every pair of buffers in the worst case. */
+enum { MAX_NODES = 1 << 15 };
+
+pith_status pith_program_create(const pith_graph *graph, const pith_lower_options *options,
+                                pith_program **out_program, pith_error *error) {
+  if (graph->node_count > MAX_NODES)
+    return pith_fail(error, PITH_LIMIT, "the graph has %u nodes, over %d", (unsigned)graph->node_count, MAX_NODES);
+  pith_arena arena;
+  pith_arena_init(&arena, options->allocator);
+  pith_program *program = PITH_ARENA_NEW(&arena, pith_program, 1);
+  if (program == NULL)
+    return pith_lower_no_memory(error);
+  program->arena = arena;
+  program->graph = graph;
+  program->cpu = options->cpu;
+  program->threads = options->threads == 0 ? 1 : options->threads;
+  program->max_sequence = options->max_sequence;
+  program->input_count = graph->input_count;
+  program->output_count = graph->output_count;
+  program->value_capacity = graph->tensor_count;
+  program->step_capacity = graph->node_count;
+  program->values = PITH_ARENA_NEW(&program->arena, pith_value, program->value_capacity);
+  program->steps = PITH_ARENA_NEW(&program->arena, pith_step, program->step_capacity);
+  program->inputs = PITH_ARENA_NEW(&program->arena, pith_value_id, program->input_count);
+  program->outputs = PITH_ARENA_NEW(&program->arena, pith_value_id, program->output_count);
+  int64_t *limits = PITH_ARENA_NEW(&program->arena, int64_t, graph->symbol_count);
+  pith_status status = PITH_OK;
+  if (program->values == NULL || program->steps == NULL || program->inputs == NULL || program->outputs == NULL ||
+      limits == NULL)
+    status = pith_lower_no_memory(error);
+  if (status == PITH_OK && graph->symbol_count != 0)
+    memcpy(limits, options->symbol_limits, graph->symbol_count * sizeof *limits);
+  program->symbol_limits = limits;
+  for (const pith_pass *pass = pith_passes; status == PITH_OK && pass->name != NULL; pass++)
+    status = pass->run(program, options, error);
+  if (status != PITH_OK) {
+    pith_program_destroy(program);
+    return status;
+  }
+  *out_program = program;
+  return PITH_OK;
+}
+
+void pith_program_destroy(pith_program *program) {
+  if (program == NULL)
+    return;
+  pith_arena arena = program->arena; /* the program lies in it */
+  pith_arena_deinit(&arena);
+}
+
+/* ---- small passes ------------------------------------------------------------------------------------------ */
+
+pith_status pith_pass_dead(pith_program *program, const pith_lower_options *options, pith_error *error) {
+  (void)options;
+  (void)error;
+  pith_program_index(program);
+  for (uint32_t i = program->step_count; i-- > 0;) {
+    pith_step *step = &program->steps[i];
+    bool used = false;
+    for (uint32_t j = 0; j < step->output_count; j++)
+      used |= program->values[step->outputs[j]].use_count != 0;
+    if (used)
+      continue;
+    for (uint32_t j = 0; j < step->input_count; j++)
+      if (step->inputs[j] != PITH_NONE)
+        program->values[step->inputs[j]].use_count--;
+    step->row = NULL;
+  }
+  pith_program_index(program);
+  return PITH_OK;
+}
+
+/* Outputs live in the session until its next run, inputs only during one. */
+pith_status pith_pass_outputs(pith_program *program, const pith_lower_options *options, pith_error *error) {
+  (void)options;
+  for (uint32_t i = 0; i < program->output_count; i++) {
+    pith_value_id id = program->outputs[i], copy_id;
+    const pith_value source = program->values[id];
+    if (source.kind == PITH_VALUE_DATA && source.data_layout != PITH_LAYOUT_ROW_MAJOR)
+      return pith_fail(error, PITH_UNSUPPORTED, "output '%s' is a weight in layout %s", source.name,
+                       pith_layout_get_name(source.data_layout));
+    if (source.kind != PITH_VALUE_INPUT)
+      continue;
+    pith_value *copy = pith_program_add_value(program, &copy_id);
+    pith_step *step = copy == NULL ? NULL : pith_program_add_step(program, PITH_STEP_CAST, source.name);
+    if (step == NULL)
+      return pith_lower_no_memory(error);
+    copy->name = source.name;
+    copy->kind = PITH_VALUE_BUFFER;
+    copy->dtype = source.dtype;
+    copy->rank = source.rank;
+    copy->dims = source.dims;
+    step->input_count = 1;
+    step->inputs[0] = id;
+    step->outputs[0] = copy_id;
+    program->outputs[i] = copy_id;
+  }
+  pith_program_index(program);
+  return PITH_OK;
+}
+
+/* Row-major is the only row of the table today, so no conversion can be needed: this pass states and checks it. */
+pith_status pith_pass_layouts(pith_program *program, const pith_lower_options *options, pith_error *error) {
+  (void)options;
+  for (uint32_t i = 0; i < program->step_count; i++) {
+    const pith_step *step = &program->steps[i];
+    for (uint32_t j = 0; j < step->input_count; j++)
+      if (step->inputs[j] != PITH_NONE && program->values[step->inputs[j]].layout != step->row->reads)
+        return pith_fail(error, PITH_UNSUPPORTED, "step '%s': no conversion to the layout that %s reads", step->name,
+                         step->row->name);
+    for (uint32_t j = 0; j < step->output_count; j++)
+      program->values[step->outputs[j]].layout = step->row->writes;
+  }
+  return PITH_OK;
+}
+
+static bool accepts(char code, pith_dtype dtype) {
+  switch (code) {
+  case 'f':
+    return dtype == PITH_DTYPE_F32;
+  case 'i':
+    return dtype == PITH_DTYPE_S32;
+  case 'n':
+    return dtype == PITH_DTYPE_S32 || dtype == PITH_DTYPE_S64;
+  default:
+    return true;
+  }
+}
+
+static pith_status check_dtypes(const pith_program *program, const pith_step *step, pith_error *error) {
+  const char *code = step->row->dtypes;
+  for (uint32_t side = 0; side < 2; side++) {
+    uint32_t count = side == 0 ? step->input_count : step->output_count;
+    const pith_value_id *ids = side == 0 ? step->inputs : step->outputs;
+    for (uint32_t j = 0; j < count; j++) {
+      if (ids[j] != PITH_NONE && !accepts(*code, program->values[ids[j]].dtype))
+        return pith_fail(error, PITH_UNSUPPORTED, "step '%s': no kernel of %s for %s, which is %s", step->name,
+                         step->row->name, program->values[ids[j]].name,
+                         pith_dtype_get_info(program->values[ids[j]].dtype)->name);
+      if (code[1] != '>' && code[1] != '\0')
+        code++;
+    }
+    code = strchr(step->row->dtypes, '>') + 1;
+  }
+  return PITH_OK;
+}
+
+pith_status pith_pass_kernels(pith_program *program, const pith_lower_options *options, pith_error *error) {
+  (void)options;
+  program->args_bytes = 0;
+  for (uint32_t i = 0; i < program->step_count; i++) {
+    pith_step *step = &program->steps[i];
+    PITH_TRY(check_dtypes(program, step, error));
+    step->kernel = pith_kernel_select(step->row->kernels, program->cpu);
+    step->title = step->row->make_title == NULL ? step->row->name : step->row->make_title(&program->arena, step);
+    if (step->title == NULL)
+      return pith_lower_no_memory(error);
+    step->args_offset = program->args_bytes;
+    program->args_bytes += pith_align64(step->row->args_bytes);
+  }
+  return PITH_OK;
+}
+
+/* ---- packing ------------------------------------------------------------------------------------------------ */
+
+static bool read_by_others(const pith_program *program, pith_value_id id) {
+  for (uint32_t i = 0; i < program->step_count; i++) {
+    const pith_step *step = &program->steps[i];
+    for (uint32_t j = 0; j < step->input_count; j++)
+      if (step->inputs[j] == id && !(step->row->kind == PITH_STEP_GEMM && j >= PITH_GEMM_SEGMENTS &&
+                                     (j - PITH_GEMM_SEGMENTS) % 2 == 0))
+        return true;
+  }
+  for (uint32_t i = 0; i < program->output_count; i++)
+    if (program->outputs[i] == id)
+      return true;
+  return false;
+}
+
+static pith_status pack_weight(pith_program *program, pith_value_id id, pith_error *error) {
+  pith_value *value = &program->values[id];
+  size_t n = (size_t)value->dims[0].constant, k = (size_t)value->dims[1].constant;
+  uint32_t i = 0;
+  for (; i < program->pack_count; i++) {
+    const pith_pack *have = &program->packs[i];
+    if (have->data != NULL && have->data == value->data && have->transposed == value->data_transposed &&
+        have->n == n && have->k == k)
+      break;
+  }
+  if (i == program->pack_count) {
+    if (program->packs == NULL) {
+      program->pack_capacity = program->value_count;
+      program->packs = PITH_ARENA_NEW(&program->arena, pith_pack, program->pack_capacity);
+      if (program->packs == NULL)
+        return pith_lower_no_memory(error);
+    }
+    program->packs[program->pack_count++] = (pith_pack){
+        .data = value->data,
+        .transposed = value->data_transposed,
+        .n = n,
+        .k = k,
+        .bytes = pith_gemm_f32_packed_count(n, k) * sizeof(float), /* sizes are bounded by the verifier */
+    };
+  }
+  value->pack = i;
+  value->data = NULL;
+  value->data_layout = PITH_LAYOUT_N64_F32;
+  value->data_transposed = false;
+  return PITH_OK;
+}
+
+/* Row-major weights are packed unless something else reads them too (tied embeddings): their kernel then reads them as
+ * they are, which is slower but does not keep them twice. */
+pith_status pith_pass_pack(pith_program *program, const pith_lower_options *options, pith_error *error) {
+  (void)options;
+  for (uint32_t i = 0; i < program->step_count; i++) {
+    const pith_step *step = &program->steps[i];
+    for (uint32_t j = PITH_GEMM_SEGMENTS; step->row->kind == PITH_STEP_GEMM && j < step->input_count; j += 2) {
+      const pith_value *value = &program->values[step->inputs[j]];
+      if (value->kind == PITH_VALUE_DATA && value->data_layout == PITH_LAYOUT_ROW_MAJOR &&
+          (value->data_transposed || !read_by_others(program, step->inputs[j])))
+        PITH_TRY(pack_weight(program, step->inputs[j], error));
+    }
+  }
+  return PITH_OK;
+}
+
+void pith_program_pack(const pith_program *program, void *memory) {
+  for (uint32_t i = 0; i < program->pack_count; i++) {
+    const pith_pack *pack = &program->packs[i];
+    float *to = (float *)(void *)((char *)memory + pack->offset);
+    if (!pack->transposed) {
+      pith_gemm_f32_pack(pack->n, pack->k, pack->data, to);
+      continue;
+    }
+    /* Blocks of 64 outputs, each [k][width]: a row of the transpose is contiguous in both. */
+    const float *from = pack->data;
+    for (size_t n = 0; n < pack->n; n += 64) {
+      size_t count = pack->n - n < 64 ? pack->n - n : 64, width = (count + 15) & ~(size_t)15;
+      float *block = to + n * pack->k;
+      for (size_t k = 0; k < pack->k; k++) {
+        memcpy(block + k * width, from + k * pack->n + n, count * sizeof(float));
+        memset(block + k * width + count, 0, (width - count) * sizeof(float));
+      }
+    }
+  }
+}

@@ -1,0 +1,57 @@
+/* Lowering: a graph to a program, by a table of passes. */
+#ifndef PITH_LOWER_LOWER_H
+#define PITH_LOWER_LOWER_H
+
+#include "engine/lower/program.h"
+
+/* Rewrites of steps. Those of NORMALIZE bring different spellings to one form; those of FUSE merge steps and give the same
+ * bits as the steps they replace. Identifier, name, stage, what it does. */
+#define PITH_REWRITE_LIST(X)                                                                                \
+  X(IDENTITY, "identity", NORMALIZE, "drop Identity and Cast to the same dtype")                            \
+  X(BIAS, "bias", NORMALIZE, "MatMul with data + Add of a row -> Gemm with bias")                           \
+  X(GELU, "gelu", NORMALIZE, "x/2 (1 + erf(x / sqrt 2)) in single operators -> Gelu")                       \
+  X(EMBEDDING, "embedding", FUSE, "sum of Gathers (+ LayerNorm) -> Embedding")                              \
+  X(SEGMENTS, "segments", FUSE, "products of one x -> one product of several segments")                     \
+  X(ACTIVATION, "activation", FUSE, "Gemm, then an activation -> Gemm+activation")                          \
+  X(RESIDUAL_GEMM, "residual_gemm", FUSE, "Gemm + residual -> Gemm+Residual")                               \
+  X(RESIDUAL_NORM, "residual_norm", FUSE, "Add, then LayerNorm -> LayerNorm+Residual")
+typedef enum pith_rewrite_id {
+#define PITH_REWRITE_ENUM(name, text, stage, doc) PITH_REWRITE_##name,
+  PITH_REWRITE_LIST(PITH_REWRITE_ENUM)
+#undef PITH_REWRITE_ENUM
+      PITH_REWRITE_COUNT
+} pith_rewrite_id;
+typedef enum pith_rewrite_stage { PITH_STAGE_NORMALIZE, PITH_STAGE_FUSE } pith_rewrite_stage;
+
+enum {
+  PITH_REWRITES_ALL = (1 << PITH_REWRITE_COUNT) - 1,
+  /* What sessions use. */
+  PITH_REWRITES_DEFAULT = PITH_REWRITES_ALL & ~(1 << PITH_REWRITE_RESIDUAL_GEMM),
+};
+
+typedef struct pith_lower_options {
+  const pith_allocator *allocator;
+  pith_cpu_set cpu;             /* features that kernels may use */
+  size_t threads;               /* that will share the work; at least 1 */
+  const int64_t *symbol_limits; /* [graph->symbol_count] the largest value of each symbol; copied */
+  size_t max_sequence;          /* tokens of the longest sequence; 0: no limit but the offsets' own tokens */
+  uint32_t rewrites;            /* bits of pith_rewrite_id */
+} pith_lower_options;
+
+typedef struct pith_pass {
+  const char *name;
+  const char *doc;
+  pith_status (*run)(pith_program *program, const pith_lower_options *options, pith_error *error);
+} pith_pass;
+/* All passes in order; ends with a NULL name. */
+extern const pith_pass pith_passes[];
+
+/* `graph` must be verified and must outlive the program. Thread-safe on the graph. */
+PITH_WARN_UNUSED pith_status pith_program_create(const pith_graph *graph, const pith_lower_options *options,
+                                                 pith_program **out_program, pith_error *error);
+void pith_program_destroy(pith_program *program); /* NULL is accepted */
+
+/* Writes the packed weights into the session's memory. */
+void pith_program_pack(const pith_program *program, void *memory);
+
+#endif

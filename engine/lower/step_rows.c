@@ -1,0 +1,102 @@
+/* The table of program operators. A fused operator is a row's own parameters and operands, so there is nothing else to
+ * keep in step with it. */
+#include "engine/lower/bind_internal.h"
+#include "ops/attention/attention_f32.h"
+#include "ops/copy/copy.h"
+#include "ops/elementwise/elementwise_f32.h"
+#include "ops/embedding/embedding_f32.h"
+#include "ops/gemm/gemm_f32.h"
+#include "ops/normalize/layer_norm_f32.h"
+#include "ops/pool/pool_f32.h"
+
+#define ROW(id, text) .kind = PITH_STEP_##id, .name = text
+
+static const pith_step_row rows[PITH_STEP_COUNT] = {
+    [PITH_STEP_GEMM] = {ROW(GEMM, "Gemm"),
+                        .kernels = pith_gemm_f32_kernels,
+                        .args_bytes = sizeof(pith_gemm_f32_args),
+                        .dtypes = "f>f",
+                        .bind = pith_bind_gemm,
+                        .count_flops = pith_gemm_count_flops,
+                        .make_title = pith_gemm_make_title},
+    [PITH_STEP_MATMUL] = {ROW(MATMUL, "MatMul"),
+                          .kernels = pith_matmul_f32_kernels,
+                          .args_bytes = sizeof(pith_matmul_f32_args),
+                          .dtypes = "f>f",
+                          .bind = pith_bind_matmul,
+                          .count_flops = pith_matmul_count_flops},
+    [PITH_STEP_ATTENTION] = {ROW(ATTENTION, "Attention"),
+                             .kernels = pith_attention_f32_kernels,
+                             .args_bytes = sizeof(pith_attention_f32_args),
+                             .dtypes = "fffi>f",
+                             .bind = pith_bind_attention,
+                             .count_flops = pith_attention_count_flops},
+    [PITH_STEP_EMBEDDING] = {ROW(EMBEDDING, "Embedding"),
+                             .kernels = pith_embedding_f32_kernels,
+                             .args_bytes = sizeof(pith_embedding_f32_args),
+                             .dtypes = "fffifififi>f",
+                             .bind = pith_bind_embedding,
+                             .make_title = pith_embedding_make_title},
+    [PITH_STEP_LAYER_NORM] = {ROW(LAYER_NORM, "LayerNorm"),
+                              .kernels = pith_layer_norm_f32_kernels,
+                              .args_bytes = sizeof(pith_layer_norm_f32_args),
+                              .dtypes = "f>f",
+                              .in_place = 1 << PITH_NORM_X | 1 << PITH_NORM_RESIDUAL,
+                              .bind = pith_bind_layer_norm,
+                              .make_title = pith_layer_norm_make_title},
+    [PITH_STEP_LP_NORM] = {ROW(LP_NORM, "LpNorm"),
+                           .kernels = pith_lp_norm_f32_kernels,
+                           .args_bytes = sizeof(pith_lp_norm_f32_args),
+                           .dtypes = "f>f",
+                           .in_place = 1,
+                           .bind = pith_bind_lp_norm},
+    [PITH_STEP_SOFTMAX] = {ROW(SOFTMAX, "Softmax"),
+                           .kernels = pith_softmax_f32_kernels,
+                           .args_bytes = sizeof(pith_softmax_f32_args),
+                           .dtypes = "f>f",
+                           .in_place = 1,
+                           .bind = pith_bind_softmax},
+    [PITH_STEP_POOL] = {ROW(POOL, "Pool"),
+                        .kernels = pith_pool_f32_kernels,
+                        .args_bytes = sizeof(pith_pool_f32_args),
+                        .dtypes = "fi>f",
+                        .bind = pith_bind_pool},
+    [PITH_STEP_POSITIONS] = {ROW(POSITIONS, "Positions"),
+                             .kernels = pith_positions_kernels,
+                             .args_bytes = sizeof(pith_positions_args),
+                             .dtypes = "i>i",
+                             .bind = pith_bind_positions},
+    [PITH_STEP_UNARY] = {ROW(UNARY, "Unary"),
+                         .kernels = pith_unary_f32_kernels,
+                         .args_bytes = sizeof(pith_unary_f32_args),
+                         .dtypes = "f>f",
+                         .in_place = 1,
+                         .bind = pith_bind_unary,
+                         .make_title = pith_unary_make_title},
+    [PITH_STEP_BINARY] = {ROW(BINARY, "Binary"),
+                          .kernels = pith_binary_f32_kernels,
+                          .args_bytes = sizeof(pith_binary_f32_args),
+                          .dtypes = "f>f",
+                          .in_place = 1 << 0 | 1 << 1,
+                          .bind = pith_bind_binary,
+                          .make_title = pith_binary_make_title},
+    [PITH_STEP_GATHER] = {ROW(GATHER, "Gather"),
+                          .kernels = pith_gather_kernels,
+                          .args_bytes = sizeof(pith_gather_args),
+                          .dtypes = ".n>.",
+                          .bind = pith_bind_gather},
+    [PITH_STEP_CAST] = {ROW(CAST, "Cast"),
+                        .kernels = pith_cast_kernels,
+                        .args_bytes = sizeof(pith_cast_args),
+                        .dtypes = ".>.",
+                        .bind = pith_bind_cast},
+    [PITH_STEP_TRANSPOSE] = {ROW(TRANSPOSE, "Transpose"),
+                             .kernels = pith_transpose_kernels,
+                             .args_bytes = sizeof(pith_transpose_args),
+                             .dtypes = ".>.",
+                             .bind = pith_bind_transpose},
+};
+
+const pith_step_row *pith_step_row_get(pith_step_kind kind) {
+  return &rows[kind];
+}
