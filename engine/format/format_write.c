@@ -19,7 +19,7 @@ static pith_status plan_segments(const pith_graph *graph, pith_arena *arena, pla
   for (uint32_t i = 0; i < count; i++) {
     const pith_tensor *tensor = &graph->tensors[i];
     p.tensor_segments[i] = PITH_NONE;
-    if (tensor->data_bytes == 0)
+    if (tensor->data_bytes == 0) /* verified: it has none to store */
       continue;
     if (tensor->data == NULL)
       return pith_fail(error, PITH_INVALID_ARGUMENT, "tensor '%s' has no data to write", tensor->name);

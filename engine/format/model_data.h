@@ -27,6 +27,7 @@ enum {
   PITH_TOKENIZER_TRIM_KEEPS_PREFIX = 1 << 2,   /* ... but for one leading space at the text's beginning */
   PITH_TOKENIZER_IGNORE_MERGES = 1 << 3,       /* byte-level BPE: a word of the vocabulary is not merged */
   PITH_TOKENIZER_BYTE_LEVEL_REGEX = 1 << 4,    /* byte-level: texts are split into words first (GPT-2's way) */
+  PITH_TOKENIZER_FUSE_UNKNOWN = 1 << 5,        /* byte-level BPE: unknown bytes in a row are one token */
 };
 
 /* The normalizer: up to 8 steps in pith_tokenizer_data.normalizer, 4 bits each, the first in the lowest bits; 0 ends.

@@ -97,10 +97,10 @@ pith_status read_shared_name(const Reader &r, const fb::String *from, const char
   return PITH_OK;
 }
 
-// Scalars of 8 bytes: the verifier does not check the alignment of a vector's elements.
+// Elements of 8 bytes: the verifier does not check their alignment, and the writer aligns no vector without any.
 template <typename T> pith_status check_aligned(const Reader &r, const fb::Vector<T> *vector, const char *what) {
-  if (vector != nullptr && reinterpret_cast<uintptr_t>(vector->Data()) % 8 != 0)
-    return pith_fail(r.error, PITH_FORMAT, "%s is not aligned", what);
+  if (count_of(vector) != 0 && reinterpret_cast<uintptr_t>(vector->Data()) % 8 != 0)
+    return pith_fail(r.error, PITH_FORMAT, "%s are not aligned", what);
   return PITH_OK;
 }
 
@@ -394,7 +394,7 @@ pith_status read_value(Reader &r, const pith_node *node, const pith::file::Attri
     to->f = from->float_();
     break;
   case PITH_ATTRIBUTE_INTS: {
-    TRY(check_aligned(r, from->ints(), "an attribute's value"));
+    TRY(check_aligned(r, from->ints(), "an attribute's values"));
     const uint32_t count = count_of(from->ints());
     int64_t *values;
     TRY(charge(r, uint64_t{count} * sizeof *values));
