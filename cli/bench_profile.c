@@ -1,0 +1,97 @@
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/bench_internal.h"
+#include "engine/base/file_writer.h"
+
+/* Steps of one operator and kernel, summed. */
+typedef struct profile_row {
+  const char *operator_name, *kernel;
+  uint64_t calls, nanoseconds;
+  double flops, bytes;
+} profile_row;
+
+enum { ROWS_MAX = 128 };
+
+static int compare_rows(const void *a, const void *b) {
+  uint64_t x = ((const profile_row *)a)->nanoseconds, y = ((const profile_row *)b)->nanoseconds;
+  return (x < y) - (x > y);
+}
+
+static size_t sum_rows(const pith_profile_entry *entries, size_t count, profile_row *rows) {
+  size_t row_count = 0;
+  for (size_t i = 0; i < count; i++) {
+    size_t r = 0;
+    while (r < row_count && (strcmp(rows[r].operator_name, entries[i].operator_name) != 0 ||
+                             strcmp(rows[r].kernel, entries[i].kernel) != 0))
+      r++;
+    if (r == ROWS_MAX)
+      r = ROWS_MAX - 1; /* what is left shares the last row */
+    else if (r == row_count)
+      rows[row_count++] = (profile_row){entries[i].operator_name, entries[i].kernel, 0, 0, 0, 0};
+    rows[r].calls += entries[i].calls;
+    rows[r].nanoseconds += entries[i].nanoseconds;
+    rows[r].flops += entries[i].flops;
+    rows[r].bytes += entries[i].bytes;
+  }
+  qsort(rows, row_count, sizeof *rows, compare_rows);
+  return row_count;
+}
+
+void pith_bench_print_profile(FILE *out, const pith_session *session, double peak, size_t threads, bool json) {
+  const pith_profile_entry *entries;
+  size_t count;
+  pith_session_profile(session, &entries, &count);
+  profile_row rows[ROWS_MAX];
+  size_t row_count = sum_rows(entries, count, rows);
+  double total = 0;
+  for (size_t r = 0; r < row_count; r++)
+    total += (double)rows[r].nanoseconds;
+  total = total > 0 ? total : 1;
+
+  if (!json)
+    fprintf(out, "%-28s %-34s %8s %10s %7s %10s %8s %6s\n", "operator", "kernel", "calls", "ms", "time", "GFLOP/s",
+            "GB/s", "peak");
+  for (size_t r = 0; r < row_count; r++) {
+    double ns = rows[r].nanoseconds == 0 ? 1 : (double)rows[r].nanoseconds;
+    double gflops = rows[r].flops / ns, gbytes = rows[r].bytes / ns;
+    double share = peak > 0 ? gflops * 1e9 / (peak * (double)threads) : 0;
+    if (!json) {
+      fprintf(out, "%-28s %-34s %8llu %10.3f %6.1f%% %10.1f %8.1f %5.1f%%\n", rows[r].operator_name, rows[r].kernel,
+              (unsigned long long)rows[r].calls, ns * 1e-6, 100 * ns / total, gflops, gbytes, 100 * share);
+      continue;
+    }
+    fprintf(out, "%s{\"operator\":\"%s\",\"kernel\":\"%s\",\"calls\":%llu,\"ms\":%.6f,\"share_of_time\":%.6f,"
+                 "\"gflops\":%.3f,\"gbytes_per_s\":%.3f,\"fraction_of_peak\":%.4f}",
+            r == 0 ? "" : ",", rows[r].operator_name, rows[r].kernel, (unsigned long long)rows[r].calls, ns * 1e-6,
+            ns / total, gflops, gbytes, share);
+  }
+}
+
+pith_status pith_bench_write_trace(const char *path, const pith_session *session, pith_error *error) {
+  const pith_profile_entry *entries;
+  size_t count;
+  pith_session_profile(session, &entries, &count);
+  pith_file_writer writer;
+  PITH_TRY(pith_file_writer_open(&writer, path, error));
+  const char head[] = "{\"traceEvents\":[\n";
+  pith_status status = pith_file_writer_write(&writer, head, sizeof head - 1, error);
+  for (size_t i = 0; i < count && status == PITH_OK; i++) {
+    char line[512];
+    double begin = (double)(entries[i].last_begin_ns - entries[0].last_begin_ns) * 1e-3;
+    double duration = (double)(entries[i].last_end_ns - entries[i].last_begin_ns) * 1e-3;
+    int bytes = snprintf(line, sizeof line,
+                         "%s{\"name\":\"%.100s\",\"cat\":\"%.60s\",\"ph\":\"X\",\"ts\":%.3f,\"dur\":%.3f,\"pid\":1,"
+                         "\"tid\":1,\"args\":{\"kernel\":\"%.100s\"}}",
+                         i == 0 ? "" : ",\n", entries[i].name, entries[i].operator_name, begin, duration,
+                         entries[i].kernel);
+    status = pith_file_writer_write(&writer, line, (size_t)bytes, error);
+  }
+  const char tail[] = "\n]}\n";
+  if (status == PITH_OK)
+    status = pith_file_writer_write(&writer, tail, sizeof tail - 1, error);
+  if (status == PITH_OK)
+    status = pith_file_writer_commit(&writer, error);
+  pith_file_writer_discard(&writer);
+  return status;
+}

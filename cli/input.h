@@ -1,0 +1,27 @@
+/* Texts from the command line, from a file or from standard input, one at a time: a file of any size streams. */
+#ifndef PITH_CLI_INPUT_H
+#define PITH_CLI_INPUT_H
+
+#include "cli/command.h"
+#include "models/tasks/dataset.h"
+
+typedef struct pith_input {
+  const char *path; /* "-": standard input */
+  FILE *file;
+  bool json_lines, interactive;
+  uint64_t line, total_bytes; /* lines read; size of a regular file, else 0 */
+  uint64_t bytes;             /* read so far */
+  char *buffer;
+  size_t capacity;
+} pith_input;
+
+/* `json_lines` forces JSON lines; otherwise the path's .jsonl says so. */
+PITH_WARN_UNUSED pith_status pith_input_open(pith_input *input, const char *path, bool json_lines,
+                                             pith_error *error);
+/* The next row, its texts in `arena`; *out_end instead where there is no more. A line of a text file is a text, an empty
+ * one too. */
+PITH_WARN_UNUSED pith_status pith_input_next(pith_input *input, pith_arena *arena, pith_dataset_row *out_row,
+                                             bool *out_end, pith_error *error);
+void pith_input_close(pith_input *input);
+
+#endif

@@ -1,0 +1,263 @@
+/* pith inspect: what a model file holds, and what this machine makes of it. */
+#include <stddef.h>
+#include <string.h>
+
+#include "cli/session.h"
+#include "engine/exec/model.h"
+#include "engine/exec/session_access.h"
+#include "engine/format/names.h"
+#include "engine/lower/program.h"
+#include "engine/ir/operator.h"
+
+typedef struct inspect_settings {
+  const char *operand;
+  bool json, graph, dot, svg, memory, program;
+  pith_cli_limits limits;
+} inspect_settings;
+
+static void write_stdout(void *context, const char *text, size_t bytes) {
+  fwrite(text, 1, bytes, context);
+}
+
+/* ---- tensors ------------------------------------------------------------------------------------------ */
+
+static uint64_t count_elements(const pith_tensor *tensor) {
+  uint64_t count = 1;
+  for (uint32_t d = 0; d < tensor->rank; d++)
+    count *= (uint64_t)tensor->dims[d].constant;
+  return count;
+}
+
+/* Elements whose every byte is zero, which for f32 leaves negative zero out; a layout's padding is zero and no element. */
+static uint64_t count_zeros(const pith_tensor *tensor) {
+  static const unsigned char zero[8];
+  size_t bytes = pith_dtype_get_info(tensor->dtype)->bits / 8;
+  uint64_t zeros = 0;
+  const unsigned char *data = tensor->data;
+  for (uint64_t at = 0; at + bytes <= tensor->data_bytes; at += bytes)
+    zeros += memcmp(data + at, zero, bytes) == 0;
+  uint64_t padding = tensor->data_bytes / bytes - count_elements(tensor);
+  return zeros >= padding ? zeros - padding : 0;
+}
+
+static bool is_stored(const pith_tensor *tensor) {
+  return tensor->kind == PITH_TENSOR_PARAMETER || tensor->kind == PITH_TENSOR_CONSTANT;
+}
+
+/* The dtypes that parameters have, and how many elements of each. */
+static void count_dtypes(const pith_graph *graph, uint64_t counts[PITH_DTYPE_COUNT]) {
+  memset(counts, 0, PITH_DTYPE_COUNT * sizeof *counts);
+  for (uint32_t i = 0; i < graph->tensor_count; i++)
+    if (is_stored(&graph->tensors[i]))
+      counts[graph->tensors[i].dtype] += count_elements(&graph->tensors[i]);
+}
+
+static void count_operators(const pith_graph *graph, uint32_t counts[PITH_OP_COUNT]) {
+  memset(counts, 0, PITH_OP_COUNT * sizeof *counts);
+  for (uint32_t n = 0; n < graph->node_count; n++)
+    counts[graph->nodes[n].op->id]++;
+}
+
+/* ---- summary ------------------------------------------------------------------------------------------ */
+
+static void print_summary(const pith_model *model, const pith_model_info *info) {
+  const pith_graph *graph = model->data.graph;
+  printf("architecture  %s, hidden size %zu\ntask          %s", info->architecture, info->hidden_size,
+         pith_task_name(info->task));
+  if (info->embedding_size != 0)
+    printf(", %zu features", info->embedding_size);
+  for (size_t i = 0; i < info->label_count; i++)
+    printf("%s%s", i == 0 ? ": " : ", ", info->labels[i]);
+  printf("\nparameters    %llu in %.1f MB\nmax length    %zu tokens\ntokenizer     %s",
+         (unsigned long long)info->parameter_count, (double)info->file_bytes * 1e-6, info->max_length,
+         model->data.tokenizer == NULL ? "none" : pith_format_tokenizer_name(model->data.tokenizer->kind));
+  if (model->data.tokenizer != NULL)
+    printf(", %u tokens", model->data.tokenizer->token_count);
+  printf("\ngraph         %u nodes:", graph->node_count);
+  uint32_t operators[PITH_OP_COUNT];
+  count_operators(graph, operators);
+  const char *before = " ";
+  for (int op = 0; op < PITH_OP_COUNT; op++)
+    if (operators[op] != 0) {
+      printf("%s%u %s", before, operators[op], pith_operator_get((pith_operator_id)op)->name);
+      before = ", ";
+    }
+  putchar('\n');
+  for (uint32_t i = 0; i < model->data.history_count; i++)
+    printf("history       %s (pith %s) %s\n", model->data.history[i].step, model->data.history[i].version,
+           model->data.history[i].json);
+  for (uint32_t i = 0; i < model->data.report_count; i++)
+    printf("report        %s %s %.4f (%llu samples)\n", model->data.report[i].task, model->data.report[i].metric,
+           model->data.report[i].value, (unsigned long long)model->data.report[i].samples);
+}
+
+static void print_json_text(const char *key, const char *text) {
+  printf("\"%s\":", key);
+  pith_json_string(stdout, text, strlen(text));
+}
+
+static void print_json_tensors(const pith_graph *graph) {
+  const char *before = "";
+  for (uint32_t i = 0; i < graph->tensor_count; i++) {
+    const pith_tensor *tensor = &graph->tensors[i];
+    if (!is_stored(tensor))
+      continue;
+    printf("%s{", before);
+    before = ",";
+    print_json_text("name", tensor->name);
+    printf(",\"dtype\":\"%s\",\"layout\":\"%s\",\"shape\":[", pith_dtype_get_info(tensor->dtype)->name,
+           pith_format_layout_name(tensor->layout));
+    for (uint32_t d = 0; d < tensor->rank; d++)
+      printf("%s%lld", d == 0 ? "" : ",", (long long)tensor->dims[d].constant);
+    uint64_t elements = count_elements(tensor);
+    printf("],\"bytes\":%llu,\"sparsity\":%.6f}", (unsigned long long)tensor->data_bytes,
+           elements == 0 ? 0 : (double)count_zeros(tensor) / (double)elements);
+  }
+}
+
+static void print_json(const pith_model *model, const pith_model_info *info) {
+  const pith_graph *graph = model->data.graph;
+  putchar('{');
+  print_json_text("architecture", info->architecture);
+  putchar(',');
+  print_json_text("task", pith_task_name(info->task));
+  printf(",\"parameters\":%llu,\"bytes\":%llu,\"max_length\":%zu,\"hidden_size\":%zu,\"embedding_size\":%zu,",
+         (unsigned long long)info->parameter_count, (unsigned long long)info->file_bytes, info->max_length,
+         info->hidden_size, info->embedding_size);
+  fputs("\"labels\":[", stdout);
+  for (size_t i = 0; i < info->label_count; i++) {
+    fputs(i == 0 ? "" : ",", stdout);
+    pith_json_string(stdout, info->labels[i], strlen(info->labels[i]));
+  }
+  fputs("],\"dtypes\":{", stdout);
+  uint64_t dtypes[PITH_DTYPE_COUNT];
+  count_dtypes(graph, dtypes);
+  const char *before = "";
+  for (int dtype = 0; dtype < PITH_DTYPE_COUNT; dtype++)
+    if (dtypes[dtype] != 0) {
+      printf("%s\"%s\":%llu", before, pith_dtype_get_info((pith_dtype)dtype)->name, (unsigned long long)dtypes[dtype]);
+      before = ",";
+    }
+  fputs("},\"operators\":{", stdout);
+  uint32_t operators[PITH_OP_COUNT];
+  count_operators(graph, operators);
+  before = "";
+  for (int op = 0; op < PITH_OP_COUNT; op++)
+    if (operators[op] != 0) {
+      printf("%s\"%s\":%u", before, pith_operator_get((pith_operator_id)op)->name, operators[op]);
+      before = ",";
+    }
+  fputs("},\"tensors\":[", stdout);
+  print_json_tensors(graph);
+  fputs("],\"history\":[", stdout);
+  for (uint32_t i = 0; i < model->data.history_count; i++) {
+    printf("%s{", i == 0 ? "" : ",");
+    print_json_text("step", model->data.history[i].step);
+    putchar(',');
+    print_json_text("version", model->data.history[i].version);
+    putchar(',');
+    print_json_text("options", model->data.history[i].json);
+    putchar('}');
+  }
+  fputs("],\"report\":[", stdout);
+  for (uint32_t i = 0; i < model->data.report_count; i++) {
+    printf("%s{", i == 0 ? "" : ",");
+    print_json_text("task", model->data.report[i].task);
+    putchar(',');
+    print_json_text("metric", model->data.report[i].metric);
+    printf(",\"value\":%.17g,\"samples\":%llu}", model->data.report[i].value,
+           (unsigned long long)model->data.report[i].samples);
+  }
+  puts("]}");
+}
+
+/* ---- what this machine makes of it -------------------------------------------------------------------- */
+
+static pith_status print_memory(const inspect_settings *settings, pith_error *error) {
+  pith_cli_session open;
+  PITH_TRY(pith_cli_model_open(&open, settings->operand, &settings->limits, error));
+  size_t bytes;
+  pith_status status = pith_session_plan_memory(open.model, &open.options, &bytes, error);
+  if (status == PITH_OK && settings->json)
+    printf("{\"max_tokens\":%zu,\"max_sequences\":%zu,\"threads\":%zu,\"peak_bytes\":%zu}\n", open.options.max_tokens,
+           open.options.max_sequences, pith_cli_thread_count(&settings->limits), bytes);
+  else if (status == PITH_OK)
+    printf("a session of %zu tokens, %zu sequences and %zu threads takes at most %zu bytes (%.1f MB) beside the mapped "
+           "file\n",
+           open.options.max_tokens, open.options.max_sequences, pith_cli_thread_count(&settings->limits), bytes,
+           (double)bytes * 1e-6);
+  pith_cli_session_close(&open);
+  return status;
+}
+
+static pith_status print_program(const inspect_settings *settings, const pith_text_sink *sink, pith_error *error) {
+  pith_cli_session open;
+  PITH_TRY(pith_cli_session_open(&open, settings->operand, &settings->limits, error));
+  pith_program_print(pith_session_get_program(open.session), sink);
+  pith_cli_session_close(&open);
+  return PITH_OK;
+}
+
+static int run(const void *given) {
+  const inspect_settings *settings = given;
+  int views = settings->graph + settings->dot + settings->svg + settings->memory + settings->program;
+  if (views > 1)
+    return pith_usage_error("--graph, --dot, --svg, --memory and --program exclude each other");
+  if (settings->json && views == 1 && !settings->memory)
+    return pith_usage_error("--json goes with the summary and with --memory");
+  pith_error error = {0};
+  const pith_text_sink sink = {write_stdout, stdout};
+  pith_status status;
+  if (settings->memory || settings->program) {
+    status = settings->memory ? print_memory(settings, &error) : print_program(settings, &sink, &error);
+    return status == PITH_OK ? PITH_EXIT_OK : pith_report_error(&error);
+  }
+  pith_model *model;
+  pith_model_info info = {.struct_size = sizeof info};
+  if (pith_model_open(settings->operand, NULL, &model, &error) != PITH_OK)
+    return pith_report_error(&error);
+  status = pith_model_get_info(model, &info, &error);
+  if (status == PITH_OK) {
+    if (settings->graph)
+      pith_graph_print(model->data.graph, &sink);
+    else if (settings->dot)
+      pith_graph_print_dot(model->data.graph, &sink);
+    else if (settings->svg)
+      status = pith_graph_print_svg(model->data.graph, &sink, &error);
+    else if (settings->json)
+      print_json(model, &info);
+    else
+      print_summary(model, &info);
+  }
+  pith_model_close(model);
+  return status == PITH_OK ? PITH_EXIT_OK : pith_report_error(&error);
+}
+
+#define FIELD(name) offsetof(inspect_settings, name)
+static const pith_option options[] = {
+    {"json", 0, false, PITH_OPTION_FLAG, NULL, FIELD(json), 0, 0,
+     "parameters, bytes, dtypes, operators, and sparsity of each tensor (reads all weights)"},
+    {"graph", 0, false, PITH_OPTION_FLAG, NULL, FIELD(graph), 0, 0, "the graph as text, a line a node"},
+    {"dot", 0, false, PITH_OPTION_FLAG, NULL, FIELD(dot), 0, 0, "the graph for Graphviz"},
+    {"svg", 0, false, PITH_OPTION_FLAG, NULL, FIELD(svg), 0, 0, "the graph as a picture"},
+    {"program", 0, false, PITH_OPTION_FLAG, NULL, FIELD(program), 0, 0,
+     "the graph lowered for this CPU: steps, kernels, places in memory"},
+    {"memory", 0, false, PITH_OPTION_FLAG, NULL, FIELD(memory), 0, 0,
+     "the most bytes that a session with these limits takes"},
+    PITH_OPTION_MAX_TOKENS(inspect_settings),
+    PITH_OPTION_BATCH(inspect_settings),
+    PITH_OPTION_THREADS(inspect_settings),
+    PITH_OPTION_WITHOUT(inspect_settings),
+    {0},
+};
+
+const pith_command pith_command_inspect = {
+    .name = "inspect",
+    .operand = "M.pith",
+    .summary = "what a model file holds",
+    .details = "A summary, unless an option asks for another view.",
+    .options = options,
+    .defaults = &(const inspect_settings){0},
+    .settings_bytes = sizeof(inspect_settings),
+    .run = run,
+};

@@ -1,0 +1,323 @@
+/* pith run: texts in, answers out, in order. */
+#include <stddef.h>
+#include <string.h>
+
+#include "cli/input.h"
+#include "cli/session.h"
+#include "engine/exec/model.h"
+#include "models/heads/heads.h"
+#include "models/tasks/evaluate.h"
+
+typedef struct run_settings {
+  const char *operand;
+  const char *text, *pair, *question, *context, *input;
+  bool json, json_lines;
+  uint64_t top_k;
+  pith_cli_limits limits;
+} run_settings;
+
+/* Texts that are ordered by length together. Enough to fill many batches; an answer waits for at most these. */
+enum { WINDOW_ROWS = 4096, WINDOW_BYTES = 4 << 20 };
+
+typedef struct run_state {
+  const run_settings *settings;
+  pith_cli_session *open;
+  pith_arena *arena;            /* of this window */
+  const pith_dataset_row *rows; /* [n] */
+  size_t n;
+} run_state;
+
+static pith_status out_of_memory(size_t n, pith_error *error) {
+  return pith_fail(error, PITH_OUT_OF_MEMORY, "no memory for %zu texts", n);
+}
+
+/* ---- heads: each answers one window and prints it ------------------------------------------------------ */
+
+static void print_floats(const char *name, const float *values, size_t count) {
+  printf("\"%s\":[", name);
+  for (size_t i = 0; i < count; i++) {
+    if (i != 0)
+      putchar(',');
+    pith_json_float(stdout, values[i]);
+  }
+  putchar(']');
+}
+
+static pith_status run_labels(const run_state *s, pith_error *error) {
+  size_t classes = s->open->info.label_count;
+  pith_sequence *sequences = PITH_ARENA_NEW(s->arena, pith_sequence, s->n);
+  pith_label *labels = PITH_ARENA_NEW(s->arena, pith_label, s->n);
+  float *logits = s->settings->json ? pith_arena_array(s->arena, s->n, classes * sizeof *logits) : NULL;
+  if (sequences == NULL || labels == NULL || (s->settings->json && logits == NULL))
+    return out_of_memory(s->n, error);
+  PITH_TRY(pith_rows_encode(s->open->session, s->rows, s->n, s->arena, sequences, error));
+  PITH_TRY(pith_heads_classify(s->open->session, sequences, s->n, s->arena, labels, logits, error));
+  for (size_t i = 0; i < s->n; i++) {
+    const char *name = s->open->info.labels[labels[i].index];
+    if (!s->settings->json) {
+      printf("%s\t%.6g\n", name, (double)labels[i].score);
+      continue;
+    }
+    fputs("{\"label\":", stdout);
+    pith_json_string(stdout, name, strlen(name));
+    fputs(",\"score\":", stdout);
+    pith_json_float(stdout, labels[i].score);
+    putchar(',');
+    print_floats("logits", logits + i * classes, classes);
+    fputs("}\n", stdout);
+  }
+  return PITH_OK;
+}
+
+static pith_status run_vectors(const run_state *s, pith_error *error) {
+  size_t size = s->open->info.embedding_size;
+  pith_sequence *sequences = PITH_ARENA_NEW(s->arena, pith_sequence, s->n);
+  float *vectors = pith_arena_array(s->arena, s->n, size * sizeof *vectors);
+  if (sequences == NULL || vectors == NULL)
+    return out_of_memory(s->n, error);
+  PITH_TRY(pith_rows_encode(s->open->session, s->rows, s->n, s->arena, sequences, error));
+  PITH_TRY(pith_heads_embed(s->open->session, sequences, s->n, s->arena, vectors, error));
+  for (size_t i = 0; i < s->n; i++) {
+    const float *vector = vectors + i * size;
+    if (s->settings->json) {
+      putchar('{');
+      print_floats("embedding", vector, size);
+      fputs("}\n", stdout);
+      continue;
+    }
+    for (size_t j = 0; j < size; j++)
+      printf("%s%.6g", j == 0 ? "" : " ", (double)vector[j]);
+    putchar('\n');
+  }
+  return PITH_OK;
+}
+
+static pith_status check_texts(const run_state *s, bool pair, const char *needs, pith_error *error) {
+  for (size_t i = 0; i < s->n; i++)
+    if (s->rows[i].text == NULL || (s->rows[i].pair != NULL) != pair)
+      return pith_fail(error, PITH_INVALID_ARGUMENT, "the model's task is %s: it takes %s",
+                       pith_task_name(s->open->info.task), needs);
+  return PITH_OK;
+}
+
+static pith_status run_answers(const run_state *s, pith_error *error) {
+  const char **questions = PITH_ARENA_NEW(s->arena, const char *, s->n);
+  const char **contexts = PITH_ARENA_NEW(s->arena, const char *, s->n);
+  pith_answer *answers = PITH_ARENA_NEW(s->arena, pith_answer, s->n);
+  if (questions == NULL || contexts == NULL || answers == NULL)
+    return out_of_memory(s->n, error);
+  PITH_TRY(check_texts(s, true, "a question and a context", error));
+  for (size_t i = 0; i < s->n; i++) {
+    questions[i] = s->rows[i].text;
+    contexts[i] = s->rows[i].pair;
+  }
+  PITH_TRY(pith_answer_questions(s->open->session, questions, contexts, s->n, answers, error));
+  for (size_t i = 0; i < s->n; i++) {
+    const char *answer = contexts[i] + answers[i].begin;
+    size_t bytes = answers[i].end - answers[i].begin;
+    if (!s->settings->json) {
+      printf("%.*s\t%.6g\n", (int)bytes, answer, (double)answers[i].score);
+      continue;
+    }
+    fputs("{\"answer\":", stdout);
+    pith_json_string(stdout, answer, bytes);
+    printf(",\"start\":%u,\"end\":%u,\"score\":", answers[i].begin, answers[i].end);
+    pith_json_float(stdout, answers[i].score);
+    fputs("}\n", stdout);
+  }
+  return PITH_OK;
+}
+
+/* What aggregation leaves of a label: without B- and I-. */
+static const char *entity_name(const char *label) {
+  return (label[0] == 'B' || label[0] == 'I') && label[1] == '-' ? label + 2 : label;
+}
+
+static pith_status run_entities(const run_state *s, pith_error *error) {
+  PITH_TRY(check_texts(s, false, "texts without a pair", error));
+  for (size_t i = 0; i < s->n; i++) {
+    const char *text = s->rows[i].text;
+    size_t capacity = strlen(text) + 1, count; /* an entity has a byte of its own */
+    pith_entity *entities = PITH_ARENA_NEW(s->arena, pith_entity, capacity);
+    if (entities == NULL)
+      return out_of_memory(s->n, error);
+    PITH_TRY(pith_tag(s->open->session, text, capacity, entities, &count, error));
+    if (s->settings->json)
+      fputs("{\"entities\":[", stdout);
+    for (size_t e = 0; e < count && e < capacity; e++) {
+      const char *name = entity_name(s->open->info.labels[entities[e].label]);
+      size_t bytes = entities[e].end - entities[e].begin;
+      if (!s->settings->json) {
+        printf("%s%s:%.*s", e == 0 ? "" : "\t", name, (int)bytes, text + entities[e].begin);
+        continue;
+      }
+      printf("%s{\"entity\":", e == 0 ? "" : ",");
+      pith_json_string(stdout, name, strlen(name));
+      printf(",\"start\":%u,\"end\":%u,\"text\":", entities[e].begin, entities[e].end);
+      pith_json_string(stdout, text + entities[e].begin, bytes);
+      fputs(",\"score\":", stdout);
+      pith_json_float(stdout, entities[e].score);
+      putchar('}');
+    }
+    fputs(s->settings->json ? "]}\n" : "\n", stdout);
+  }
+  return PITH_OK;
+}
+
+static pith_status run_fills(const run_state *s, pith_error *error) {
+  PITH_TRY(check_texts(s, false, "texts without a pair", error));
+  size_t k = s->settings->top_k;
+  for (size_t i = 0; i < s->n; i++) {
+    size_t capacity, count;
+    if (!pith_size_multiply(s->open->info.max_length, k, &capacity))
+      return out_of_memory(s->n, error);
+    pith_fill *fills = PITH_ARENA_NEW(s->arena, pith_fill, capacity);
+    if (fills == NULL)
+      return out_of_memory(s->n, error);
+    PITH_TRY(pith_fill_mask(s->open->session, s->rows[i].text, k, capacity, fills, &count, error));
+    if (s->settings->json)
+      fputs("{\"fill\":[", stdout);
+    for (size_t f = 0; f < count; f++) {
+      size_t bytes = 0;
+      const char *token = pith_token_text(s->open->model, fills[f].id, &bytes);
+      token = token == NULL ? "" : token;
+      if (!s->settings->json) {
+        printf("%s%.*s %.6g", f == 0 ? "" : "\t", (int)bytes, token, (double)fills[f].score);
+        continue;
+      }
+      printf("%s{\"mask\":%zu,\"id\":%d,\"token\":", f == 0 ? "" : ",", fills[f].mask, fills[f].id);
+      pith_json_string(stdout, token, bytes);
+      fputs(",\"score\":", stdout);
+      pith_json_float(stdout, fills[f].score);
+      putchar('}');
+    }
+    fputs(s->settings->json ? "]}\n" : "\n", stdout);
+  }
+  return PITH_OK;
+}
+
+static pith_status (*const heads[])(const run_state *s, pith_error *error) = {
+    [PITH_TASK_NONE] = NULL,
+    [PITH_TASK_CLASSIFICATION] = run_labels,
+    [PITH_TASK_MULTI_LABEL] = run_labels,
+    [PITH_TASK_REGRESSION] = run_labels,
+    [PITH_TASK_TOKEN_CLASSIFICATION] = run_entities,
+    [PITH_TASK_QUESTION_ANSWERING] = run_answers,
+    [PITH_TASK_FILL_MASK] = run_fills,
+    [PITH_TASK_EMBEDDING] = run_vectors,
+    [PITH_TASK_RERANK] = run_labels,
+};
+
+/* ---- windows ------------------------------------------------------------------------------------------ */
+
+static pith_status run_window(const run_settings *settings, pith_cli_session *open, pith_arena *arena,
+                              const pith_dataset_row *rows, size_t n, pith_error *error) {
+  run_state state = {settings, open, arena, rows, n};
+  if (heads[open->info.task] == NULL)
+    return pith_fail(error, PITH_UNSUPPORTED, "%s has no head: there is nothing to answer", settings->operand);
+  return heads[open->info.task](&state, error);
+}
+
+static pith_status run_input(const run_settings *settings, pith_cli_session *open, pith_error *error) {
+  pith_input input;
+  PITH_TRY(pith_input_open(&input, settings->input, settings->json_lines, error));
+  pith_progress progress;
+  pith_progress_begin(&progress, "run", 0);
+  pith_status status = PITH_OK;
+  uint64_t done = 0;
+  for (bool end = false; !end && status == PITH_OK;) {
+    pith_arena arena;
+    pith_arena_init(&arena, NULL);
+    pith_dataset_row *rows = PITH_ARENA_NEW(&arena, pith_dataset_row, WINDOW_ROWS);
+    if (rows == NULL)
+      status = out_of_memory(WINDOW_ROWS, error);
+    size_t n = 0, most = input.interactive ? 1 : WINDOW_ROWS;
+    for (uint64_t begin = input.bytes; status == PITH_OK && n < most && input.bytes - begin < WINDOW_BYTES;) {
+      status = pith_input_next(&input, &arena, &rows[n], &end, error);
+      if (end)
+        break;
+      n += status == PITH_OK;
+    }
+    /* What was read before a bad line is answered before it is reported. */
+    pith_error window_error = {0};
+    if (n != 0) {
+      pith_status window_status = run_window(settings, open, &arena, rows, n, &window_error);
+      if (window_status != PITH_OK) {
+        status = window_status;
+        *error = window_error;
+      }
+      if (ferror(stdout))
+        end = true; /* pith_report_finish says why */
+      if (input.interactive)
+        fflush(stdout);
+    }
+    done += n;
+    pith_arena_deinit(&arena);
+    pith_progress_update(&progress, done);
+  }
+  pith_progress_end(&progress);
+  pith_input_close(&input);
+  return status;
+}
+
+static int run(const void *given) {
+  run_settings settings = *(const run_settings *)given;
+  const char *text = settings.question != NULL ? settings.question : settings.text;
+  const char *pair = settings.question != NULL ? settings.context : settings.pair;
+  if ((settings.text != NULL) + (settings.question != NULL) + (settings.input != NULL) != 1)
+    return pith_usage_error("one of --text, --question and --input is needed");
+  if ((settings.question == NULL) != (settings.context == NULL))
+    return pith_usage_error("--question and --context go together");
+  if (settings.pair != NULL && settings.text == NULL)
+    return pith_usage_error("--pair goes with --text");
+  if (settings.input == NULL && settings.limits.max_tokens == 0)
+    settings.limits.max_tokens = 1; /* raised to the model's max_length: room for one text */
+
+  pith_error error = {0};
+  pith_cli_session open;
+  if (pith_cli_session_open(&open, settings.operand, &settings.limits, &error) != PITH_OK)
+    return pith_report_error(&error);
+  pith_status status;
+  if (settings.input != NULL) {
+    status = run_input(&settings, &open, &error);
+  } else {
+    pith_arena arena;
+    pith_arena_init(&arena, NULL);
+    pith_dataset_row row = {.text = text, .pair = pair};
+    status = run_window(&settings, &open, &arena, &row, 1, &error);
+    pith_arena_deinit(&arena);
+  }
+  pith_cli_session_close(&open);
+  return status == PITH_OK ? PITH_EXIT_OK : pith_report_error(&error);
+}
+
+#define FIELD(name) offsetof(run_settings, name)
+static const pith_option options[] = {
+    {"text", 0, false, PITH_OPTION_TEXT, "TEXT", FIELD(text), 0, 0, "one text"},
+    {"pair", 0, false, PITH_OPTION_TEXT, "TEXT", FIELD(pair), 0, 0, "its second text, for models of pairs"},
+    {"question", 0, false, PITH_OPTION_TEXT, "TEXT", FIELD(question), 0, 0, "a question, for question answering"},
+    {"context", 0, false, PITH_OPTION_TEXT, "TEXT", FIELD(context), 0, 0, "the text that holds its answer"},
+    {"input", 0, false, PITH_OPTION_FILE, "FILE", FIELD(input), 0, 0,
+     ".txt: a text a line; .jsonl: {\"text\":..,\"pair\":..} a line; - is standard input"},
+    {"jsonl", 0, false, PITH_OPTION_FLAG, NULL, FIELD(json_lines), 0, 0, "the input is JSON lines whatever its name"},
+    {"top-k", 0, false, PITH_OPTION_COUNT, "K", FIELD(top_k), 1, 100000, "tokens for each mask (default: 5)"},
+    {"json", 0, false, PITH_OPTION_FLAG, NULL, FIELD(json), 0, 0, "a JSON object a line"},
+    PITH_OPTION_THREADS(run_settings),
+    PITH_OPTION_MAX_TOKENS(run_settings),
+    PITH_OPTION_BATCH(run_settings),
+    PITH_OPTION_WITHOUT(run_settings),
+    {0},
+};
+
+const pith_command pith_command_run = {
+    .name = "run",
+    .operand = "M.pith",
+    .summary = "text in; labels, vectors, answers or entities out",
+    .details = "Answers each text on a line of its own, in the order of the input. Input is read in windows of "
+               "4096 texts that are ordered by length inside; it may be of any size. Places in a text are "
+               "bytes from its beginning.",
+    .options = options,
+    .defaults = &(const run_settings){.top_k = 5},
+    .settings_bytes = sizeof(run_settings),
+    .run = run,
+};
