@@ -6,7 +6,8 @@
 const pith_kernel *const pith_gemm_f32_kernels[] = {
     &pith_gemm_f32_reference,
 #if defined(__x86_64__)
-    &pith_gemm_f32_14x32_avx512,
+    &pith_gemm_f32_6x16_avx2,
+    &pith_gemm_f32_6x64_avx512,
 #endif
     NULL,
 };

@@ -3,10 +3,11 @@
 #include <string.h>
 
 enum {
-  /* Inputs of a chunk, at most. 126 rows of 1024 floats are 504 KiB, a block's chunk of weights 256 KiB: together they
-   * fit a second-level cache of 1 MiB. */
-  MAX_CHUNK = 1024,
-  MAX_BLOCK_TILES = 9, /* row tiles of a task, at most */
+  /* Inputs of a chunk and rows of a task, at most: 84 rows of 768 floats are 252 KiB, a block's chunk of weights 192 KiB
+   * and the next as much: together they fit a second-level cache of 1 MiB with room for y. Measured: 512 or 1024 inputs,
+   * 60 or 120 rows lose 1 to 5 % on 768 x 3072. */
+  MAX_CHUNK = 768,
+  MAX_TASK_ROWS = 84,
   TASKS_PER_THREAD = 4 /* at least, where there is that much to share out: threads may differ in speed */
 };
 
@@ -36,8 +37,8 @@ static plan make_plan(const pith_gemm_f32_code *code, const pith_gemm_f32_args *
     p.blocks += divide_up(a->segments[s].n, PITH_GEMM_BLOCK);
   if (!a->rows || !p.blocks)
     return p;
-  p.tiles = a->rows <= code->wide_rows ? 1 : divide_up(a->rows, code->tile_rows);
-  p.row_groups = divide_up(p.tiles, MAX_BLOCK_TILES);
+  p.tiles = divide_up(a->rows, code->tile_rows);
+  p.row_groups = divide_up(p.tiles, MAX_TASK_ROWS / code->tile_rows);
   p.block_groups = 1;
   if (threads <= 1)
     return p;
@@ -147,8 +148,13 @@ static void run_tile(const walk *v, const block *b, size_t row, size_t rows, siz
   v->code->finish(rows, &finish);
 }
 
-static void run_block(const walk *v, const block *b, const float *w, const char *next, size_t next_bytes) {
-  const size_t tiles = v->plan->tiles;
+/* What lies behind the current block: prefetched while that is computed. */
+typedef struct span {
+  const char *first;
+  size_t bytes;
+} span;
+
+static void run_block(const walk *v, const block *b, const float *w, span next) {
   const size_t panel = v->args->rows <= v->code->wide_rows ? PITH_GEMM_BLOCK : v->code->panel;
   pith_gemm_f32_tile tile = {
       .x_stride = v->args->x_stride,
@@ -158,20 +164,53 @@ static void run_block(const walk *v, const block *b, const float *w, const char 
       .accumulate = !v->first_chunk,
   };
   const size_t calls = divide_up(b->width, panel) * (v->last_tile - v->first_tile);
-  /* Whole vectors of 4 floats per k keep the steps few; the last calls may have nothing left to prefetch. */
-  const size_t step = v->k ? divide_up(divide_up(next_bytes, calls), v->k * 16) * 16 : 0;
+  /* Each call takes a share, whole lines for each k; so the last calls may have nothing left. */
+  const size_t lines = divide_up(divide_up(next.bytes, PITH_GEMM_LINE_BYTES), calls);
+  const size_t step = v->k ? divide_up(lines, v->k) * PITH_GEMM_LINE_BYTES : 0;
   size_t done_bytes = 0;
   for (size_t column = 0; column < b->width; column += panel) {
     const size_t width = min_size(panel, b->width - column);
     tile.w = w + column;
     for (size_t t = v->first_tile; t < v->last_tile; ++t) {
-      tile.next_step = done_bytes < next_bytes ? step : 0;
-      tile.next = next + (tile.next_step ? done_bytes : 0);
+      const bool more = done_bytes < next.bytes;
+      tile.next = more ? next.first + done_bytes : (const char *)w;
+      tile.next_step = more ? step : 0;
       done_bytes += step * v->k;
-      const size_t row = part_start(v->args->rows, tiles, t);
-      run_tile(v, b, row, part_start(v->args->rows, tiles, t + 1) - row, column, width, &tile);
+      const size_t row = part_start(v->args->rows, v->plan->tiles, t);
+      run_tile(v, b, row, part_start(v->args->rows, v->plan->tiles, t + 1) - row, column, width, &tile);
     }
   }
+}
+
+/* The stored block `index` from input k0 on. */
+static span block_span(const pith_gemm_f32_args *a, size_t index, size_t k0, size_t k) {
+  const block b = find_block(a, index);
+  if (b.segment->w_row_major)
+    return (span){NULL, 0};
+  return (span){(const char *)block_weights(&b, a->k, k0), k * b.width * sizeof(float)};
+}
+
+static size_t chunk_start(const pith_gemm_f32_args *a, size_t chunk) {
+  return part_start(a->k, chunk_count(a->k), chunk);
+}
+
+/* What this thread will likely read after block `index` of `chunk`. */
+static span find_next(const pith_gemm_f32_args *a, const plan *p, size_t threads, size_t task, size_t chunk,
+                      size_t index) {
+  const size_t group = task / p->row_groups;
+  if (index + 1 == part_start(p->blocks, p->block_groups, group + 1)) {
+    index = part_start(p->blocks, p->block_groups, group);
+    if (++chunk == chunk_count(a->k)) {
+      const size_t next_group = (task + threads) / p->row_groups;
+      if (next_group >= p->block_groups)
+        return (span){NULL, 0};
+      index = part_start(p->blocks, p->block_groups, next_group);
+      chunk = 0;
+    }
+  } else
+    ++index;
+  const size_t k0 = chunk_start(a, chunk);
+  return block_span(a, index, k0, chunk_start(a, chunk + 1) - k0);
 }
 
 void pith_gemm_f32_blocked_run(const pith_gemm_f32_code *code, const void *args, size_t threads, size_t task,
@@ -179,7 +218,6 @@ void pith_gemm_f32_blocked_run(const pith_gemm_f32_code *code, const void *args,
   const pith_gemm_f32_args *a = args;
   const plan p = make_plan(code, a, threads);
   const size_t row_group = task % p.row_groups, block_group = task / p.row_groups;
-  const size_t first_block = part_start(p.blocks, p.block_groups, block_group);
   const size_t last_block = part_start(p.blocks, p.block_groups, block_group + 1);
   walk v = {
       .code = code,
@@ -192,23 +230,18 @@ void pith_gemm_f32_blocked_run(const pith_gemm_f32_code *code, const void *args,
   float *repacked = (float *)((char *)scratch + TILE_BYTES);
   const size_t chunks = chunk_count(a->k);
   for (size_t chunk = 0; chunk < chunks; ++chunk) {
-    v.k0 = part_start(a->k, chunks, chunk);
-    v.k = part_start(a->k, chunks, chunk + 1) - v.k0;
+    v.k0 = chunk_start(a, chunk);
+    v.k = chunk_start(a, chunk + 1) - v.k0;
     v.first_chunk = chunk == 0;
     v.last_chunk = chunk + 1 == chunks;
-    block b = find_block(a, first_block);
-    for (size_t i = first_block; i < last_block; ++i) {
-      const bool more = i + 1 < last_block;
-      const block next = more ? find_block(a, i + 1) : b;
-      const bool prefetch = more && !next.segment->w_row_major;
+    for (size_t i = part_start(p.blocks, p.block_groups, block_group); i < last_block; ++i) {
+      const block b = find_block(a, i);
       const float *w = repacked;
       if (b.segment->w_row_major)
         transpose_block(&b, a->k, v.k0, v.k, repacked);
       else
         w = block_weights(&b, a->k, v.k0);
-      run_block(&v, &b, w, (const char *)(prefetch ? block_weights(&next, a->k, v.k0) : w),
-                prefetch ? v.k * next.width * sizeof(float) : 0);
-      b = next;
+      run_block(&v, &b, w, find_next(a, &p, threads ? threads : 1, task, chunk, i));
     }
   }
 }

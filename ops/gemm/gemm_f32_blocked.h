@@ -14,7 +14,8 @@
 enum {
   PITH_GEMM_BLOCK = 64,   /* outputs of a stored block */
   PITH_GEMM_NARROW = 16,  /* the last block's width is rounded up to this */
-  PITH_GEMM_MAX_ROWS = 16 /* of a tile, a bound for scratch */
+  PITH_GEMM_MAX_ROWS = 6,  /* of a tile */
+  PITH_GEMM_LINE_BYTES = 64 /* of a cache */
 };
 
 /* c[i, j] (+)= sum over k of x[i, k] w[k, j], for `rows` x `width` outputs, width a multiple of 16. */
@@ -26,7 +27,7 @@ typedef struct pith_gemm_f32_tile {
   size_t k;
   float *c; /* [rows, width], c_stride PITH_GEMM_BLOCK; 64-byte aligned */
   bool accumulate;
-  const char *next; /* `next_step` bytes from here are prefetched for each k */
+  const char *next; /* `next_step` bytes from here, a multiple of a line's, are prefetched for each k */
   size_t next_step;
 } pith_gemm_f32_tile;
 
@@ -43,8 +44,8 @@ typedef struct pith_gemm_f32_finish {
 } pith_gemm_f32_finish;
 
 typedef struct pith_gemm_f32_code {
-  size_t tile_rows; /* at most, for tiles one panel wide */
-  size_t panel;     /* outputs: 16 or 32 */
+  size_t tile_rows; /* at most PITH_GEMM_MAX_ROWS */
+  size_t panel;     /* outputs of a tile, divides PITH_GEMM_BLOCK */
   size_t wide_rows; /* calls of at most so many rows use tiles of a whole block instead */
   void (*multiply)(size_t rows, size_t width, const pith_gemm_f32_tile *tile);
   void (*finish)(size_t rows, const pith_gemm_f32_finish *finish);

@@ -5,6 +5,7 @@
 #include "ops/gemm/gemm_f32.h"
 
 extern const pith_kernel pith_gemm_f32_reference;
-extern const pith_kernel pith_gemm_f32_14x32_avx512;
+extern const pith_kernel pith_gemm_f32_6x16_avx2;
+extern const pith_kernel pith_gemm_f32_6x64_avx512;
 
 #endif
