@@ -1,0 +1,256 @@
+/* WordPiece: words by white space and punctuation, then the longest pieces from the left.
+ *
+ * ASCII goes through a table and straight into the trie. Where a word holds anything else it is normalized as a stream,
+ * character by character, up to the next ASCII space or punctuation: BERT's steps never look across those. */
+#include "models/tokenizer/encode_internal.h"
+
+/* What an ASCII byte is to the fast path. */
+enum { FAST_WORD, FAST_SPACE, FAST_PUNCTUATION, SLOW };
+
+static const uint8_t fast_kinds[256] = {
+    [0 ... 8] = SLOW,
+    ['\t' ... '\n'] = FAST_SPACE,
+    ['\v' ... '\f'] = SLOW,
+    ['\r'] = FAST_SPACE,
+    [14 ... 31] = SLOW,
+    [' '] = FAST_SPACE,
+    ['!' ... '/'] = FAST_PUNCTUATION,
+    ['0' ... '9'] = FAST_WORD,
+    [':' ... '@'] = FAST_PUNCTUATION,
+    ['A' ... 'Z'] = FAST_WORD,
+    ['[' ... '`'] = FAST_PUNCTUATION,
+    ['a' ... 'z'] = FAST_WORD,
+    ['{' ... '~'] = FAST_PUNCTUATION,
+    [127 ... 255] = SLOW,
+};
+
+#define SAME(c) (c), (c) + 1, (c) + 2, (c) + 3, (c) + 4, (c) + 5, (c) + 6, (c) + 7
+static const uint8_t fold_none[128] = {SAME(0),  SAME(8),  SAME(16), SAME(24), SAME(32),  SAME(40),  SAME(48),  SAME(56),
+                                       SAME(64), SAME(72), SAME(80), SAME(88), SAME(96), SAME(104), SAME(112), SAME(120)};
+static const uint8_t fold_lower[128] = {SAME(0),   SAME(8),   SAME(16), SAME(24), SAME(32), SAME(40), SAME(48),
+                                        SAME(56),  '@',       'a',      'b',      'c',      'd',      'e',
+                                        'f',       'g',       SAME(104), SAME(112), 'x',     'y',      'z',
+                                        '[',       '\\',      ']',      '^',      '_',      SAME(96), SAME(104),
+                                        SAME(112), SAME(120)};
+
+/* The word being gathered from normalized characters. */
+enum { WORD_BYTES = 512 };
+typedef struct word_state {
+  pith_encoder *encoder;
+  size_t bytes, characters;
+  pith_span whole; /* first begin, last end */
+  unsigned run_class; /* Whitespace: what the characters of this word are */
+  pith_scratch text, spans;
+  uint8_t text_storage[WORD_BYTES];
+  pith_span span_storage[WORD_BYTES];
+} word_state;
+
+static void word_init(word_state *word, pith_encoder *encoder) {
+  word->encoder = encoder;
+  word->bytes = word->characters = 0;
+  word->run_class = 0;
+  word->text = (pith_scratch){word->text_storage, WORD_BYTES, 0};
+  word->spans = (pith_scratch){word->span_storage, WORD_BYTES, 0};
+}
+
+static void word_deinit(word_state *word) {
+  pith_scratch_release(&word->text);
+  pith_scratch_release(&word->spans);
+}
+
+static void emit_unknown(pith_encoder *encoder, uint32_t begin, uint32_t end) {
+  pith_token_emit(&encoder->sink, (uint32_t)encoder->data->unk_id, begin, end);
+}
+
+static void word_flush(word_state *word) {
+  pith_encoder *encoder = word->encoder;
+  if (word->characters == 0)
+    return;
+  if (word->characters > encoder->data->max_word_chars) {
+    emit_unknown(encoder, word->whole.begin, word->whole.end);
+  } else {
+    const uint8_t *text = word->text.items;
+    const pith_span *spans = word->spans.items;
+    pith_trie trie = pith_index_trie(encoder->data, PITH_TRIE_TOKENS);
+    uint32_t root = pith_trie_root(&trie);
+    size_t first = encoder->sink.count;
+    for (size_t at = 0; at < word->bytes;) {
+      uint32_t base = root, value, id = PITH_TRIE_NONE;
+      size_t end = at;
+      for (size_t i = at; i < word->bytes && pith_trie_step(&trie, &base, text[i], &value); i++)
+        if (value != PITH_TRIE_NONE) {
+          id = value;
+          end = i + 1;
+        }
+      if (id == PITH_TRIE_NONE) {
+        encoder->sink.count = first;
+        emit_unknown(encoder, word->whole.begin, word->whole.end);
+        break;
+      }
+      pith_token_emit(&encoder->sink, id, spans[at].begin, spans[end - 1].end);
+      at = end;
+      root = encoder->data->index[PITH_INDEX_CONTINUING];
+    }
+  }
+  word->bytes = word->characters = 0;
+}
+
+static void word_append(word_state *word, uint32_t character, pith_span span) {
+  if (word->characters++ == 0)
+    word->whole = span;
+  word->whole.end = span.end;
+  if (word->characters > word->encoder->data->max_word_chars)
+    return; /* unknown already: only its extent matters */
+  if (!pith_scratch_reserve(&word->text, word->bytes, word->bytes + 4, 1) ||
+      !pith_scratch_reserve(&word->spans, word->bytes, word->bytes + 4, sizeof span)) {
+    word->encoder->out_of_memory = true;
+    return;
+  }
+  uint8_t *text = word->text.items;
+  pith_span *spans = word->spans.items;
+  unsigned count = pith_utf8_encode(character, text + word->bytes);
+  for (unsigned i = 0; i < count; i++)
+    spans[word->bytes + i] = span;
+  word->bytes += count;
+}
+
+/* The pre-tokenizers, as streams. */
+static void word_push(void *context, uint32_t character, pith_span span) {
+  word_state *word = context;
+  unsigned class = pith_char_class(character);
+  switch ((pith_pre_tokenize)word->encoder->data->pre_tokenizer) {
+  case PITH_PRE_TOKENIZE_BERT:
+    if (class & PITH_CHAR_SPACE) {
+      word_flush(word);
+    } else if (class & PITH_CHAR_PUNCTUATION) {
+      word_flush(word);
+      word_append(word, character, span);
+      word_flush(word);
+    } else {
+      word_append(word, character, span);
+    }
+    break;
+  case PITH_PRE_TOKENIZE_WHITESPACE: {
+    unsigned run = class & (PITH_CHAR_SPACE | PITH_CHAR_WORD);
+    if (run != word->run_class)
+      word_flush(word);
+    word->run_class = run;
+    if (!(run & PITH_CHAR_SPACE))
+      word_append(word, character, span);
+    break;
+  }
+  case PITH_PRE_TOKENIZE_WHITESPACE_SPLIT:
+    if (class & PITH_CHAR_SPACE)
+      word_flush(word);
+    else
+      word_append(word, character, span);
+    break;
+  case PITH_PRE_TOKENIZE_NONE:
+  case PITH_PRE_TOKENIZE_BYTE_LEVEL:
+  case PITH_PRE_TOKENIZE_COUNT:
+    word_append(word, character, span);
+    break;
+  }
+}
+
+/* Normalizes from text[at] on. Where `local`, up to the next ASCII space or punctuation (at < end); else to the end.
+ * Returns where it stopped. */
+static __attribute__((noinline)) size_t encode_slow(pith_encoder *encoder, size_t at, size_t end, bool local) {
+  word_state word;
+  word_init(&word, encoder);
+  pith_normalizer normalizer;
+  pith_normalizer_init(&normalizer, encoder->data->normalizer, word_push, &word);
+  const uint8_t *text = encoder->text;
+  while (at < end && encoder->sink.count < encoder->sink.limit) {
+    if (local && (fast_kinds[text[at]] == FAST_SPACE || fast_kinds[text[at]] == FAST_PUNCTUATION))
+      break;
+    uint32_t character;
+    unsigned bytes = pith_utf8_decode(text + at, end - at, &character);
+    pith_normalizer_push(&normalizer, character, (pith_span){(uint32_t)at, (uint32_t)(at + bytes)});
+    at += bytes;
+  }
+  pith_normalizer_finish(&normalizer);
+  word_flush(&word);
+  if (normalizer.out_of_memory)
+    encoder->out_of_memory = true;
+  pith_normalizer_deinit(&normalizer);
+  word_deinit(&word);
+  return at;
+}
+
+static bool has_step(uint32_t packed, pith_normalize_step step) {
+  for (; packed != 0; packed >>= 4)
+    if ((packed & 15) == (uint32_t)step)
+      return true;
+  return false;
+}
+
+void pith_wordpiece_encode_raw(pith_encoder *encoder, size_t begin, size_t end) {
+  const pith_tokenizer_data *data = encoder->data;
+  if (data->pre_tokenizer != PITH_PRE_TOKENIZE_BERT || !pith_normalizer_is_local(data->normalizer)) {
+    encode_slow(encoder, begin, end, false);
+    return;
+  }
+  const uint8_t *text = encoder->text;
+  const uint8_t *fold = has_step(data->normalizer, PITH_NORMALIZE_LOWERCASE) ? fold_lower : fold_none;
+  pith_trie trie = pith_index_trie(data, PITH_TRIE_TOKENS);
+  uint32_t first_root = pith_trie_root(&trie), next_root = data->index[PITH_INDEX_CONTINUING];
+  pith_token_sink sink = encoder->sink; /* in registers */
+  for (size_t at = begin; at < end && sink.count < sink.limit;) {
+    unsigned kind = fast_kinds[text[at]];
+    size_t word = at;
+    if (kind == FAST_WORD) {
+      do
+        at++;
+      while (at < end && (kind = fast_kinds[text[at]]) == FAST_WORD);
+      kind = at < end ? kind : FAST_SPACE;
+    } else if (kind == FAST_SPACE) {
+      at++;
+      continue;
+    } else if (kind == FAST_PUNCTUATION) {
+      at++;
+    }
+    if (kind == SLOW) {
+      encoder->sink = sink;
+      at = encode_slow(encoder, word, end, true);
+      sink = encoder->sink;
+      continue;
+    }
+    size_t first = sink.count;
+    uint32_t root = first_root;
+    bool known = at - word <= data->max_word_chars;
+    for (size_t from = word; known && from < at; root = next_root) {
+      uint32_t base = root, value, id = PITH_TRIE_NONE;
+      size_t to = from;
+      for (size_t i = from; i < at && pith_trie_step(&trie, &base, fold[text[i]], &value); i++)
+        if (value != PITH_TRIE_NONE) {
+          id = value;
+          to = i + 1;
+        }
+      if (id == PITH_TRIE_NONE) {
+        known = false;
+        break;
+      }
+      pith_token_emit(&sink, id, (uint32_t)from, (uint32_t)to);
+      from = to;
+    }
+    if (!known) {
+      sink.count = first;
+      pith_token_emit(&sink, (uint32_t)data->unk_id, (uint32_t)word, (uint32_t)at);
+    }
+  }
+  encoder->sink = sink;
+}
+
+void pith_wordpiece_encode_view(pith_encoder *encoder, const pith_text_view *view, size_t begin, size_t end) {
+  word_state word;
+  word_init(&word, encoder);
+  while (begin < end && encoder->sink.count < encoder->sink.limit) {
+    uint32_t character;
+    unsigned bytes = pith_utf8_decode(view->bytes + begin, end - begin, &character);
+    word_push(&word, character, pith_view_span(view, begin, begin + bytes));
+    begin += bytes;
+  }
+  word_flush(&word);
+  word_deinit(&word);
+}
