@@ -44,18 +44,24 @@ static pith_status open_any(const char *path, cJSON **out_json, pith_error *erro
 }
 
 pith_status pith_json_open(const char *path, cJSON **out_json, pith_error *error) {
-  PITH_TRY(open_any(path, out_json, error));
-  if (cJSON_IsObject(*out_json))
+  cJSON *json;
+  PITH_TRY(open_any(path, &json, error));
+  if (cJSON_IsObject(json)) {
+    *out_json = json;
     return PITH_OK;
-  cJSON_Delete(*out_json);
+  }
+  cJSON_Delete(json);
   return pith_fail(error, PITH_FORMAT, "%s: the JSON value is not an object", path);
 }
 
 pith_status pith_json_open_list(const char *path, cJSON **out_json, pith_error *error) {
-  PITH_TRY(open_any(path, out_json, error));
-  if (cJSON_IsArray(*out_json))
+  cJSON *json;
+  PITH_TRY(open_any(path, &json, error));
+  if (cJSON_IsArray(json)) {
+    *out_json = json;
     return PITH_OK;
-  cJSON_Delete(*out_json);
+  }
+  cJSON_Delete(json);
   return pith_fail(error, PITH_FORMAT, "%s: the JSON value is not a list", path);
 }
 
