@@ -104,10 +104,14 @@ void pith_graph_print(const pith_graph *graph, const pith_text_sink *sink) {
 
 /* Inside double quotes. */
 static void write_quoted(const pith_text_sink *sink, const char *text) {
-  for (; *text != '\0'; text++) {
-    if (*text == '"' || *text == '\\')
-      sink->write(sink->context, "\\", 1);
-    sink->write(sink->context, text, 1);
+  for (;;) {
+    size_t plain = strcspn(text, "\"\\");
+    sink->write(sink->context, text, plain);
+    text += plain;
+    if (*text == '\0')
+      return;
+    pith_sink_string(sink, *text == '"' ? "\\\"" : "\\\\");
+    text++;
   }
 }
 

@@ -67,20 +67,15 @@ static void measure_line(void *context, const char *class, const char *line) {
 }
 
 static void write_escaped(const pith_text_sink *sink, const char *text) {
-  for (; *text != '\0'; text++)
-    switch (*text) {
-    case '&':
-      pith_sink_string(sink, "&amp;");
-      break;
-    case '<':
-      pith_sink_string(sink, "&lt;");
-      break;
-    case '>':
-      pith_sink_string(sink, "&gt;");
-      break;
-    default:
-      sink->write(sink->context, text, 1);
-    }
+  for (;;) {
+    size_t plain = strcspn(text, "&<>");
+    sink->write(sink->context, text, plain);
+    text += plain;
+    if (*text == '\0')
+      return;
+    pith_sink_string(sink, *text == '&' ? "&amp;" : *text == '<' ? "&lt;" : "&gt;");
+    text++;
+  }
 }
 
 typedef struct line_writer {

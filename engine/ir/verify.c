@@ -270,7 +270,7 @@ static pith_status check_output(verifier *v, pith_node_id id, uint32_t index,
                      node->op->name, node->op->outputs[index].name, tensor_id, graph->tensor_count);
   const pith_tensor *tensor = &graph->tensors[tensor_id];
   if (tensor->kind != PITH_TENSOR_VALUE)
-    return pith_fail(v->error, PITH_FORMAT, "node '%s' (%s) writes '%s', which is a %s", node->name,
+    return pith_fail(v->error, PITH_FORMAT, "node '%s' (%s) writes '%s', which is of kind %s", node->name,
                      node->op->name, tensor->name, pith_tensor_kind_get_name(tensor->kind));
   if (v->is_written[tensor_id])
     return pith_fail(v->error, PITH_FORMAT, "node '%s' (%s) writes '%s', which is written before",
@@ -329,7 +329,7 @@ static pith_status check_outputs(verifier *v) {
     if (id >= graph->tensor_count)
       return pith_fail(v->error, PITH_FORMAT, "output %u is tensor %u of %u", i, id, graph->tensor_count);
     if (graph->tensors[id].kind != PITH_TENSOR_VALUE)
-      return pith_fail(v->error, PITH_FORMAT, "output %u '%s' is a %s, it must be written by a node", i,
+      return pith_fail(v->error, PITH_FORMAT, "output %u '%s' is of kind %s, it must be written by a node", i,
                        graph->tensors[id].name, pith_tensor_kind_get_name(graph->tensors[id].kind));
     if (v->is_written[id])
       return pith_fail(v->error, PITH_FORMAT, "'%s' is an output twice", graph->tensors[id].name);

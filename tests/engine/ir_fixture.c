@@ -120,8 +120,11 @@ pith_graph *fixture_build_bert(const pith_allocator *allocator, int layers, pith
 
 static void append(void *context, const char *text, size_t bytes) {
   fixture_text *all = context;
-  all->text = realloc(all->text, all->bytes + bytes + 1);
-  assert_non_null(all->text);
+  if (all->bytes + bytes + 1 > all->capacity) {
+    all->capacity = 2 * (all->bytes + bytes) + 64;
+    all->text = realloc(all->text, all->capacity);
+    assert_non_null(all->text);
+  }
   memcpy(all->text + all->bytes, text, bytes);
   all->bytes += bytes;
   all->text[all->bytes] = '\0';

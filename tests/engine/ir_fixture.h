@@ -18,7 +18,7 @@ pith_graph *fixture_build_bert(const pith_allocator *allocator, int layers, pith
 /* The text that a printing function gives. */
 typedef struct fixture_text {
   char *text;
-  size_t bytes;
+  size_t bytes, capacity;
 } fixture_text;
 fixture_text fixture_print(const pith_graph *graph, void (*print)(const pith_graph *, const pith_text_sink *));
 pith_text_sink fixture_text_sink(fixture_text *text);
