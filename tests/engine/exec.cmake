@@ -5,3 +5,6 @@ function(pith_exec_test name)
 endfunction()
 
 pith_exec_test(lower_rewrites)
+pith_exec_test(session_run)
+pith_exec_test(session_memory "-Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=posix_memalign")
+pith_exec_test(session_threads)
