@@ -239,9 +239,12 @@ extern "C" const char *pith_format_get_segment_name(const pith_format_metadata *
 
 namespace {
 
-// The row that a name stands for, here; 0 where it is unknown, which is noted.
+// The row that a name stands for, here; 0 where there is no name or it is unknown, which is noted.
 pith_status read_row(Reader &r, const fb::String *from, const char *what, pith_format_names names, int *out_row) {
   const char *name;
+  *out_row = 0;
+  if (from == nullptr)
+    return PITH_OK;
   TRY(read_shared_name(r, from, what, &name));
   *out_row = pith_format_find_name(names, name);
   if (*out_row >= 0)

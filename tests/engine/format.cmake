@@ -4,3 +4,4 @@ function(pith_format_test name)
 endfunction()
 
 pith_format_test(format_round_trip)
+pith_format_test(format_hostile)
