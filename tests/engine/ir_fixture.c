@@ -54,12 +54,14 @@ static pith_tensor_id layer(bert *b, int index, pith_tensor_id x) {
       pith_build_node(&b->builder, NAMED("attention"), PITH_OP_PACKED_ATTENTION, 5, inputs, 1,
                       (const pith_attribute_setting[]){PITH_SET_INT("num_heads", HEADS)});
   pith_tensor_id y = linear(b, NAMED("attention.dense"), context, HIDDEN, HIDDEN);
-  x = norm(b, NAMED("attention.norm"), binary(b, NAMED("attention.residual"), PITH_OP_ADD, y, x));
+  pith_tensor_id sum = binary(b, NAMED("attention.residual"), PITH_OP_ADD, y, x);
+  x = norm(b, NAMED("attention.norm"), sum);
   y = linear(b, NAMED("inner"), x, INNER, HIDDEN);
   y = pith_build_node(&b->builder, NAMED("gelu"), PITH_OP_GELU, 1, &y, 1,
                       (const pith_attribute_setting[]){PITH_SET_ENUM("approximate", PITH_GELU_TANH)});
   y = linear(b, NAMED("outer"), y, HIDDEN, INNER);
-  return norm(b, NAMED("norm"), binary(b, NAMED("residual"), PITH_OP_ADD, y, x));
+  sum = binary(b, NAMED("residual"), PITH_OP_ADD, y, x);
+  return norm(b, NAMED("norm"), sum);
 #undef NAMED
 }
 
