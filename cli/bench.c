@@ -190,7 +190,7 @@ static pith_status pack_workload(const pith_sequence *sequences, size_t count, c
 /* ---- measuring ---------------------------------------------------------------------------------------- */
 
 /* At most this many runs and passes are remembered: 256 KB an instance. */
-enum { SAMPLES_MAX = 1 << 14, MIN_PASSES = 5 };
+enum { SAMPLES_MAX = 1 << 14 };
 
 /* One instance: a thread with a session of its own. */
 typedef struct instance {
@@ -205,33 +205,36 @@ typedef struct instance {
   pith_error error;
 } instance;
 
-static pith_status run_pass(instance *in) {
-  for (size_t b = 0; b < in->work->batch_count; b++) {
-    pith_result result = {.struct_size = sizeof result};
-    uint64_t begin = pith_now_ns();
-    PITH_TRY(pith_session_run(in->session, &in->work->batches[b], &result, &in->error));
-    if (in->latency_count < SAMPLES_MAX)
-      in->latencies[in->latency_count++] = (double)(pith_now_ns() - begin) * 1e-9;
-  }
+static double seconds_since(uint64_t begin_ns) {
+  return (double)(pith_now_ns() - begin_ns) * 1e-9;
+}
+
+static pith_status run_batch(instance *in, size_t batch) {
+  pith_result result = {.struct_size = sizeof result};
+  uint64_t begin = pith_now_ns();
+  PITH_TRY(pith_session_run(in->session, &in->work->batches[batch], &result, &in->error));
+  if (in->latency_count < SAMPLES_MAX)
+    in->latencies[in->latency_count++] = seconds_since(begin);
   return PITH_OK;
 }
 
 static void *run_instance(void *argument) {
   instance *in = argument;
-  /* Caches and clock settle in the first pass and a tenth of the time. */
+  /* Caches and clock settle in the first tenth of the time. */
   uint64_t begin = pith_now_ns();
+  size_t batch = 0;
   do
-    in->status = run_pass(in);
-  while (in->status == PITH_OK && (double)(pith_now_ns() - begin) * 1e-9 < in->seconds / 10);
+    in->status = run_batch(in, batch++ % in->work->batch_count);
+  while (in->status == PITH_OK && seconds_since(begin) < in->seconds / 10);
   in->latency_count = 0;
   pthread_barrier_wait(in->barrier);
   begin = pith_now_ns();
-  while (in->status == PITH_OK && in->pass_count < SAMPLES_MAX &&
-         (in->pass_count < MIN_PASSES || (double)(pith_now_ns() - begin) * 1e-9 < in->seconds)) {
+  do {
     uint64_t pass_begin = pith_now_ns();
-    in->status = run_pass(in);
-    in->passes[in->pass_count++] = (double)(pith_now_ns() - pass_begin) * 1e-9;
-  }
+    for (batch = 0; batch < in->work->batch_count && in->status == PITH_OK; batch++)
+      in->status = run_batch(in, batch);
+    in->passes[in->pass_count++] = seconds_since(pass_begin);
+  } while (in->status == PITH_OK && in->pass_count < SAMPLES_MAX && seconds_since(begin) < in->seconds);
   return NULL;
 }
 

@@ -5,6 +5,8 @@
 
 /* roff takes a leading dot or quote and every backslash and hyphen as its own. */
 static void print_roff(FILE *out, const char *text) {
+  if (*text == '.' || *text == '\'')
+    fputs("\\&", out);
   for (; *text != '\0'; text++) {
     if (*text == '\\' || *text == '-')
       putc('\\', out);
