@@ -78,7 +78,8 @@ void file_copy(const char *from, const char *to) {
 }
 
 void folder_copy(const char *from, const char *to) {
-  char source[512], target[512]; /* the arguments may be folder_path's, which soon gives them to others */
+  char source[512],
+      target[512]; /* the arguments may be folder_path's, which soon gives them to others */
   snprintf(source, sizeof source, "%s", from);
   snprintf(target, sizeof target, "%s", to);
   DIR *directory = opendir(source);
