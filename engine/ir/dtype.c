@@ -75,9 +75,6 @@ pith_status pith_layout_get_bytes(pith_layout layout, pith_dtype dtype, uint32_t
     if (rank != 2 || dtype != PITH_DTYPE_F32)
       return pith_fail(error, PITH_FORMAT, "layout n64_f32 takes f32 of rank 2, not %s of rank %u",
                        info->name, rank);
-    if (dims[0].constant > PITH_MAX_DIM)
-      return pith_fail(error, PITH_FORMAT, "dimension 0 is %lld, over %d", (long long)dims[0].constant,
-                       PITH_MAX_DIM);
     PITH_TRY(multiply(&bits, ((uint64_t)dims[0].constant + 15) & ~UINT64_C(15), error));
     PITH_TRY(multiply(&bits, (uint64_t)dims[1].constant, error));
     break;

@@ -179,9 +179,6 @@ static pith_status check_tensor(verifier *v, pith_tensor_id id) {
   if (pith_dtype_get_info(tensor->dtype) == NULL)
     return pith_fail(v->error, PITH_FORMAT, "tensor '%s': dtype %d is not in the table of %d", tensor->name,
                      (int)tensor->dtype, PITH_DTYPE_COUNT);
-  if (pith_layout_get_name(tensor->layout) == NULL)
-    return pith_fail(v->error, PITH_FORMAT, "tensor '%s': layout %d is not in the table of %d", tensor->name,
-                     (int)tensor->layout, PITH_LAYOUT_COUNT);
   PITH_TRY(pith_shape_check(graph, "tensor", tensor->name, tensor->rank, tensor->dims, v->error));
   PITH_TRY(check_size(tensor, v->error));
   switch (tensor->kind) {

@@ -93,6 +93,19 @@ static void test_dims_combine(void **state) {
   pith_arena_deinit(&arena);
 }
 
+static void test_dims_without_memory(void **state) {
+  (void)state;
+  fixture_allocator allocator;
+  fixture_allocator_init(&allocator, 0);
+  pith_arena arena;
+  pith_arena_init(&arena, &allocator.allocator);
+  pith_dim sum;
+  pith_error error;
+  assert_int_equal(pith_dim_combine(&arena, 1, &a_dim, 1, &b_dim, &sum, &error), PITH_OUT_OF_MEMORY);
+  assert_non_null(strstr(error.message, "no memory for a dimension of 4 terms"));
+  pith_arena_deinit(&arena);
+}
+
 static void test_dims_compare(void **state) {
   (void)state;
   const pith_dim three = pith_dim_of(3), four = pith_dim_of(4);
@@ -231,6 +244,9 @@ static void build_unknown_operator(pith_builder *b, pith_tensor_id x) {
 static void build_too_many_inputs(pith_builder *b, pith_tensor_id x) {
   pith_build_node(b, "n", PITH_OP_TANH, 2, (pith_tensor_id[]){x, x}, 0, NULL);
 }
+static void build_more_inputs_than_any(pith_builder *b, pith_tensor_id x) {
+  pith_build_node(b, "n", PITH_OP_TANH, 9, (pith_tensor_id[]){x, x, x, x, x, x, x, x, x}, 0, NULL);
+}
 static void build_missing_input(pith_builder *b, pith_tensor_id x) {
   pith_build_node(b, "n", PITH_OP_ADD, 1, &x, 0, NULL);
 }
@@ -284,6 +300,7 @@ static void test_builder_refuses(void **state) {
   } cases[] = {
       {build_unknown_operator, "operator 1000 is not in the table"},
       {build_too_many_inputs, "'n' (Tanh) has 2 inputs, at most 1"},
+      {build_more_inputs_than_any, "'n' (Tanh) has 9 inputs, at most 1"},
       {build_missing_input, "'n' (Add): input B is missing"},
       {build_absent_input, "'n' (Tanh): input X is tensor 77 of 1"},
       {build_unknown_attribute, "'n' (Softmax) has no attribute 'ax'"},
@@ -311,6 +328,19 @@ static void test_builder_refuses(void **state) {
       fail_msg("case %zu: \"%s\" lacks \"%s\"", i, error.message, cases[i].message);
     pith_graph_destroy(graph);
   }
+}
+
+static void test_counts_are_limited(void **state) {
+  (void)state;
+  pith_error error;
+  pith_graph *graph;
+  assert_int_equal(pith_graph_create(NULL, "g", &graph, &error), PITH_OK);
+  for (int i = 0; i < PITH_MAX_SYMBOLS; i++)
+    assert_int_equal(pith_graph_add_symbol(graph, "s", NULL, &error), PITH_OK);
+  assert_int_equal(pith_graph_add_symbol(graph, "s", NULL, &error), PITH_LIMIT);
+  assert_non_null(strstr(error.message, "graph 'g' has more than 1024 symbols"));
+  assert_int_equal(graph->symbol_count, PITH_MAX_SYMBOLS);
+  pith_graph_destroy(graph);
 }
 
 /* ---- cloning ------------------------------------------------------------------------------------------ */
@@ -347,12 +377,14 @@ int main(void) {
       cmocka_unit_test(test_tables_give_names),
       cmocka_unit_test(test_layouts_take_bytes),
       cmocka_unit_test(test_dims_combine),
+      cmocka_unit_test(test_dims_without_memory),
       cmocka_unit_test(test_dims_compare),
       cmocka_unit_test(test_dims_evaluate),
       cmocka_unit_test(test_operator_rows_are_whole),
       cmocka_unit_test(test_bert_uses_every_operator),
       cmocka_unit_test(test_builder_keeps_the_first_failure),
       cmocka_unit_test(test_builder_refuses),
+      cmocka_unit_test(test_counts_are_limited),
       cmocka_unit_test(test_clone_is_equal_and_apart),
   };
   return cmocka_run_group_tests_name("ir_graph", tests, NULL, NULL);

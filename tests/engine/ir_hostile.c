@@ -97,6 +97,78 @@ static void test_every_piece_fails_once(void **state) {
   pith_graph_destroy(from);
 }
 
+/* The same for the builder's own pieces, and for verifying a graph whose lists take blocks of their own. */
+static pith_status build_little(pith_graph *graph, pith_error *error) {
+  pith_builder builder;
+  pith_builder_init(&builder, graph, error);
+  pith_dim dim = pith_dim_of(1);
+  for (int i = 0; i < 4; i++) /* more than 64 bytes, since the list of symbols ends at a multiple of that */
+    dim = pith_build_dim(&builder, "tokens", 1, 0);
+  pith_tensor_id x = pith_build_input(&builder, "x", PITH_DTYPE_F32, 1, &dim);
+  (void)pith_arena_array(&graph->arena, 1, 1);
+  x = pith_build_node(&builder, "y", PITH_OP_TANH, 1, &x, 0, NULL);
+  pith_build_output(&builder, x, "renamed");
+  return builder.status;
+}
+
+static void test_every_piece_of_a_builder_fails_once(void **state) {
+  (void)state;
+  static const char *const parts[] = {"symbols", "dimension tokens", "tensors", "a node", "output 'renamed'", "outputs"};
+  bool met[sizeof parts / sizeof *parts] = {false}, fitted = false;
+  for (size_t taken = 16 << 10; !fitted; taken -= 16) {
+    fixture_allocator allocator;
+    pith_error error = {0};
+    pith_graph *graph;
+    fixture_allocator_init(&allocator, -1);
+    assert_int_equal(pith_graph_create(&allocator.allocator, "little", &graph, &error), PITH_OK);
+    allocator.budget = 2;
+    for (size_t i = 0; i < taken; i += 16)
+      (void)pith_arena_array(&graph->arena, 16, 1);
+    pith_status status = build_little(graph, &error);
+    pith_graph_destroy(graph);
+    assert_int_equal(allocator.held_bytes, 0);
+    fitted = status == PITH_OK;
+    assert_true(fitted || (status == PITH_OUT_OF_MEMORY && taken != 0));
+    for (size_t i = 0; !fitted && i < sizeof parts / sizeof *parts; i++) {
+      char text[40];
+      snprintf(text, sizeof text, "no memory for %s", parts[i]);
+      met[i] |= strstr(error.message, text) != NULL;
+    }
+  }
+  for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
+    if (!met[i])
+      fail_msg("%s never ran out of memory", parts[i]);
+}
+
+static void test_verifying_a_long_graph_fails_once(void **state) {
+  (void)state;
+  pith_error error;
+  pith_graph *graph;
+  pith_builder builder;
+  fixture_allocator allocator;
+  fixture_allocator_init(&allocator, -1);
+  assert_int_equal(pith_graph_create(&allocator.allocator, "long", &graph, &error), PITH_OK);
+  pith_builder_init(&builder, graph, &error);
+  const pith_dim dim = pith_build_dim(&builder, "tokens", 1, 0);
+  pith_tensor_id x = pith_build_input(&builder, "x", PITH_DTYPE_F32, 1, &dim);
+  for (int i = 0; i < 3000; i++)
+    x = pith_build_node(&builder, NULL, PITH_OP_TANH, 1, &x, 0, NULL);
+  pith_build_output(&builder, x, "y");
+  assert_int_equal(pith_builder_finish(&builder), PITH_OK);
+  size_t held = allocator.held_bytes;
+  bool met_names = false;
+  pith_status status = PITH_OUT_OF_MEMORY;
+  for (long more = 0; status != PITH_OK; more++) {
+    allocator.budget = allocator.allocations + more;
+    status = pith_graph_verify(graph, &error);
+    assert_true(status == PITH_OK || status == PITH_OUT_OF_MEMORY);
+    met_names |= status != PITH_OK && strstr(error.message, "to compare 3001 names") != NULL;
+    assert_int_equal(allocator.held_bytes, held);
+  }
+  assert_true(met_names);
+  pith_graph_destroy(graph);
+}
+
 /* ---- random changes ----------------------------------------------------------------------------------- */
 
 static uint64_t next(uint64_t *seed) { /* xorshift64* */
@@ -298,6 +370,8 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_every_allocation_fails_once),
       cmocka_unit_test(test_every_piece_fails_once),
+      cmocka_unit_test(test_every_piece_of_a_builder_fails_once),
+      cmocka_unit_test(test_verifying_a_long_graph_fails_once),
       cmocka_unit_test(test_random_changes),
   };
   return cmocka_run_group_tests_name("ir_hostile", tests, NULL, NULL);
