@@ -2,7 +2,7 @@
  *
  * One unit of work is the queries of one sequence and head, or a part of them. Its keys and values are packed once:
  *
- *   keys    [keys / W][head_size][W]     transposed, W = 16 * V16_TILE_VECTORS, the last block narrower, padding 0
+ *   keys    [keys / W][head_size][W]     transposed, W = 16 * V16_TILE_VECTORS, the last blocks narrower, padding 0
  *   values  [value_size / W][keys][W]    the same blocks along the values
  *
  * so that both products are one register tile of rows x vectors over blocks [k][W]. A block of query rows then has its
@@ -18,6 +18,14 @@ enum { ATTENTION_WIDTH = 16 * V16_TILE_VECTORS, ATTENTION_ROWS = 24 };
 
 V16_INLINE size_t attention_round(size_t n) {
   return (n + 15) / 16 * 16;
+}
+
+/* The width of the block that begins where `left` columns are left: W, or the next lower power of two times 16. */
+V16_INLINE size_t attention_width(size_t left) {
+  size_t width = ATTENTION_WIDTH;
+  while (width > 16 && width > attention_round(left))
+    width /= 2;
+  return width;
 }
 
 /* 16 keys' features, transposed, to out[feature * width]; `keys` of them exist, the others are 0. */
@@ -39,8 +47,8 @@ V16_INLINE void attention_pack_keys16(const float *k, size_t stride, size_t keys
 }
 
 static void attention_pack_keys(const float *k, size_t stride, size_t keys, size_t head_size, float *out) {
-  for (size_t key = 0; key < keys; key += ATTENTION_WIDTH) {
-    const size_t left = attention_round(keys - key), width = left < ATTENTION_WIDTH ? left : ATTENTION_WIDTH;
+  for (size_t key = 0, width; key < keys; key += width) {
+    width = attention_width(keys - key);
     for (size_t j = 0; j < width; j += 16)
       attention_pack_keys16(k + (key + j) * stride, stride, keys - key - j, head_size, width,
                             out + key * head_size + j);
@@ -48,8 +56,8 @@ static void attention_pack_keys(const float *k, size_t stride, size_t keys, size
 }
 
 static void attention_pack_values(const float *v, size_t stride, size_t keys, size_t value_size, float *out) {
-  for (size_t f = 0; f < value_size; f += ATTENTION_WIDTH) {
-    const size_t left = attention_round(value_size - f), width = left < ATTENTION_WIDTH ? left : ATTENTION_WIDTH;
+  for (size_t f = 0, width; f < value_size; f += width) {
+    width = attention_width(value_size - f);
     float *block = out + f * keys;
     for (size_t key = 0; key < keys; ++key)
       for (size_t j = 0; j < width; j += 16) {
@@ -93,8 +101,8 @@ static void attention_block(const pith_attention_f32_args *a, const attention_sc
                             size_t queries, size_t keys, size_t begin, size_t end) {
   const size_t rows = end - begin, score_stride = attention_round(keys);
   const size_t seen = attention_visible(a->causal, queries, keys, end - 1); /* of the last row: the most */
-  for (size_t key = 0; key < seen; key += ATTENTION_WIDTH) {
-    const size_t left = score_stride - key, width = left < ATTENTION_WIDTH ? left : ATTENTION_WIDTH;
+  for (size_t key = 0, width; key < seen; key += width) {
+    width = attention_width(keys - key);
     attention_scores((attention_tile_args){.a = q,
                                            .a_stride = a->q_stride,
                                            .b = s->keys + key * a->head_size,
@@ -115,8 +123,9 @@ static void attention_block(const pith_attention_f32_args *a, const attention_sc
       for (size_t key = visible[i]; key < seen; ++key)
         row[i * score_stride + key] = 0.0f;
   }
-  for (size_t f = 0; f < a->value_size; f += ATTENTION_WIDTH) {
-    const size_t left = a->value_size - f, lanes = left < ATTENTION_WIDTH ? left : ATTENTION_WIDTH;
+  for (size_t f = 0, width; f < a->value_size; f += width) {
+    width = attention_width(a->value_size - f);
+    const size_t lanes = a->value_size - f < width ? a->value_size - f : width;
     attention_values((attention_tile_args){.a = s->scores,
                                            .a_stride = score_stride,
                                            .b = s->values + f * keys,
@@ -124,8 +133,8 @@ static void attention_block(const pith_attention_f32_args *a, const attention_sc
                                            .y = y + f,
                                            .y_stride = a->y_stride,
                                            .row_scale = s->inverse,
-                                           .last_lanes = lanes - (attention_round(lanes) - 16)},
-                     rows, attention_round(lanes) / 16);
+                                           .last_lanes = lanes - (width - 16)},
+                     rows, width / 16);
   }
 }
 

@@ -19,7 +19,12 @@ typedef struct attention_tile_args {
   size_t last_lanes;      /* values: lanes of the last vector that exist, 1 to 16 */
 } attention_tile_args;
 
+/* At most 12 rows, and 6 of one vector, which only narrow remainders have. */
 enum { ATTENTION_TILE_MAX_ROWS = V16_TILE_ACCUMULATORS < 12 ? V16_TILE_ACCUMULATORS : 12 };
+V16_INLINE size_t attention_tile_most(size_t vectors) {
+  const size_t fit = V16_TILE_ACCUMULATORS / vectors, most = vectors == 1 ? 6 : 12;
+  return fit < most ? fit : most;
+}
 
 /* rows, vectors and is_values are constants where this is expanded. Rows are reached as base, base + stride and
  * base + 2 stride, which x86 addresses without a pointer for each. */
@@ -71,7 +76,7 @@ V16_INLINE void attention_tile_rows(const attention_tile_args *t, size_t rows, s
   switch (rows) {
 #define ATTENTION_TILE_CASE(n)                                                                             \
   case n:                                                                                                  \
-    if (n <= ATTENTION_TILE_MAX_ROWS && n * vectors <= V16_TILE_ACCUMULATORS)                              \
+    if (n <= attention_tile_most(vectors))                                                                 \
       attention_tile(t, n <= ATTENTION_TILE_MAX_ROWS ? n : 1, vectors, is_values);                         \
     break;
     ATTENTION_TILE_CASE(1)
@@ -93,9 +98,7 @@ V16_INLINE void attention_tile_rows(const attention_tile_args *t, size_t rows, s
 
 /* Any number of rows, as tiles of nearly equal heights: a tile of one or two rows would wait for its own chains. */
 V16_INLINE void attention_tiles(attention_tile_args t, size_t rows, size_t vectors, bool is_values) {
-  const size_t fit = V16_TILE_ACCUMULATORS / vectors;
-  const size_t most = fit < ATTENTION_TILE_MAX_ROWS ? fit : ATTENTION_TILE_MAX_ROWS;
-  const size_t count = (rows + most - 1) / most;
+  const size_t most = attention_tile_most(vectors), count = (rows + most - 1) / most;
   const attention_tile_args all = t;
   for (size_t i = 0; i < count; ++i) {
     const size_t begin = pith_split_begin(rows, count, i), end = pith_split_begin(rows, count, i + 1);
@@ -113,7 +116,6 @@ V16_INLINE void attention_tiles_wide(attention_tile_args t, size_t rows, size_t 
   case 2: attention_tiles(t, rows, 2, is_values); break;
 #endif
 #if V16_TILE_VECTORS >= 4
-  case 3: attention_tiles(t, rows, 3, is_values); break;
   case 4: attention_tiles(t, rows, 4, is_values); break;
 #endif
   default: attention_tiles(t, rows, 1, is_values); break;
