@@ -1,6 +1,7 @@
 /* pith-bench-kernels: times every kernel of the tables over the shapes in bench/shapes, as CSV. */
 #include "bench/kernels.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,7 +9,7 @@
 
 enum { MAX_SAMPLES = 400, MIN_SAMPLES = 5 };
 
-static const bench_operator *const operators[] = {&bench_gemm_f32, NULL};
+static const bench_operator *const operators[] = {&bench_gemm_f32, &bench_attention_f32, &bench_vector_f32, NULL};
 
 static double seconds_now(void) {
   struct timespec now;
@@ -28,8 +29,22 @@ static double run_for(bench_work work, void *context, size_t *turn, size_t times
   return (seconds_now() - begin) / (double)times;
 }
 
+float *bench_make_floats(size_t count) {
+  float *out = aligned_alloc(64, (count * sizeof(float) + 63) / 64 * 64 + 64);
+  if (!out) {
+    fputs("pith-bench-kernels: out of memory\n", stderr);
+    exit(1);
+  }
+  uint32_t state = 1;
+  for (size_t i = 0; i < count; ++i) {
+    state = state * 1664525u + 1013904223u;
+    out[i] = ldexpf((float)(state >> 8), -24) - 0.5f;
+  }
+  return out;
+}
+
 void bench_measure(const bench_options *options, const char *kernel, pith_cpu_set needs, const char *shape,
-                   double operations, bench_work work, void *context) {
+                   double operations, double elements, bench_work work, void *context) {
   static double times[MAX_SAMPLES], peaks[MAX_SAMPLES];
   size_t turn = 0, each = 1;
   /* A sample is about a millisecond, a turn at least. */
@@ -45,9 +60,9 @@ void bench_measure(const bench_options *options, const char *kernel, pith_cpu_se
   qsort(peaks, samples, sizeof *peaks, compare_doubles);
   const double median = times[samples / 2], peak = peaks[samples / 2];
   const double spread = (times[samples * 9 / 10] - times[samples / 10]) / median;
-  printf("%s,%s,%.1f,%.3f,%.1f,%.3f,%.3f\n", kernel, shape, median * 1e6, spread, operations / median * 1e-9,
+  printf("%s,%s,%.1f,%.3f,%.1f,%.3f,%.3f,%.3f\n", kernel, shape, median * 1e6, spread, operations / median * 1e-9,
          peak > 0.0 ? operations / median / peak : 0.0,
-         peak > 0.0 ? operations / times[0] / peaks[samples - 1] : 0.0);
+         peak > 0.0 ? operations / times[0] / peaks[samples - 1] : 0.0, median * 1e9 / elements);
   fflush(stdout);
 }
 
@@ -89,7 +104,7 @@ int main(int argc, char **argv) {
     } else
       return fail_usage("an unknown option");
   }
-  puts("kernel,shape,median_us,spread,gflops,fraction_of_peak,best_fraction");
+  puts("kernel,shape,median_us,spread,gflops,fraction_of_peak,best_fraction,ns_per_element");
   int status = 0;
   for (const bench_operator *const *op = operators; *op; ++op) {
     char path[4096];

@@ -19,10 +19,13 @@ typedef struct bench_options {
 /* Runs the work once; `turn` counts the calls. */
 typedef void (*bench_work)(void *context, size_t turn);
 
+/* Values of a trained network's order; the speed of no kernel depends on them. Ends the program where memory is out. */
+float *bench_make_floats(size_t count);
+
 /* Prints a row of the CSV. `needs`: the kernel's features; it is compared with the peak of these, an AVX2 kernel with
- * the AVX2 loop. */
+ * the AVX2 loop. operations: of products, 0 where it has none; elements: of the result. */
 void bench_measure(const bench_options *options, const char *kernel, pith_cpu_set needs, const char *shape,
-                   double operations, bench_work work, void *context);
+                   double operations, double elements, bench_work work, void *context);
 
 /* One operator's kernels over its shapes; false (with a message on standard error) where the shapes cannot be read. */
 typedef struct bench_operator {
@@ -30,6 +33,6 @@ typedef struct bench_operator {
   bool (*run)(const bench_options *options, const char *path);
 } bench_operator;
 
-extern const bench_operator bench_gemm_f32;
+extern const bench_operator bench_gemm_f32, bench_attention_f32, bench_vector_f32;
 
 #endif

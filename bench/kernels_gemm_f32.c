@@ -1,5 +1,4 @@
 /* FP32 products over bench/shapes/gemm_f32.txt. */
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,21 +25,6 @@ static void run_once(void *context, size_t turn) {
   pith_kernel_run_all(work->kernel, &work->args, work->scratch);
 }
 
-/* Values of a trained network's order; the speed of no kernel depends on them. */
-static float *make_floats(size_t count) {
-  float *out = aligned_alloc(64, (count * sizeof(float) + 63) / 64 * 64 + 64);
-  if (!out) {
-    fputs("pith-bench-kernels: out of memory\n", stderr);
-    exit(1);
-  }
-  uint32_t state = 1;
-  for (size_t i = 0; i < count; ++i) {
-    state = state * 1664525u + 1013904223u;
-    out[i] = ldexpf((float)(state >> 8), -24) - 0.5f;
-  }
-  return out;
-}
-
 static void bench_shape(const bench_options *options, const char *name, size_t n, size_t k, pith_activation activation,
                         size_t tokens) {
   char shape[128];
@@ -49,8 +33,8 @@ static void bench_shape(const bench_options *options, const char *name, size_t n
     return;
   gemm_work work = {.packed = (pith_gemm_f32_packed_count(n, k) + 15) / 16 * 16};
   work.copies = 1 + (size_t)(options->cold_megabytes * 1e6 / ((double)work.packed * sizeof(float)));
-  work.weights = make_floats(work.copies * work.packed);
-  float *x = make_floats(tokens * k), *bias = make_floats(n), *y = make_floats(tokens * n);
+  work.weights = bench_make_floats(work.copies * work.packed);
+  float *x = bench_make_floats(tokens * k), *bias = bench_make_floats(n), *y = bench_make_floats(tokens * n);
   work.args = (pith_gemm_f32_args){
       .x = x,
       .x_stride = k,
@@ -67,9 +51,9 @@ static void bench_shape(const bench_options *options, const char *name, size_t n
       continue; /* the reference is measured only when asked for */
     work.kernel = *kernel;
     const size_t bytes = (*kernel)->get_scratch_bytes ? (*kernel)->get_scratch_bytes(&work.args) : 0;
-    work.scratch = make_floats(bytes / sizeof(float) + 1);
+    work.scratch = bench_make_floats(bytes / sizeof(float) + 1);
     bench_measure(options, (*kernel)->name, (*kernel)->needs, shape,
-                  2.0 * (double)tokens * (double)n * (double)k, run_once, &work);
+                  2.0 * (double)tokens * (double)n * (double)k, (double)tokens * (double)n, run_once, &work);
     free(work.scratch);
   }
   free(work.weights);

@@ -1,0 +1,179 @@
+/* The FP32 kernels that are no products, over bench/shapes/vector_f32.txt: what counts is ns per element. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "bench/kernels.h"
+#include "ops/elementwise/elementwise_f32.h"
+#include "ops/embedding/embedding_f32.h"
+#include "ops/normalize/layer_norm_f32.h"
+#include "ops/pool/pool_f32.h"
+
+enum { EMBEDDING_ROWS = 1024 };
+
+/* What any of the argument structures points to. */
+typedef struct vector_data {
+  size_t rows, features;
+  const char *variant;
+  float *a, *b, *y, *row; /* [rows, features], the same, the same, [features] */
+  float *table;           /* [EMBEDDING_ROWS, features] */
+  int32_t *ids;           /* [rows] */
+  int32_t offsets[2];
+} vector_data;
+
+typedef union vector_args {
+  pith_unary_f32_args unary;
+  pith_binary_f32_args binary;
+  pith_softmax_f32_args softmax;
+  pith_layer_norm_f32_args layer_norm;
+  pith_lp_norm_f32_args lp_norm;
+  pith_embedding_f32_args embedding;
+  pith_pool_f32_args pool;
+} vector_args;
+
+typedef struct vector_work {
+  const pith_kernel *kernel;
+  vector_args args;
+} vector_work;
+
+/* The index of `text` in `names`; `count` where it is none of them. */
+static size_t find_name(const char *const *names, size_t count, const char *text) {
+  size_t i = 0;
+  while (i < count && strcmp(names[i], text) != 0)
+    ++i;
+  return i;
+}
+
+static bool fill_unary(const vector_data *d, vector_args *out) {
+  static const char *const names[PITH_UNARY_COUNT] = {
+      [PITH_UNARY_RELU] = "relu", [PITH_UNARY_GELU] = "gelu",       [PITH_UNARY_GELU_TANH] = "gelu_tanh",
+      [PITH_UNARY_TANH] = "tanh", [PITH_UNARY_SIGMOID] = "sigmoid", [PITH_UNARY_ERF] = "erf"};
+  const size_t function = find_name(names, PITH_UNARY_COUNT, d->variant);
+  out->unary =
+      (pith_unary_f32_args){.x = d->a, .y = d->y, .count = d->rows * d->features, .function = (pith_unary)function};
+  return function < PITH_UNARY_COUNT;
+}
+static bool fill_binary(const vector_data *d, vector_args *out) {
+  static const char *const names[PITH_BINARY_COUNT] = {
+      [PITH_BINARY_ADD] = "add", [PITH_BINARY_SUB] = "sub", [PITH_BINARY_MUL] = "mul", [PITH_BINARY_DIV] = "div"};
+  const size_t function = find_name(names, PITH_BINARY_COUNT, d->variant);
+  out->binary = (pith_binary_f32_args){.a = d->a, .b = d->b, .y = d->y, .rows = d->rows, .columns = d->features,
+                                       .a_row_stride = d->features, .a_column_stride = 1, .b_row_stride = d->features,
+                                       .b_column_stride = 1, .function = (pith_binary)function};
+  return function < PITH_BINARY_COUNT;
+}
+static bool fill_softmax(const vector_data *d, vector_args *out) {
+  out->softmax = (pith_softmax_f32_args){.x = d->a, .y = d->y, .rows = d->rows, .features = d->features,
+                                         .x_stride = d->features, .y_stride = d->features};
+  return true;
+}
+static bool fill_layer_norm(const vector_data *d, vector_args *out) {
+  out->layer_norm = (pith_layer_norm_f32_args){.x = d->a, .residual = strcmp(d->variant, "residual") == 0 ? d->b : NULL,
+                                               .gamma = d->row, .beta = d->row, .y = d->y, .rows = d->rows,
+                                               .features = d->features, .x_stride = d->features,
+                                               .residual_stride = d->features, .y_stride = d->features, .epsilon = 1e-12f};
+  return true;
+}
+static bool fill_lp_norm(const vector_data *d, vector_args *out) {
+  out->lp_norm = (pith_lp_norm_f32_args){.x = d->a, .y = d->y, .rows = d->rows, .features = d->features,
+                                         .x_stride = d->features, .y_stride = d->features, .p = 2, .epsilon = 1e-12f};
+  return true;
+}
+static bool fill_embedding(const vector_data *d, vector_args *out) {
+  out->embedding = (pith_embedding_f32_args){.table_count = 3, .tables = {d->table, d->table, d->table},
+                                             .ids = {d->ids, d->ids, NULL}, .gamma = d->row, .beta = d->row,
+                                             .epsilon = 1e-12f, .y = d->y, .rows = d->rows, .features = d->features,
+                                             .y_stride = d->features};
+  return true;
+}
+static bool fill_pool(const vector_data *d, vector_args *out) {
+  static const char *const names[] = {[PITH_POOL_F32_MEAN] = "mean", [PITH_POOL_F32_CLS] = "cls",
+                                      [PITH_POOL_F32_MAX] = "max", [PITH_POOL_F32_LAST] = "last"};
+  const size_t count = sizeof names / sizeof *names, mode = find_name(names, count, d->variant);
+  out->pool = (pith_pool_f32_args){.x = d->a, .x_stride = d->features, .offsets = d->offsets, .sequences = 1,
+                                   .features = d->features, .y = d->y, .y_stride = d->features, .mode = (pith_pool_mode)mode};
+  return mode < count;
+}
+
+/* One row per table. */
+static const struct {
+  const char *name;
+  const pith_kernel *const *table;
+  bool (*fill)(const vector_data *data, vector_args *out); /* false: no such variant */
+} vector_tables[] = {
+    {"unary_f32", pith_unary_f32_kernels, fill_unary},
+    {"binary_f32", pith_binary_f32_kernels, fill_binary},
+    {"softmax_f32", pith_softmax_f32_kernels, fill_softmax},
+    {"layer_norm_f32", pith_layer_norm_f32_kernels, fill_layer_norm},
+    {"lp_norm_f32", pith_lp_norm_f32_kernels, fill_lp_norm},
+    {"embedding_f32", pith_embedding_f32_kernels, fill_embedding},
+    {"pool_f32", pith_pool_f32_kernels, fill_pool},
+};
+enum { VECTOR_TABLES = sizeof vector_tables / sizeof *vector_tables };
+
+static void run_once(void *context, size_t turn) {
+  (void)turn;
+  const vector_work *work = context;
+  pith_kernel_run_all(work->kernel, &work->args, NULL);
+}
+
+static bool bench_shape(const bench_options *options, size_t table, vector_data *d) {
+  char shape[128];
+  snprintf(shape, sizeof shape, "%s %zux%zu", d->variant, d->rows, d->features);
+  if (options->shape && !strstr(shape, options->shape))
+    return true;
+  const size_t count = d->rows * d->features;
+  d->a = bench_make_floats(count);
+  d->b = bench_make_floats(count);
+  d->y = bench_make_floats(count);
+  d->row = bench_make_floats(d->features);
+  d->table = bench_make_floats(EMBEDDING_ROWS * d->features);
+  d->ids = (int32_t *)bench_make_floats(d->rows);
+  for (size_t i = 0; i < d->rows; ++i)
+    d->ids[i] = (int32_t)(i * 37 % EMBEDDING_ROWS);
+  d->offsets[1] = (int32_t)d->rows;
+  vector_work work = {0};
+  const bool good = vector_tables[table].fill(d, &work.args);
+  for (const pith_kernel *const *kernel = vector_tables[table].table; good && *kernel; ++kernel) {
+    if (((*kernel)->needs & ~options->cpu) != 0 || (options->kernel && !strstr((*kernel)->name, options->kernel)))
+      continue;
+    if ((*kernel)->needs == 0 && !options->kernel)
+      continue; /* the reference is measured only when asked for */
+    work.kernel = *kernel;
+    bench_measure(options, (*kernel)->name, (*kernel)->needs, shape, 0.0, (double)count, run_once, &work);
+  }
+  free(d->a);
+  free(d->b);
+  free(d->y);
+  free(d->row);
+  free(d->table);
+  free(d->ids);
+  return good;
+}
+
+static bool run(const bench_options *options, const char *path) {
+  FILE *file = fopen(path, "r");
+  if (!file) {
+    fprintf(stderr, "pith-bench-kernels: cannot read %s\n", path);
+    return false;
+  }
+  char line[512];
+  bool good = true;
+  while (good && fgets(line, sizeof line, file)) {
+    char name[64], variant[64];
+    vector_data data = {.variant = variant};
+    if (line[0] == '#' || line[strspn(line, " \n")] == 0)
+      continue;
+    good = sscanf(line, "%63s %63s %zu %zu", name, variant, &data.rows, &data.features) == 4;
+    size_t table = 0;
+    while (good && table < VECTOR_TABLES && strcmp(vector_tables[table].name, name) != 0)
+      ++table;
+    good = good && table < VECTOR_TABLES && bench_shape(options, table, &data);
+  }
+  if (!good)
+    fprintf(stderr, "pith-bench-kernels: %s: not a shape: %s", path, line);
+  fclose(file);
+  return good;
+}
+
+const bench_operator bench_vector_f32 = {"vector_f32", run};
