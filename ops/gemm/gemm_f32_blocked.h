@@ -18,22 +18,27 @@ enum {
   PITH_GEMM_LINE_BYTES = 64 /* of a cache */
 };
 
-/* c[i, j] (+)= sum over k of x[i, k] w[k, j], for `rows` x `width` outputs, width a multiple of 16. */
+/* out[i, j] = in[i, j] + sum over k of x[i, k] w[k, j] (+ bias[j]) (+ residual[i, j]), for `rows` x `width` outputs, width a
+ * multiple of 16; `in` may be `out`. */
 typedef struct pith_gemm_f32_tile {
   const float *x; /* [rows, k] */
   size_t x_stride;
   const float *w; /* [k, width] */
   size_t w_stride;
   size_t k;
-  float *c; /* [rows, width], c_stride PITH_GEMM_BLOCK; 64-byte aligned */
-  bool accumulate;
+  const float *in; /* the sums of the chunks before, or NULL */
+  size_t in_stride;
+  const float *bias, *residual; /* or NULL */
+  size_t residual_stride;
+  float *out;
+  size_t out_stride;
   const char *next; /* `next_step` bytes from here, a multiple of a line's, are prefetched for each k */
   size_t next_step;
 } pith_gemm_f32_tile;
 
 /* What is done to `columns` (1 to 64) finished outputs of each row. */
 typedef struct pith_gemm_f32_finish {
-  const float *c; /* as in the tile */
+  const float *c; /* sums, stride PITH_GEMM_BLOCK */
   size_t columns;
   const float *bias; /* or NULL */
   pith_activation activation;

@@ -46,22 +46,37 @@ V16_INLINE void gemm_tile_sum(const size_t rows, const size_t vectors, const siz
 }
 
 V16_INLINE void gemm_tile(const size_t rows, const size_t vectors, const pith_gemm_f32_tile *t) {
-  float *c = t->c;
   v16 sums[PITH_GEMM_MAX_ROWS][GEMM_TILE_MAX_VECTORS];
 #pragma GCC unroll 6
   for (size_t i = 0; i < rows; ++i)
 #pragma GCC unroll 4
     for (size_t j = 0; j < vectors; ++j)
-      sums[i][j] = t->accumulate ? v16_load(c + i * PITH_GEMM_BLOCK + 16 * j) : v16_set(0.0f);
+      sums[i][j] = t->in ? v16_load(t->in + i * t->in_stride + 16 * j) : v16_set(0.0f);
   if (t->next_step > PITH_GEMM_LINE_BYTES)
     gemm_tile_sum(rows, vectors, 4, t, sums);
   else
     gemm_tile_sum(rows, vectors, 1, t, sums);
+  if (t->bias)
+#pragma GCC unroll 4
+    for (size_t j = 0; j < vectors; ++j) {
+      const v16 bias = v16_load(t->bias + 16 * j);
+#pragma GCC unroll 6
+      for (size_t i = 0; i < rows; ++i)
+        sums[i][j] = v16_add(sums[i][j], bias);
+    }
+  if (t->residual)
+#pragma GCC unroll 6
+    for (size_t i = 0; i < rows; ++i)
+#pragma GCC unroll 4
+      for (size_t j = 0; j < vectors; ++j)
+        sums[i][j] = v16_add(sums[i][j], v16_load(t->residual + i * t->residual_stride + 16 * j));
+  float *out = t->out;
+  const size_t out_stride = t->out_stride;
 #pragma GCC unroll 6
   for (size_t i = 0; i < rows; ++i)
 #pragma GCC unroll 4
     for (size_t j = 0; j < vectors; ++j)
-      v16_store(c + i * PITH_GEMM_BLOCK + 16 * j, sums[i][j]);
+      v16_store(out + i * out_stride + 16 * j, sums[i][j]);
 }
 
 #endif
