@@ -1,0 +1,74 @@
+/* Stored layouts: the documented order, and an exact inverse. */
+#include "tests/engine/ir_fixture.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine/format/stored_layout.h"
+
+static void *new_floats(size_t count, uint8_t fill) {
+  void *memory = NULL;
+  assert_int_equal(posix_memalign(&memory, 64, count * sizeof(float) + 64), 0);
+  return memset(memory, fill, count * sizeof(float) + 64);
+}
+
+static const int64_t sizes[] = {0, 1, 3, 15, 16, 17, 48, 63, 64, 65, 96, 127, 128, 131, 312, 1000};
+enum { SIZES = sizeof sizes / sizeof *sizes };
+
+static void check(int64_t n, int64_t k) {
+  const pith_dim dims[] = {pith_dim_of(n), pith_dim_of(k)};
+  uint64_t bytes = 0, packed_bytes = 0;
+  pith_error error = {0};
+  assert_int_equal(pith_layout_get_bytes(PITH_LAYOUT_ROW_MAJOR, PITH_DTYPE_F32, 2, dims, &bytes, &error), PITH_OK);
+  assert_int_equal(pith_layout_get_bytes(PITH_LAYOUT_N64_F32, PITH_DTYPE_F32, 2, dims, &packed_bytes, &error), PITH_OK);
+  size_t count = (size_t)bytes / 4, packed_count = (size_t)packed_bytes / 4;
+  float *rows = new_floats(count, 0), *packed = new_floats(packed_count, 0xA5), *back = new_floats(count, 0xA5);
+  for (size_t i = 0; i < count; i++)
+    memcpy(&rows[i], &(uint32_t){(uint32_t)(i * 2654435761u)}, 4); /* any bits, NaNs too */
+#define CONVERT(from, in, to, out)                                                                         \
+  pith_layout_convert(PITH_DTYPE_F32, 2, dims, PITH_LAYOUT_##from, in, PITH_LAYOUT_##to, out, NULL, &error)
+  assert_int_equal(CONVERT(ROW_MAJOR, rows, N64_F32, packed), PITH_OK);
+  for (int64_t o = 0; o < (n + 15) / 16 * 16; o++) {
+    int64_t width = o / 64 < n / 64 ? 64 : (n % 64 + 15) / 16 * 16;
+    for (int64_t i = 0; i < k; i++) {
+      size_t at = (size_t)(o / 64 * 64 * k + i * width + o % 64);
+      static const float zero = 0;
+      assert_memory_equal(&packed[at], o < n ? &rows[o * k + i] : &zero, 4);
+    }
+  }
+  assert_int_equal(CONVERT(N64_F32, packed, ROW_MAJOR, back), PITH_OK);
+  assert_memory_equal(rows, back, (size_t)bytes);
+  float *same = new_floats(packed_count, 0xA5);
+  assert_int_equal(CONVERT(N64_F32, packed, N64_F32, same), PITH_OK);
+  assert_memory_equal(packed, same, (size_t)packed_bytes);
+  for (size_t i = 0; i < 64; i++) { /* no byte past the end */
+    assert_int_equal(((uint8_t *)packed)[packed_bytes + i], 0xA5);
+    assert_int_equal(((uint8_t *)back)[bytes + i], 0xA5);
+  }
+#undef CONVERT
+  free(rows), free(packed), free(back), free(same);
+}
+
+static void test_inverse(void **state) {
+  (void)state;
+  for (int n = 0; n < SIZES; n++)
+    for (int k = 0; k < SIZES; k++)
+      check(sizes[n], sizes[k]);
+}
+
+static void test_refused(void **state) {
+  (void)state;
+  const pith_dim dims[] = {pith_dim_of(2), pith_dim_of(3), pith_dim_of(4)};
+  _Alignas(64) uint8_t in[256] = {0}, out[256];
+  pith_error error = {0};
+  assert_int_equal(pith_layout_convert(PITH_DTYPE_F32, 3, dims, PITH_LAYOUT_ROW_MAJOR, in, PITH_LAYOUT_N64_F32, out, NULL,
+                                       &error), PITH_FORMAT);
+  assert_true(error.message[0] != '\0');
+  assert_int_equal(pith_layout_convert(PITH_DTYPE_S8, 2, dims, PITH_LAYOUT_N64_F32, in, PITH_LAYOUT_ROW_MAJOR, out, NULL,
+                                       &error), PITH_FORMAT);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_inverse), cmocka_unit_test(test_refused)};
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
