@@ -347,9 +347,10 @@ static void encode_word(pith_encoder *encoder, const word_view *word) {
 void pith_byte_level_encode_view(pith_encoder *encoder, const pith_text_view *view, size_t begin, size_t end) {
   uint32_t flags = encoder->data->flags;
   bool prefixed = (flags & PITH_TOKENIZER_ADD_PREFIX_SPACE) && begin < end && view->bytes[begin] != ' ';
-  while (begin < end && encoder->sink.count < encoder->sink.limit) {
+  while (begin < end && !encoder->stopped) {
     size_t to = flags & PITH_TOKENIZER_BYTE_LEVEL_REGEX ? word_end(view->bytes, begin, end, prefixed) : end;
     encode_word(encoder, &(word_view){view, begin, to, prefixed});
+    encoder->stopped = encoder->sink.count >= encoder->sink.stop;
     begin = to;
     prefixed = false;
   }

@@ -110,7 +110,7 @@ static void emit_added(pith_encoder *encoder, const pith_added_token *token, con
 /* ---- one sequence ------------------------------------------------------------------------------------- */
 
 static void encode_segment(pith_encoder *encoder, const pith_text_view *view, size_t begin, size_t end) {
-  if (begin >= end)
+  if (begin >= end || encoder->stopped)
     return;
   if (encoder->data->kind == PITH_TOKENIZER_BYTE_BPE)
     pith_byte_level_encode_view(encoder, view, begin, end);
@@ -122,13 +122,11 @@ static void encode_view(pith_encoder *encoder, const pith_text_view *view) {
   added_search search = {encoder->data, PITH_TRIE_ADDED_NORMALIZED, view->bytes, 0, view->count, 0, 0};
   size_t begin, end, from = 0;
   const pith_added_token *token;
-  while ((token = added_next(&search, &begin, &end)) != NULL) {
+  while (!encoder->stopped && (token = added_next(&search, &begin, &end)) != NULL) {
     encode_segment(encoder, view, from, begin);
-    if (begin < end)
+    if (begin < end && !encoder->stopped)
       emit_added(encoder, token, view->bytes, begin, end, pith_view_span(view, begin, end));
     from = end;
-    if (encoder->sink.count >= encoder->sink.limit)
-      return;
   }
   encode_segment(encoder, view, from, view->count);
 }
@@ -183,7 +181,7 @@ static __attribute__((noinline)) void encode_normalized(pith_encoder *encoder, s
 /* text[begin, end), which holds no added token of the raw kind. */
 static void encode_piece(pith_encoder *encoder, size_t begin, size_t end) {
   const pith_tokenizer_data *data = encoder->data;
-  if (begin >= end)
+  if (begin >= end || encoder->stopped)
     return;
   bool added = pith_index_trie(data, PITH_TRIE_ADDED_NORMALIZED).count > 0;
   if (data->kind == PITH_TOKENIZER_WORDPIECE && !added)
@@ -198,19 +196,16 @@ static pith_status encode_sequence(pith_encoder *encoder, pith_error *error) {
   added_search search = {encoder->data, PITH_TRIE_ADDED_RAW, encoder->text, 0, encoder->text_bytes, 0, 0};
   size_t begin, end, from = 0;
   const pith_added_token *token;
-  while ((token = added_next(&search, &begin, &end)) != NULL && encoder->sink.count < encoder->sink.limit) {
+  while (!encoder->stopped && (token = added_next(&search, &begin, &end)) != NULL) {
     encode_piece(encoder, from, begin);
-    if (begin < end)
+    if (begin < end && !encoder->stopped)
       emit_added(encoder, token, encoder->text, begin, end, (pith_span){(uint32_t)begin, (uint32_t)end});
     from = end;
   }
-  if (encoder->sink.count < encoder->sink.limit)
-    encode_piece(encoder, from, encoder->text_bytes);
+  encode_piece(encoder, from, encoder->text_bytes);
   if (encoder->out_of_memory)
     return pith_fail(error, PITH_OUT_OF_MEMORY, "out of memory while encoding a text of %zu bytes",
                      encoder->text_bytes);
-  if (encoder->sink.count > encoder->sink.limit)
-    encoder->sink.count = encoder->sink.limit;
   return PITH_OK;
 }
 
@@ -219,7 +214,8 @@ static pith_status encode_sequence(pith_encoder *encoder, pith_error *error) {
 typedef struct sequence_text {
   const char *text;
   size_t bytes;
-  size_t limit; /* most tokens */
+  size_t stop; /* no more words once there are so many tokens */
+  size_t keep; /* most tokens */
 } sequence_text;
 
 /* Writes everything as the template says; *out_counts: tokens of each sequence. encoding->count is what was written or, past
@@ -245,11 +241,11 @@ static pith_status write_template(const pith_tokenizer_data *data, const pith_te
       pith_encoder encoder = {data, (const uint8_t *)from->text, from->bytes,
                               {encoding->ids == NULL || room == 0 ? NULL : encoding->ids + first,
                                encoding->offsets == NULL || room == 0 ? NULL : encoding->offsets + first,
-                               room < from->limit ? room : from->limit, from->limit, 0},
-                              false};
+                                room < from->keep ? room : from->keep, from->stop, 0},
+                              from->stop == 0, false};
       PITH_TRY(encode_sequence(&encoder, error));
       out_counts[sequence] = encoder.sink.count;
-      count += encoder.sink.count;
+      count += encoder.sink.count < from->keep ? encoder.sink.count : from->keep;
     }
     size_t written = count < encoding->capacity ? count : encoding->capacity;
     for (size_t k = first; k < written; k++) {
@@ -288,7 +284,7 @@ pith_status pith_tokenizer_encode(const pith_tokenizer_data *data, const char *t
                      text == NULL       ? "text is NULL"
                      : encoding == NULL ? "encoding is NULL"
                                         : "encoding.struct_size is not set");
-  sequence_text sequences[2] = {{text, text_bytes, SIZE_MAX}, {pair, pair_bytes, SIZE_MAX}};
+  sequence_text sequences[2] = {{text, text_bytes, SIZE_MAX, SIZE_MAX}, {pair, pair_bytes, SIZE_MAX, SIZE_MAX}};
   for (unsigned i = 0; i < 2 && sequences[i].text != NULL; i++) {
     if (sequences[i].bytes == SIZE_MAX)
       sequences[i].bytes = strlen(sequences[i].text);
@@ -307,16 +303,14 @@ pith_status pith_tokenizer_encode(const pith_tokenizer_data *data, const char *t
                      pair == NULL ? "a text" : "a pair");
   size_t room = max_length == 0 ? SIZE_MAX : max_length - special;
   if (pair == NULL)
-    sequences[0].limit = room;
-  else if (room != SIZE_MAX) /* more than `room` tokens are all the same to truncation */
-    sequences[0].limit = sequences[1].limit = room + 1;
+    sequences[0].stop = sequences[0].keep = room;
 
-  size_t counts[2] = {0, 0};
+  size_t counts[2] = {0, 0}; /* of a pair, all tokens: which is longer decides who gives up the odd one */
   PITH_TRY(write_template(data, pieces, piece_count, sequences, encoding, counts, error));
   if (pair != NULL && counts[0] + counts[1] > room) {
     truncate_pair(counts, room);
-    sequences[0].limit = counts[0];
-    sequences[1].limit = counts[1];
+    for (unsigned i = 0; i < 2; i++)
+      sequences[i].stop = sequences[i].keep = counts[i];
     PITH_TRY(write_template(data, pieces, piece_count, sequences, encoding, counts, error));
   }
   if (encoding->count > encoding->capacity) {

@@ -6,12 +6,12 @@
 #include "models/tokenizer/normalize.h"
 #include "models/tokenizer/unicode.h"
 
-/* Where the tokens of one sequence go. Tokens past `room` are counted and not stored; encoders may stop once `count`
- * has reached `limit`. */
+/* Where the tokens of one sequence go. Tokens past `room` are counted and not stored; encoding stops at the end of the word
+ * with which `count` reaches `stop`. */
 typedef struct pith_token_sink {
   int32_t *ids; /* NULL: not wanted */
   uint32_t (*offsets)[2];
-  size_t room, limit, count;
+  size_t room, stop, count;
 } pith_token_sink;
 
 static inline void pith_token_emit(pith_token_sink *sink, uint32_t id, uint32_t begin, uint32_t end) {
@@ -52,6 +52,7 @@ typedef struct pith_encoder {
   const uint8_t *text; /* the original */
   size_t text_bytes;
   pith_token_sink sink;
+  bool stopped;
   bool out_of_memory;
 } pith_encoder;
 

@@ -64,7 +64,7 @@ static void emit_unknown(pith_encoder *encoder, uint32_t begin, uint32_t end) {
 
 static void word_flush(word_state *word) {
   pith_encoder *encoder = word->encoder;
-  if (word->characters == 0)
+  if (word->characters == 0 || encoder->stopped)
     return;
   if (word->characters > encoder->data->max_word_chars) {
     emit_unknown(encoder, word->whole.begin, word->whole.end);
@@ -92,6 +92,7 @@ static void word_flush(word_state *word) {
       root = encoder->data->index[PITH_INDEX_CONTINUING];
     }
   }
+  encoder->stopped = encoder->sink.count >= encoder->sink.stop;
   word->bytes = word->characters = 0;
 }
 
@@ -161,7 +162,7 @@ static __attribute__((noinline)) size_t encode_slow(pith_encoder *encoder, size_
   pith_normalizer normalizer;
   pith_normalizer_init(&normalizer, encoder->data->normalizer, word_push, &word);
   const uint8_t *text = encoder->text;
-  while (at < end && encoder->sink.count < encoder->sink.limit) {
+  while (at < end && !encoder->stopped) {
     if (local && (fast_kinds[text[at]] == FAST_SPACE || fast_kinds[text[at]] == FAST_PUNCTUATION))
       break;
     uint32_t character;
@@ -196,7 +197,8 @@ void pith_wordpiece_encode_raw(pith_encoder *encoder, size_t begin, size_t end) 
   pith_trie trie = pith_index_trie(data, PITH_TRIE_TOKENS);
   uint32_t first_root = pith_trie_root(&trie), next_root = data->index[PITH_INDEX_CONTINUING];
   pith_token_sink sink = encoder->sink; /* in registers */
-  for (size_t at = begin; at < end && sink.count < sink.limit;) {
+  bool stopped = false;
+  for (size_t at = begin; at < end && !stopped;) {
     unsigned kind = fast_kinds[text[at]];
     size_t word = at;
     if (kind == FAST_WORD) {
@@ -214,6 +216,7 @@ void pith_wordpiece_encode_raw(pith_encoder *encoder, size_t begin, size_t end) 
       encoder->sink = sink;
       at = encode_slow(encoder, word, end, true);
       sink = encoder->sink;
+      stopped = encoder->stopped;
       continue;
     }
     size_t first = sink.count;
@@ -238,14 +241,16 @@ void pith_wordpiece_encode_raw(pith_encoder *encoder, size_t begin, size_t end) 
       sink.count = first;
       pith_token_emit(&sink, (uint32_t)data->unk_id, (uint32_t)word, (uint32_t)at);
     }
+    stopped = sink.count >= sink.stop;
   }
   encoder->sink = sink;
+  encoder->stopped = stopped;
 }
 
 void pith_wordpiece_encode_view(pith_encoder *encoder, const pith_text_view *view, size_t begin, size_t end) {
   word_state word;
   word_init(&word, encoder);
-  while (begin < end && encoder->sink.count < encoder->sink.limit) {
+  while (begin < end && !encoder->stopped) {
     uint32_t character;
     unsigned bytes = pith_utf8_decode(view->bytes + begin, end - begin, &character);
     word_push(&word, character, pith_view_span(view, begin, begin + bytes));
