@@ -24,7 +24,8 @@ void pith_builder_fail(pith_builder *builder, pith_status status, const char *fo
   builder->status = pith_fail(builder->error, status, "%s", message);
 }
 
-pith_dim pith_build_dim(pith_builder *builder, const char *symbol, int64_t coefficient, int64_t constant) {
+pith_dim pith_build_dim(pith_builder *builder, const char *symbol, int64_t coefficient,
+                        int64_t constant) {
   pith_dim dim = pith_dim_of(constant);
   if (builder->status != PITH_OK || coefficient == 0)
     return dim;
@@ -43,8 +44,8 @@ pith_dim pith_build_dim(pith_builder *builder, const char *symbol, int64_t coeff
   return (pith_dim){.constant = constant, .term_count = 1, .terms = term};
 }
 
-/* Adds `tensor`; one without a name is called after its kind and id. Its dtype and shape are checked at once, because
- * inference reads them. */
+/* Adds `tensor`; one without a name is called after its kind and id. Its dtype and shape are
+ * checked at once, because inference reads them. */
 static pith_tensor_id add_tensor(pith_builder *builder, pith_tensor tensor) {
   pith_tensor_id id = PITH_NONE;
   char name[64];
@@ -55,8 +56,8 @@ static pith_tensor_id add_tensor(pith_builder *builder, pith_tensor tensor) {
   }
   const char *kind = pith_tensor_kind_get_name(tensor.kind);
   if (pith_dtype_get_info(tensor.dtype) == NULL)
-    pith_builder_fail(builder, PITH_INVALID_ARGUMENT, "%s '%s': dtype %d is not in the table of %d", kind,
-                      tensor.name, (int)tensor.dtype, PITH_DTYPE_COUNT);
+    pith_builder_fail(builder, PITH_INVALID_ARGUMENT, "%s '%s': dtype %d is not in the table of %d",
+                      kind, tensor.name, (int)tensor.dtype, PITH_DTYPE_COUNT);
   else
     builder->status = pith_shape_check(builder->graph, kind, tensor.name, tensor.rank, tensor.dims,
                                        builder->error);
@@ -65,12 +66,12 @@ static pith_tensor_id add_tensor(pith_builder *builder, pith_tensor tensor) {
   return builder->status == PITH_OK ? id : PITH_NONE;
 }
 
-pith_tensor_id pith_build_input(pith_builder *builder, const char *name, pith_dtype dtype, uint32_t rank,
-                                const pith_dim *dims) {
+pith_tensor_id pith_build_input(pith_builder *builder, const char *name, pith_dtype dtype,
+                                uint32_t rank, const pith_dim *dims) {
   if (builder->status != PITH_OK)
     return PITH_NONE;
-  pith_tensor tensor = {.name = name, .kind = PITH_TENSOR_INPUT, .dtype = dtype, .rank = rank,
-                        .producer = PITH_NONE};
+  pith_tensor tensor = {
+      .name = name, .kind = PITH_TENSOR_INPUT, .dtype = dtype, .rank = rank, .producer = PITH_NONE};
   if (rank > PITH_MAX_RANK) {
     pith_builder_fail(builder, PITH_INVALID_ARGUMENT, "input '%s': rank %u is over %d",
                       name == NULL ? "" : name, rank, PITH_MAX_RANK);
@@ -85,8 +86,8 @@ pith_tensor_id pith_build_input(pith_builder *builder, const char *name, pith_dt
 }
 
 pith_tensor_id pith_build_data(pith_builder *builder, pith_tensor_kind kind, const char *name,
-                               pith_dtype dtype, uint32_t rank, const int64_t *dims, pith_layout layout,
-                               const void *data, uint64_t data_bytes) {
+                               pith_dtype dtype, uint32_t rank, const int64_t *dims,
+                               pith_layout layout, const void *data, uint64_t data_bytes) {
   if (builder->status != PITH_OK)
     return PITH_NONE;
   if (rank > PITH_MAX_RANK || (kind != PITH_TENSOR_CONSTANT && kind != PITH_TENSOR_PARAMETER)) {
@@ -95,8 +96,14 @@ pith_tensor_id pith_build_data(pith_builder *builder, pith_tensor_kind kind, con
                       name == NULL ? "" : name, (int)kind, rank, PITH_MAX_RANK);
     return PITH_NONE;
   }
-  pith_tensor tensor = {.name = name, .kind = kind, .dtype = dtype, .layout = layout, .rank = rank,
-                        .data = data, .data_bytes = data_bytes, .producer = PITH_NONE};
+  pith_tensor tensor = {.name = name,
+                        .kind = kind,
+                        .dtype = dtype,
+                        .layout = layout,
+                        .rank = rank,
+                        .data = data,
+                        .data_bytes = data_bytes,
+                        .producer = PITH_NONE};
   for (uint32_t i = 0; i < rank; i++)
     tensor.dims[i] = pith_dim_of(dims[i]);
   if (data == NULL && data_bytes == 0)
@@ -118,13 +125,14 @@ static void set_attributes(pith_builder *builder, const pith_operator *op, const
     while (row < row_count && strcmp(op->attributes[row].name, settings[i].name) != 0)
       row++;
     if (row == row_count) {
-      pith_builder_fail(builder, PITH_INVALID_ARGUMENT, "node '%s' (%s) has no attribute '%s'", name,
-                        op->name, settings[i].name);
+      pith_builder_fail(builder, PITH_INVALID_ARGUMENT, "node '%s' (%s) has no attribute '%s'",
+                        name, op->name, settings[i].name);
       return;
     }
     if (given[row]) {
-      pith_builder_fail(builder, PITH_INVALID_ARGUMENT, "node '%s' (%s): attribute '%s' is given twice",
-                        name, op->name, settings[i].name);
+      pith_builder_fail(builder, PITH_INVALID_ARGUMENT,
+                        "node '%s' (%s): attribute '%s' is given twice", name, op->name,
+                        settings[i].name);
       return;
     }
     given[row] = true;
@@ -138,9 +146,9 @@ static void set_attributes(pith_builder *builder, const pith_operator *op, const
     }
 }
 
-pith_tensor_id pith_build_node(pith_builder *builder, const char *name, int op_id, uint32_t input_count,
-                               const pith_tensor_id *inputs, uint32_t attribute_count,
-                               const pith_attribute_setting *attributes) {
+pith_tensor_id pith_build_node(pith_builder *builder, const char *name, int op_id,
+                               uint32_t input_count, const pith_tensor_id *inputs,
+                               uint32_t attribute_count, const pith_attribute_setting *attributes) {
   if (builder->status != PITH_OK)
     return PITH_NONE;
   pith_graph *graph = builder->graph;
@@ -151,13 +159,14 @@ pith_tensor_id pith_build_node(pith_builder *builder, const char *name, int op_i
     name = made_name;
   }
   if (op == NULL) {
-    pith_builder_fail(builder, PITH_INVALID_ARGUMENT, "node '%s': operator %d is not in the table of %d",
-                      name, op_id, PITH_OP_COUNT);
+    pith_builder_fail(builder, PITH_INVALID_ARGUMENT,
+                      "node '%s': operator %d is not in the table of %d", name, op_id,
+                      PITH_OP_COUNT);
     return PITH_NONE;
   }
   if (input_count > pith_port_count(op->inputs)) {
-    pith_builder_fail(builder, PITH_INVALID_ARGUMENT, "node '%s' (%s) has %u inputs, at most %u", name,
-                      op->name, input_count, pith_port_count(op->inputs));
+    pith_builder_fail(builder, PITH_INVALID_ARGUMENT, "node '%s' (%s) has %u inputs, at most %u",
+                      name, op->name, input_count, pith_port_count(op->inputs));
     return PITH_NONE;
   }
   pith_tensor_id input_ids[PITH_MAX_PORTS], output_ids[PITH_MAX_PORTS];
@@ -170,19 +179,27 @@ pith_tensor_id pith_build_node(pith_builder *builder, const char *name, int op_i
   set_attributes(builder, op, name, attribute_count, attributes, values);
   if (builder->status != PITH_OK)
     return PITH_NONE;
-  const pith_node node = {.name = name, .op = op, .input_count = input_count,
-                          .output_count = output_count, .inputs = input_ids, .outputs = output_ids,
+  const pith_node node = {.name = name,
+                          .op = op,
+                          .input_count = input_count,
+                          .output_count = output_count,
+                          .inputs = input_ids,
+                          .outputs = output_ids,
                           .attributes = values};
   pith_inference inference;
   builder->status = pith_node_infer(graph, &node, &inference, builder->error);
   for (uint32_t i = 0; builder->status == PITH_OK && i < output_count; i++) {
-    pith_tensor tensor = {.name = name, .kind = PITH_TENSOR_VALUE, .dtype = inference.outputs[i].dtype,
-                          .rank = inference.outputs[i].rank, .producer = graph->node_count};
+    pith_tensor tensor = {.name = name,
+                          .kind = PITH_TENSOR_VALUE,
+                          .dtype = inference.outputs[i].dtype,
+                          .rank = inference.outputs[i].rank,
+                          .producer = graph->node_count};
     memcpy(tensor.dims, inference.outputs[i].dims, sizeof tensor.dims);
     if (output_count > 1) {
       tensor.name = pith_arena_format(&graph->arena, "%s.%u", name, i);
       if (tensor.name == NULL) {
-        pith_builder_fail(builder, PITH_OUT_OF_MEMORY, "no memory for an output of node '%s'", name);
+        pith_builder_fail(builder, PITH_OUT_OF_MEMORY, "no memory for an output of node '%s'",
+                          name);
         break;
       }
     }

@@ -4,7 +4,8 @@ bool pith_dim_equal(const pith_dim *a, const pith_dim *b) {
   if (a->constant != b->constant || a->term_count != b->term_count)
     return false;
   for (uint32_t i = 0; i < a->term_count; i++)
-    if (a->terms[i].symbol != b->terms[i].symbol || a->terms[i].coefficient != b->terms[i].coefficient)
+    if (a->terms[i].symbol != b->terms[i].symbol ||
+        a->terms[i].coefficient != b->terms[i].coefficient)
       return false;
   return true;
 }
@@ -12,15 +13,17 @@ bool pith_dim_equal(const pith_dim *a, const pith_dim *b) {
 /* *sum += factor * value */
 static bool accumulate(int64_t *sum, int64_t factor, int64_t value) {
   int64_t product;
-  return !__builtin_mul_overflow(factor, value, &product) && !__builtin_add_overflow(*sum, product, sum);
+  return !__builtin_mul_overflow(factor, value, &product) &&
+         !__builtin_add_overflow(*sum, product, sum);
 }
 
 static pith_status fail_overflow(pith_error *error) {
   return pith_fail(error, PITH_LIMIT, "a dimension overflows 64 bits");
 }
 
-pith_status pith_dim_combine(pith_arena *arena, int64_t a_factor, const pith_dim *a, int64_t b_factor,
-                             const pith_dim *b, pith_dim *out_dim, pith_error *error) {
+pith_status pith_dim_combine(pith_arena *arena, int64_t a_factor, const pith_dim *a,
+                             int64_t b_factor, const pith_dim *b, pith_dim *out_dim,
+                             pith_error *error) {
   pith_dim result = {0};
   if (!accumulate(&result.constant, a_factor, a->constant) ||
       !accumulate(&result.constant, b_factor, b->constant))
@@ -68,44 +71,46 @@ pith_status pith_dim_evaluate(const pith_dim *dim, const int64_t *symbol_values,
   return PITH_OK;
 }
 
-static pith_status check_dim(const pith_graph *graph, const char *what, const char *name, uint32_t index,
-                             const pith_dim *dim, pith_error *error) {
+static pith_status check_dim(const pith_graph *graph, const char *what, const char *name,
+                             uint32_t index, const pith_dim *dim, pith_error *error) {
   if (dim->term_count == 0) {
     if (dim->constant < 1 || dim->constant > PITH_MAX_DIM)
-      return pith_fail(error, PITH_FORMAT, "%s '%s': dimension %u is %lld, not in 1 .. %d", what, name,
-                       index, (long long)dim->constant, PITH_MAX_DIM);
+      return pith_fail(error, PITH_FORMAT, "%s '%s': dimension %u is %lld, not in 1 .. %d", what,
+                       name, index, (long long)dim->constant, PITH_MAX_DIM);
     return PITH_OK;
   }
   if (dim->constant < -PITH_MAX_DIM || dim->constant > PITH_MAX_DIM)
-    return pith_fail(error, PITH_FORMAT, "%s '%s': dimension %u adds %lld, over +-%d", what, name, index,
-                     (long long)dim->constant, PITH_MAX_DIM);
+    return pith_fail(error, PITH_FORMAT, "%s '%s': dimension %u adds %lld, over +-%d", what, name,
+                     index, (long long)dim->constant, PITH_MAX_DIM);
   if (dim->term_count > PITH_MAX_DIM_TERMS)
-    return pith_fail(error, PITH_FORMAT, "%s '%s': dimension %u has %u terms, over %d", what, name, index,
-                     dim->term_count, PITH_MAX_DIM_TERMS);
+    return pith_fail(error, PITH_FORMAT, "%s '%s': dimension %u has %u terms, over %d", what, name,
+                     index, dim->term_count, PITH_MAX_DIM_TERMS);
   if (dim->terms == NULL)
-    return pith_fail(error, PITH_FORMAT, "%s '%s': dimension %u has no terms, %u expected", what, name,
-                     index, dim->term_count);
+    return pith_fail(error, PITH_FORMAT, "%s '%s': dimension %u has no terms, %u expected", what,
+                     name, index, dim->term_count);
   for (uint32_t i = 0; i < dim->term_count; i++) {
     const pith_dim_term *term = &dim->terms[i];
     if (term->symbol >= graph->symbol_count)
-      return pith_fail(error, PITH_FORMAT, "%s '%s': dimension %u names symbol %u of %u", what, name,
-                       index, term->symbol, graph->symbol_count);
+      return pith_fail(error, PITH_FORMAT, "%s '%s': dimension %u names symbol %u of %u", what,
+                       name, index, term->symbol, graph->symbol_count);
     if (i != 0 && term->symbol <= dim->terms[i - 1].symbol)
       return pith_fail(error, PITH_FORMAT,
-                       "%s '%s': dimension %u has symbol %u after %u, terms must ascend", what, name,
-                       index, term->symbol, dim->terms[i - 1].symbol);
-    if (term->coefficient == 0 || term->coefficient < -PITH_MAX_DIM || term->coefficient > PITH_MAX_DIM)
+                       "%s '%s': dimension %u has symbol %u after %u, terms must ascend", what,
+                       name, index, term->symbol, dim->terms[i - 1].symbol);
+    if (term->coefficient == 0 || term->coefficient < -PITH_MAX_DIM ||
+        term->coefficient > PITH_MAX_DIM)
       return pith_fail(error, PITH_FORMAT,
-                       "%s '%s': dimension %u has coefficient %lld, not within +-%d and not 0", what, name,
-                       index, (long long)term->coefficient, PITH_MAX_DIM);
+                       "%s '%s': dimension %u has coefficient %lld, not within +-%d and not 0",
+                       what, name, index, (long long)term->coefficient, PITH_MAX_DIM);
   }
   return PITH_OK;
 }
 
-pith_status pith_shape_check(const pith_graph *graph, const char *what, const char *name, uint32_t rank,
-                             const pith_dim *dims, pith_error *error) {
+pith_status pith_shape_check(const pith_graph *graph, const char *what, const char *name,
+                             uint32_t rank, const pith_dim *dims, pith_error *error) {
   if (rank > PITH_MAX_RANK)
-    return pith_fail(error, PITH_FORMAT, "%s '%s': rank %u is over %d", what, name, rank, PITH_MAX_RANK);
+    return pith_fail(error, PITH_FORMAT, "%s '%s': rank %u is over %d", what, name, rank,
+                     PITH_MAX_RANK);
   for (uint32_t i = 0; i < rank; i++)
     PITH_TRY(check_dim(graph, what, name, i, &dims[i], error));
   return PITH_OK;

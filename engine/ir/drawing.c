@@ -9,7 +9,8 @@ static pith_status fail_memory(const pith_drawing *drawing, pith_error *error) {
                    drawing->graph->name, drawing->graph->node_count);
 }
 
-/* ---- layers and links --------------------------------------------------------------------------------- */
+/* ---- layers and links
+ * --------------------------------------------------------------------------------- */
 
 /* Node layers count from 1: inputs may lie above them. */
 static void assign_layers(pith_drawing *drawing) {
@@ -43,7 +44,8 @@ static void assign_input_layers(pith_drawing *drawing) {
     }
 }
 
-/* Layers that a line spans; 0 where there is no line. An operand read twice by a node has one line. */
+/* Layers that a line spans; 0 where there is no line. An operand read twice by a node has one line.
+ */
 static uint32_t get_span(const pith_drawing *drawing, pith_node_id node_id, uint32_t index) {
   const pith_graph *graph = drawing->graph;
   const pith_node *node = &graph->nodes[node_id];
@@ -94,7 +96,8 @@ pith_status pith_drawing_create(pith_drawing *drawing, const pith_graph *graph, 
     pith_tensor_id id = graph->inputs[i];
     uint32_t layer = drawing->tensor_layers[id] == UINT32_MAX ? 0 : drawing->tensor_layers[id];
     tensor_items[id] = drawing->item_count;
-    drawing->items[drawing->item_count++] = (pith_item){.kind = PITH_ITEM_INPUT, .id = id, .layer = layer};
+    drawing->items[drawing->item_count++] =
+        (pith_item){.kind = PITH_ITEM_INPUT, .id = id, .layer = layer};
   }
   for (uint32_t i = 0; i < graph->node_count; i++)
     for (uint32_t j = 0; j < graph->nodes[i].input_count; j++) {
@@ -106,8 +109,8 @@ pith_status pith_drawing_create(pith_drawing *drawing, const pith_graph *graph, 
                                                                     : tensor_items[id];
       for (uint32_t step = 1; step < span; step++) {
         uint32_t bend = drawing->item_count++;
-        drawing->items[bend] =
-            (pith_item){.kind = PITH_ITEM_BEND, .layer = drawing->items[upper].layer + 1, .width = 4};
+        drawing->items[bend] = (pith_item){
+            .kind = PITH_ITEM_BEND, .layer = drawing->items[upper].layer + 1, .width = 4};
         drawing->links[drawing->link_count++] = (pith_link){upper, bend};
         upper = bend;
       }
@@ -120,7 +123,8 @@ bool pith_drawing_has_line(const pith_drawing *drawing, pith_node_id node, uint3
   return get_span(drawing, node, index) != 0;
 }
 
-/* ---- order and place ---------------------------------------------------------------------------------- */
+/* ---- order and place
+ * ---------------------------------------------------------------------------------- */
 
 /* Neighbours of each item on one side: neighbours[begin[i]] .. neighbours[begin[i + 1]]. */
 typedef struct side {
@@ -139,7 +143,8 @@ static bool index_side(const pith_drawing *drawing, bool above, side *out_side) 
     begin[i] += begin[i - 1];
   for (uint32_t i = 0; i < drawing->link_count; i++) {
     const pith_link *link = &drawing->links[i];
-    neighbours[begin[(above ? link->lower : link->upper) + 1]++] = above ? link->upper : link->lower;
+    neighbours[begin[(above ? link->lower : link->upper) + 1]++] =
+        above ? link->upper : link->lower;
   }
   *out_side = (side){begin, neighbours};
   return true;
@@ -183,8 +188,9 @@ static int compare_items(const void *a, const void *b, void *context) {
   return left < right ? -1 : left > right;
 }
 
-/* Sorts a layer by where its items want to be (`sort`), then places each as near as the distances allow: half-way between
- * pushing to the right from the left end and pushing to the left from the right end. */
+/* Sorts a layer by where its items want to be (`sort`), then places each as near as the distances
+ * allow: half-way between pushing to the right from the left end and pushing to the left from the
+ * right end. */
 static void place_layer(pith_drawing *drawing, const side *from, uint32_t layer, bool sort) {
   uint32_t *items = drawing->layer_items + drawing->layer_begin[layer];
   uint32_t count = drawing->layer_begin[layer + 1] - drawing->layer_begin[layer];
@@ -238,7 +244,8 @@ static void stack_layers(pith_drawing *drawing) {
 
 pith_status pith_drawing_place(pith_drawing *drawing, pith_error *error) {
   side above, below;
-  if (!index_side(drawing, true, &above) || !index_side(drawing, false, &below) || !index_layers(drawing))
+  if (!index_side(drawing, true, &above) || !index_side(drawing, false, &below) ||
+      !index_layers(drawing))
     return fail_memory(drawing, error);
   for (int sweep = 0; sweep < SWEEPS; sweep++) {
     bool sort = sweep < SWEEPS / 2; /* afterwards the order is kept and the places settle */

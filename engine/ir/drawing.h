@@ -1,9 +1,10 @@
 /* Where the boxes of a drawn graph go. Private to engine/ir: print_svg.c draws what this places.
  *
- * The layers run from top to bottom: a node lies one layer below the lowest of its producers, an input one layer above
- * its first reader. An edge over several layers bends once in each layer between (a bend is an item as wide as a
- * line), so that it never crosses a box. Within a layer items are ordered and placed by the mean of their neighbours
- * (Sugiyama, Tagawa and Toda 1981). Parameters, constants, inputs read again further down and edges over more than
+ * The layers run from top to bottom: a node lies one layer below the lowest of its producers, an
+ * input one layer above its first reader. An edge over several layers bends once in each layer
+ * between (a bend is an item as wide as a line), so that it never crosses a box. Within a layer
+ * items are ordered and placed by the mean of their neighbours (Sugiyama, Tagawa and Toda 1981).
+ * Parameters, constants, inputs read again further down and edges over more than
  * PITH_DRAWING_MAX_SPAN layers have no line: their names stand in the reader's box. */
 #ifndef PITH_IR_DRAWING_H
 #define PITH_IR_DRAWING_H
@@ -33,7 +34,8 @@ typedef struct pith_drawing {
   const pith_graph *graph;
   pith_arena *arena;
   uint32_t *node_layers;   /* [node_count] */
-  uint32_t *tensor_layers; /* [tensor_count] of an input's box; UINT32_MAX where nothing reads the tensor */
+  uint32_t *tensor_layers; /* [tensor_count] of an input's box; UINT32_MAX where nothing reads the
+                              tensor */
   uint32_t item_count, link_count, layer_count;
   pith_item *items; /* nodes by their ids, then inputs, then bends */
   pith_link *links;

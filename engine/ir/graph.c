@@ -5,12 +5,12 @@
 #include "engine/ir/ir_internal.h"
 
 static pith_status fail_memory(const pith_graph *graph, const char *what, pith_error *error) {
-  return pith_fail(error, PITH_OUT_OF_MEMORY, "no memory for %s of graph '%s' (%zu bytes held)", what,
-                   graph->name == NULL ? "" : graph->name, graph->arena.reserved_bytes);
+  return pith_fail(error, PITH_OUT_OF_MEMORY, "no memory for %s of graph '%s' (%zu bytes held)",
+                   what, graph->name == NULL ? "" : graph->name, graph->arena.reserved_bytes);
 }
 
-pith_status pith_graph_create(const pith_allocator *allocator, const char *name, pith_graph **out_graph,
-                              pith_error *error) {
+pith_status pith_graph_create(const pith_allocator *allocator, const char *name,
+                              pith_graph **out_graph, pith_error *error) {
   *out_graph = NULL;
   pith_graph *graph = pith_allocate(allocator, sizeof *graph);
   if (graph == NULL)
@@ -35,10 +35,11 @@ void pith_graph_destroy(pith_graph *graph) {
   pith_release(allocator, graph, sizeof *graph);
 }
 
-/* Room for one more of `count` elements: `*array` moves to a piece twice as long. The old one stays in the arena until
- * the graph goes, which wastes at most as much again. */
+/* Room for one more of `count` elements: `*array` moves to a piece twice as long. The old one stays
+ * in the arena until the graph goes, which wastes at most as much again. */
 static pith_status reserve(pith_graph *graph, void **array, uint32_t count, uint32_t *capacity,
-                           uint32_t limit, size_t element_bytes, const char *what, pith_error *error) {
+                           uint32_t limit, size_t element_bytes, const char *what,
+                           pith_error *error) {
   if (count < *capacity)
     return PITH_OK;
   if (count >= limit)
@@ -70,8 +71,8 @@ pith_status pith_graph_add_symbol(pith_graph *graph, const char *name, pith_symb
   return PITH_OK;
 }
 
-pith_status pith_graph_add_tensor(pith_graph *graph, const pith_tensor *tensor, pith_tensor_id *out_id,
-                                  pith_error *error) {
+pith_status pith_graph_add_tensor(pith_graph *graph, const pith_tensor *tensor,
+                                  pith_tensor_id *out_id, pith_error *error) {
   void *array = graph->tensors;
   PITH_TRY(reserve(graph, &array, graph->tensor_count, &graph->tensor_capacity, PITH_MAX_TENSORS,
                    sizeof *graph->tensors, "tensors", error));
@@ -100,7 +101,8 @@ pith_status pith_graph_add_tensor(pith_graph *graph, const pith_tensor *tensor, 
 }
 
 /* A copy of `count` elements in the arena; NULL when memory is out. */
-static void *copy_array(pith_graph *graph, const void *elements, uint32_t count, size_t element_bytes) {
+static void *copy_array(pith_graph *graph, const void *elements, uint32_t count,
+                        size_t element_bytes) {
   void *copy = pith_arena_array(&graph->arena, count, element_bytes);
   if (copy != NULL && count != 0)
     memcpy(copy, elements, count * element_bytes);
@@ -155,7 +157,8 @@ pith_status pith_graph_add_output(pith_graph *graph, pith_tensor_id tensor, pith
   return PITH_OK;
 }
 
-void pith_graph_set_data(pith_graph *graph, pith_tensor_id tensor, const void *data, uint64_t data_bytes) {
+void pith_graph_set_data(pith_graph *graph, pith_tensor_id tensor, const void *data,
+                         uint64_t data_bytes) {
   if (tensor < graph->tensor_count) {
     graph->tensors[tensor].data = data;
     graph->tensors[tensor].data_bytes = data_bytes;

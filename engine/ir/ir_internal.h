@@ -4,7 +4,8 @@
 
 #include "engine/ir/operator.h"
 
-/* ---- text --------------------------------------------------------------------------------------------- */
+/* ---- text
+ * --------------------------------------------------------------------------------------------- */
 
 /* Text that is cut where its buffer ends, always zero-terminated. */
 typedef struct pith_text {
@@ -19,11 +20,13 @@ __attribute__((format(printf, 2, 3))) void pith_text_add(pith_text *text, const 
 /* "2*tokens + 1"; the dimension is well-formed. */
 void pith_text_add_dim(pith_text *text, const pith_graph *graph, const pith_dim *dim);
 /* "[tokens, 384]" */
-void pith_text_add_shape(pith_text *text, const pith_graph *graph, uint32_t rank, const pith_dim *dims);
+void pith_text_add_shape(pith_text *text, const pith_graph *graph, uint32_t rank,
+                         const pith_dim *dims);
 /* Shortest digits that read back as the same double, '.' in every locale. */
 void pith_text_add_double(pith_text *text, double value);
 /* The value of one attribute: "1", "tanh", "f32". */
-void pith_text_add_attribute(pith_text *text, const pith_attribute_row *row, const pith_attribute *value);
+void pith_text_add_attribute(pith_text *text, const pith_attribute_row *row,
+                             const pith_attribute *value);
 /* "transB=1, alpha=0.5": those that have not their default value; false where there are none. */
 bool pith_text_add_attributes(pith_text *text, const pith_node *node);
 /* "f32, s32" */
@@ -34,10 +37,11 @@ enum { PITH_SHAPE_TEXT_BYTES = 160 };
 
 void pith_sink_string(const pith_text_sink *sink, const char *text);
 /* One piece of at most 1 KiB; longer names go through pith_sink_string. */
-__attribute__((format(printf, 2, 3))) void pith_sink_format(const pith_text_sink *sink, const char *format,
-                                                            ...);
+__attribute__((format(printf, 2, 3))) void pith_sink_format(const pith_text_sink *sink,
+                                                            const char *format, ...);
 
-/* ---- operators ---------------------------------------------------------------------------------------- */
+/* ---- operators
+ * ---------------------------------------------------------------------------------------- */
 
 #define PITH_OPERATOR_DECLARE(id, name) extern const pith_operator pith_operator_##id;
 PITH_OPERATOR_LIST(PITH_OPERATOR_DECLARE)
@@ -49,21 +53,24 @@ uint32_t pith_port_count(const pith_port *ports);
 /* The value a node has where nothing sets the attribute. */
 pith_attribute pith_attribute_default(const pith_attribute_row *row);
 
-/* Checks one node by itself against its operator's row (operator, port counts, ids, dtypes, layouts, attributes), then
- * infers its outputs into *out_inference. Input tensors must have been checked. New terms go to graph->arena. */
+/* Checks one node by itself against its operator's row (operator, port counts, ids, dtypes,
+ * layouts, attributes), then infers its outputs into *out_inference. Input tensors must have been
+ * checked. New terms go to graph->arena. */
 PITH_WARN_UNUSED pith_status pith_node_infer(pith_graph *graph, const pith_node *node,
                                              pith_inference *out_inference, pith_error *error);
 
-/* Dimensions of an input or output: counts, terms, ranges; `what` and `name` go into the message. */
-PITH_WARN_UNUSED pith_status pith_shape_check(const pith_graph *graph, const char *what, const char *name,
-                                              uint32_t rank, const pith_dim *dims, pith_error *error);
+/* Dimensions of an input or output: counts, terms, ranges; `what` and `name` go into the message.
+ */
+PITH_WARN_UNUSED pith_status pith_shape_check(const pith_graph *graph, const char *what,
+                                              const char *name, uint32_t rank, const pith_dim *dims,
+                                              pith_error *error);
 
-/* ---- inference ---------------------------------------------------------------------------------------- */
+/* ---- inference
+ * ---------------------------------------------------------------------------------------- */
 
 /* PITH_FORMAT with "node 'name' (Gemm): ..." */
-__attribute__((format(printf, 3, 4))) pith_status pith_inference_fail(const pith_inference *inference,
-                                                                     pith_error *error, const char *format,
-                                                                     ...);
+__attribute__((format(printf, 3, 4))) pith_status
+pith_inference_fail(const pith_inference *inference, pith_error *error, const char *format, ...);
 /* "Gemm"'s input shapes as text, for messages. */
 typedef struct pith_shape_text {
   char text[PITH_SHAPE_TEXT_BYTES];
@@ -73,8 +80,8 @@ pith_shape_text pith_inference_shape(const pith_inference *inference, uint32_t i
 int64_t pith_inference_get_int(const pith_inference *inference, const char *attribute);
 double pith_inference_get_float(const pith_inference *inference, const char *attribute);
 /* The attribute "axis" as 0 .. rank - 1 of input 0. */
-PITH_WARN_UNUSED pith_status pith_inference_get_axis(const pith_inference *inference, uint32_t *out_axis,
-                                                     pith_error *error);
+PITH_WARN_UNUSED pith_status pith_inference_get_axis(const pith_inference *inference,
+                                                     uint32_t *out_axis, pith_error *error);
 /* Output 0 has dtype and shape of input 0. */
 pith_status pith_infer_same(pith_inference *inference, pith_error *error);
 

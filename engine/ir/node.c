@@ -7,23 +7,25 @@ static pith_status check_attribute(const pith_node *node, const pith_attribute_r
                                    const pith_attribute *value, pith_error *error) {
   const char *op = node->op->name;
   if (value->type != row->type)
-    return pith_fail(error, PITH_FORMAT, "node '%s' (%s): attribute '%s' has type %d, not %d", node->name,
-                     op, row->name, (int)value->type, (int)row->type);
+    return pith_fail(error, PITH_FORMAT, "node '%s' (%s): attribute '%s' has type %d, not %d",
+                     node->name, op, row->name, (int)value->type, (int)row->type);
   switch (row->type) {
   case PITH_ATTRIBUTE_INT:
     if (row->min_int < row->max_int && (value->i < row->min_int || value->i > row->max_int))
-      return pith_fail(error, PITH_FORMAT, "node '%s' (%s): attribute '%s' is %lld, not in %lld .. %lld",
-                       node->name, op, row->name, (long long)value->i, (long long)row->min_int,
+      return pith_fail(error, PITH_FORMAT,
+                       "node '%s' (%s): attribute '%s' is %lld, not in %lld .. %lld", node->name,
+                       op, row->name, (long long)value->i, (long long)row->min_int,
                        (long long)row->max_int);
     break;
   case PITH_ATTRIBUTE_FLOAT:
     if (!isfinite(value->f))
-      return pith_fail(error, PITH_FORMAT, "node '%s' (%s): attribute '%s' is not finite", node->name, op,
-                       row->name);
+      return pith_fail(error, PITH_FORMAT, "node '%s' (%s): attribute '%s' is not finite",
+                       node->name, op, row->name);
     break;
   case PITH_ATTRIBUTE_INTS:
     if (value->ints.count > PITH_MAX_RANK || (value->ints.count != 0 && value->ints.values == NULL))
-      return pith_fail(error, PITH_FORMAT, "node '%s' (%s): attribute '%s' has %u values, over %d or absent",
+      return pith_fail(error, PITH_FORMAT,
+                       "node '%s' (%s): attribute '%s' has %u values, over %d or absent",
                        node->name, op, row->name, value->ints.count, PITH_MAX_RANK);
     break;
   case PITH_ATTRIBUTE_ENUM: {
@@ -37,8 +39,8 @@ static pith_status check_attribute(const pith_node *node, const pith_attribute_r
   }
   case PITH_ATTRIBUTE_DTYPE:
     if (value->i < 0 || value->i >= PITH_DTYPE_COUNT)
-      return pith_fail(error, PITH_FORMAT, "node '%s' (%s): attribute '%s' is dtype %lld of %d", node->name,
-                       op, row->name, (long long)value->i, PITH_DTYPE_COUNT);
+      return pith_fail(error, PITH_FORMAT, "node '%s' (%s): attribute '%s' is dtype %lld of %d",
+                       node->name, op, row->name, (long long)value->i, PITH_DTYPE_COUNT);
     break;
   }
   return PITH_OK;
@@ -61,8 +63,8 @@ static pith_status check_input(const pith_graph *graph, const pith_node *node, u
   *out_tensor = NULL;
   if (id == PITH_NONE) {
     if (!port->optional)
-      return pith_fail(error, PITH_FORMAT, "node '%s' (%s): input %s is missing", node->name, node->op->name,
-                       port->name);
+      return pith_fail(error, PITH_FORMAT, "node '%s' (%s): input %s is missing", node->name,
+                       node->op->name, port->name);
     return PITH_OK;
   }
   if (id >= graph->tensor_count)
@@ -72,11 +74,13 @@ static pith_status check_input(const pith_graph *graph, const pith_node *node, u
   if ((port->dtypes >> tensor->dtype & 1) == 0)
     return fail_dtype(node, "input", port, tensor->name, tensor->dtype, error);
   if (tensor->layout != PITH_LAYOUT_ROW_MAJOR && (port->layouts >> tensor->layout & 1) == 0)
-    return pith_fail(error, PITH_FORMAT, "node '%s' (%s): input %s '%s' cannot be in layout %s", node->name,
-                     node->op->name, port->name, tensor->name, pith_layout_get_name(tensor->layout));
-  if (port->packs != 0 && tensor->kind != PITH_TENSOR_INPUT)
-    return pith_fail(error, PITH_FORMAT, "node '%s' (%s): %s '%s' is a %s, offsets must be a graph input",
+    return pith_fail(error, PITH_FORMAT, "node '%s' (%s): input %s '%s' cannot be in layout %s",
                      node->name, node->op->name, port->name, tensor->name,
+                     pith_layout_get_name(tensor->layout));
+  if (port->packs != 0 && tensor->kind != PITH_TENSOR_INPUT)
+    return pith_fail(error, PITH_FORMAT,
+                     "node '%s' (%s): %s '%s' is a %s, offsets must be a graph input", node->name,
+                     node->op->name, port->name, tensor->name,
                      pith_tensor_kind_get_name(tensor->kind));
   *out_tensor = tensor;
   return PITH_OK;
@@ -89,11 +93,11 @@ pith_status pith_node_infer(pith_graph *graph, const pith_node *node, pith_infer
     return pith_fail(error, PITH_FORMAT, "node '%s' has no operator of the table", node->name);
   uint32_t input_ports = pith_port_count(op->inputs), output_ports = pith_port_count(op->outputs);
   if (node->input_count > input_ports)
-    return pith_fail(error, PITH_FORMAT, "node '%s' (%s) has %u inputs, at most %u", node->name, op->name,
-                     node->input_count, input_ports);
+    return pith_fail(error, PITH_FORMAT, "node '%s' (%s) has %u inputs, at most %u", node->name,
+                     op->name, node->input_count, input_ports);
   if (node->output_count != output_ports)
-    return pith_fail(error, PITH_FORMAT, "node '%s' (%s) has %u outputs, not %u", node->name, op->name,
-                     node->output_count, output_ports);
+    return pith_fail(error, PITH_FORMAT, "node '%s' (%s) has %u outputs, not %u", node->name,
+                     op->name, node->output_count, output_ports);
   uint32_t attribute_count = pith_operator_count_attributes(op);
   if ((node->input_count != 0 && node->inputs == NULL) || node->outputs == NULL ||
       (attribute_count != 0 && node->attributes == NULL))
@@ -107,7 +111,8 @@ pith_status pith_node_infer(pith_graph *graph, const pith_node *node, pith_infer
   PITH_TRY(op->infer(out_inference, error));
   for (uint32_t i = 0; i < output_ports; i++) {
     if ((op->outputs[i].dtypes >> out_inference->outputs[i].dtype & 1) == 0)
-      return fail_dtype(node, "output", &op->outputs[i], node->name, out_inference->outputs[i].dtype, error);
+      return fail_dtype(node, "output", &op->outputs[i], node->name,
+                        out_inference->outputs[i].dtype, error);
     PITH_TRY(pith_shape_check(graph, "output of node", node->name, out_inference->outputs[i].rank,
                               out_inference->outputs[i].dims, error));
   }

@@ -52,8 +52,8 @@ pith_attribute pith_attribute_default(const pith_attribute_row *row) {
   return value;
 }
 
-pith_status pith_inference_fail(const pith_inference *inference, pith_error *error, const char *format,
-                                ...) {
+pith_status pith_inference_fail(const pith_inference *inference, pith_error *error,
+                                const char *format, ...) {
   char message[400];
   va_list arguments;
   va_start(arguments, format);

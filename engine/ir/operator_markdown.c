@@ -10,21 +10,20 @@ static void print_ports(const pith_port *ports, const char *title, const pith_te
       pith_text_add(&text, "any");
     else
       pith_text_add_dtypes(&text, ports->dtypes);
-    pith_sink_format(sink, "| `%s`%s | %s | %s", ports->name, ports->optional ? " (optional)" : "", dtypes,
-                     ports->doc);
+    pith_sink_format(sink, "| `%s`%s | %s | %s", ports->name, ports->optional ? " (optional)" : "",
+                     dtypes, ports->doc);
     for (unsigned layout = 0; layout < PITH_LAYOUT_COUNT; layout++)
       if ((ports->layouts >> layout & 1) != 0)
-        pith_sink_format(sink, "; data may lie in layout `%s`", pith_layout_get_name((pith_layout)layout));
+        pith_sink_format(sink, "; data may lie in layout `%s`",
+                         pith_layout_get_name((pith_layout)layout));
     pith_sink_string(sink, ports->packs != 0 ? "; a graph input |\n" : " |\n");
   }
 }
 
 static void print_range(const pith_attribute_row *row, const pith_text_sink *sink) {
   static const char *const types[] = {
-      [PITH_ATTRIBUTE_INT] = "integer",
-      [PITH_ATTRIBUTE_FLOAT] = "float",
-      [PITH_ATTRIBUTE_INTS] = "integers",
-      [PITH_ATTRIBUTE_ENUM] = "one of",
+      [PITH_ATTRIBUTE_INT] = "integer",   [PITH_ATTRIBUTE_FLOAT] = "float",
+      [PITH_ATTRIBUTE_INTS] = "integers", [PITH_ATTRIBUTE_ENUM] = "one of",
       [PITH_ATTRIBUTE_DTYPE] = "dtype",
   };
   pith_sink_string(sink, types[row->type]);
@@ -38,7 +37,8 @@ static void print_range(const pith_attribute_row *row, const pith_text_sink *sin
 static void print_attributes(const pith_attribute_row *rows, const pith_text_sink *sink) {
   if (rows->name == NULL)
     return;
-  pith_sink_string(sink, "\n| attribute | value | default | meaning |\n| --- | --- | --- | --- |\n");
+  pith_sink_string(sink,
+                   "\n| attribute | value | default | meaning |\n| --- | --- | --- | --- |\n");
   for (; rows->name != NULL; rows++) {
     char value[64];
     pith_text text = pith_text_of(value, sizeof value);
@@ -51,16 +51,18 @@ static void print_attributes(const pith_attribute_row *rows, const pith_text_sin
 }
 
 void pith_operators_print_markdown(const pith_text_sink *sink) {
-  pith_sink_string(
-      sink,
-      "# Operators\n\n"
-      "<!-- Written by pith_operators_print_markdown from the table in engine/ir. Do not edit: run the test\n"
-      "`ir_docs` with the environment variable PITH_REWRITE_DOCS=1. -->\n\n"
-      "Every operator that a graph may use. An operator of domain `ai.onnx` has the meaning that ONNX gives it at\n"
-      "the version named, within the dtypes and shapes below; one of domain `pith` is ours. Shapes are checked and\n"
-      "inferred by `pith_graph_verify`; two dimensions agree where they are the same number or the same expression\n"
-      "of symbols. Fused operators exist only in programs.\n\n"
-      "| operator | domain | version |\n| --- | --- | --- |\n");
+  pith_sink_string(sink, "# Operators\n\n"
+                         "<!-- Written by pith_operators_print_markdown from the table in "
+                         "engine/ir. Do not edit: run the test\n"
+                         "`ir_docs` with the environment variable PITH_REWRITE_DOCS=1. -->\n\n"
+                         "Every operator that a graph may use. An operator of domain `ai.onnx` has "
+                         "the meaning that ONNX gives it at\n"
+                         "the version named, within the dtypes and shapes below; one of domain "
+                         "`pith` is ours. Shapes are checked and\n"
+                         "inferred by `pith_graph_verify`; two dimensions agree where they are the "
+                         "same number or the same expression\n"
+                         "of symbols. Fused operators exist only in programs.\n\n"
+                         "| operator | domain | version |\n| --- | --- | --- |\n");
   for (int id = 0; id < PITH_OP_COUNT; id++) {
     const pith_operator *op = pith_operator_get((pith_operator_id)id);
     const char *domain = op->domain[0] == '\0' ? "ai.onnx" : op->domain;

@@ -15,14 +15,15 @@ static pith_status check_features(const pith_inference *inference, uint32_t inpu
                                   pith_error *error) {
   const pith_tensor *tensor = inference->inputs[input];
   if (!pith_dim_is_constant(&tensor->dims[1]) || tensor->dims[1].constant % heads != 0)
-    return pith_inference_fail(inference, error, "%s '%s' is %s, its features must be a multiple of num_heads %lld",
+    return pith_inference_fail(inference, error,
+                               "%s '%s' is %s, its features must be a multiple of num_heads %lld",
                                inference->node->op->inputs[input].name, tensor->name,
                                pith_inference_shape(inference, input).text, (long long)heads);
   return PITH_OK;
 }
 
-static pith_status fail_shapes(const pith_inference *inference, uint32_t a, uint32_t b, const char *what,
-                               pith_error *error) {
+static pith_status fail_shapes(const pith_inference *inference, uint32_t a, uint32_t b,
+                               const char *what, pith_error *error) {
   const pith_port *ports = inference->node->op->inputs;
   return pith_inference_fail(inference, error, "%s %s and %s %s differ in %s", ports[a].name,
                              pith_inference_shape(inference, a).text, ports[b].name,
@@ -81,8 +82,10 @@ const pith_operator pith_operator_PACKED_ATTENTION = {
     .name = "PackedAttention",
     .domain = "pith",
     .version = 1,
-    .doc = "For each sequence and head, softmax(scale Q K^T) V over the sequence's own tokens. Sequence i is rows "
-           "q_offsets[i] .. q_offsets[i+1] of query and rows kv_offsets[i] .. kv_offsets[i+1] of key and value.",
+    .doc = "For each sequence and head, softmax(scale Q K^T) V over the sequence's own tokens. "
+           "Sequence i is rows "
+           "q_offsets[i] .. q_offsets[i+1] of query and rows kv_offsets[i] .. kv_offsets[i+1] of "
+           "key and value.",
     .inputs = {{"query", F32, false, .doc = "[tokens_q, num_heads * head_size]"},
                {"key", F32, false, .doc = "[tokens_kv, num_heads * head_size]"},
                {"value", F32, false, .doc = "[tokens_kv, num_heads * value_size]"},
@@ -112,7 +115,8 @@ const pith_operator pith_operator_PACKED_POSITIONS = {
     .name = "PackedPositions",
     .domain = "pith",
     .version = 1,
-    .doc = "The position of each token in its sequence, plus start. With padding_id >= 0, as RoBERTa counts: tokens "
+    .doc = "The position of each token in its sequence, plus start. With padding_id >= 0, as "
+           "RoBERTa counts: tokens "
            "with that id are not counted and get start - 1.",
     .inputs = {{"offsets", S32, false, .doc = "[sequences + 1]", .packs = 1 + 1},
                {"ids", S32, false, .doc = "[tokens]"}},
@@ -136,7 +140,8 @@ const pith_operator pith_operator_SEQUENCE_POOL = {
     .name = "SequencePool",
     .domain = "pith",
     .version = 1,
-    .doc = "One row for each sequence: the mean or maximum of its tokens, its first token (cls) or its last.",
+    .doc = "One row for each sequence: the mean or maximum of its tokens, its first token (cls) or "
+           "its last.",
     .inputs = {{"x", F32, false, .doc = "[tokens, features]"},
                {"offsets", S32, false, .doc = "[sequences + 1]", .packs = 1 + 0}},
     .outputs = {{"y", F32, false, .doc = "[sequences, features]"}},

@@ -1,11 +1,13 @@
-/* The readable form and Graphviz. Pieces are written as they come, so that nothing has to be allocated. */
+/* The readable form and Graphviz. Pieces are written as they come, so that nothing has to be
+ * allocated. */
 #include <inttypes.h>
 
 #include "engine/ir/ir_internal.h"
 
 enum { LINE_PIECE_BYTES = 512 };
 
-static void write_shape(const pith_graph *graph, const pith_tensor *tensor, const pith_text_sink *sink) {
+static void write_shape(const pith_graph *graph, const pith_tensor *tensor,
+                        const pith_text_sink *sink) {
   char buffer[LINE_PIECE_BYTES];
   pith_text text = pith_text_of(buffer, sizeof buffer);
   pith_text_add(&text, " %s", pith_dtype_get_info(tensor->dtype)->name);
@@ -100,7 +102,8 @@ void pith_graph_print(const pith_graph *graph, const pith_text_sink *sink) {
   }
 }
 
-/* ---- Graphviz ----------------------------------------------------------------------------------------- */
+/* ---- Graphviz
+ * ----------------------------------------------------------------------------------------- */
 
 /* Inside double quotes. */
 static void write_quoted(const pith_text_sink *sink, const char *text) {

@@ -2,7 +2,8 @@
 #include "engine/ir/drawing.h"
 
 enum { LINE_HEIGHT = 13, BOX_PADDING = 6, MAX_LINE_BYTES = 72 };
-/* Widest advance of a 10 pixel sans-serif text, in tenths of a pixel a character, on the average line. */
+/* Widest advance of a 10 pixel sans-serif text, in tenths of a pixel a character, on the average
+ * line. */
 enum { CHARACTER_WIDTH = 58 };
 
 /* Receives the lines of a box one after the other. */
@@ -85,7 +86,8 @@ typedef struct line_writer {
 
 static void write_line(void *context, const char *class, const char *line) {
   line_writer *writer = context;
-  pith_sink_format(writer->sink, "<text class=\"%s\" x=\"%ld\" y=\"%ld\">", class, writer->x, writer->y);
+  pith_sink_format(writer->sink, "<text class=\"%s\" x=\"%ld\" y=\"%ld\">", class, writer->x,
+                   writer->y);
   write_escaped(writer->sink, line);
   pith_sink_string(writer->sink, "</text>\n");
   writer->y += LINE_HEIGHT;
@@ -95,7 +97,8 @@ static void write_item(const pith_drawing *drawing, const pith_item *item, const
                        const pith_text_sink *sink) {
   long x = (long)item->x, top = (long)drawing->layer_top[item->layer];
   if (item->kind == PITH_ITEM_BEND) {
-    pith_sink_format(sink, "<path d=\"M%ld %ldV%ld\"/>\n", x, top, (long)drawing->layer_bottom[item->layer]);
+    pith_sink_format(sink, "<path d=\"M%ld %ldV%ld\"/>\n", x, top,
+                     (long)drawing->layer_bottom[item->layer]);
     return;
   }
   const char *class = "input";
@@ -106,22 +109,25 @@ static void write_item(const pith_drawing *drawing, const pith_item *item, const
       if (is_output[node->outputs[i]])
         class = "output";
   }
-  pith_sink_format(sink, "<rect class=\"%s\" x=\"%ld\" y=\"%ld\" width=\"%ld\" height=\"%ld\" rx=\"%d\"/>\n",
-                   class, x - (long)(item->width / 2), top, (long)item->width, (long)item->height,
-                   item->kind == PITH_ITEM_INPUT ? 12 : 3);
+  pith_sink_format(
+      sink, "<rect class=\"%s\" x=\"%ld\" y=\"%ld\" width=\"%ld\" height=\"%ld\" rx=\"%d\"/>\n",
+      class, x - (long)(item->width / 2), top, (long)item->width, (long)item->height,
+      item->kind == PITH_ITEM_INPUT ? 12 : 3);
   line_writer writer = {sink, x, top + LINE_HEIGHT};
   visit_lines(drawing, item, write_line, &writer);
 }
 
-static void write_link(const pith_drawing *drawing, const pith_link *link, const pith_text_sink *sink) {
+static void write_link(const pith_drawing *drawing, const pith_link *link,
+                       const pith_text_sink *sink) {
   const pith_item *upper = &drawing->items[link->upper], *lower = &drawing->items[link->lower];
   bool bends = upper->kind == PITH_ITEM_BEND;
-  double bottom = bends ? drawing->layer_bottom[upper->layer] : drawing->layer_top[upper->layer] + upper->height;
+  double bottom = bends ? drawing->layer_bottom[upper->layer]
+                        : drawing->layer_top[upper->layer] + upper->height;
   long x0 = (long)upper->x, x1 = (long)lower->x;
   long y0 = (long)bottom, y1 = (long)drawing->layer_top[lower->layer], middle = (y0 + y1) / 2;
   pith_sink_format(sink, "<path%s d=\"M%ld %ldC%ld %ld %ld %ld %ld %ld\"/>\n",
-                   lower->kind == PITH_ITEM_BEND ? "" : " marker-end=\"url(#arrow)\"", x0, y0, x0, middle, x1,
-                   middle, x1, y1);
+                   lower->kind == PITH_ITEM_BEND ? "" : " marker-end=\"url(#arrow)\"", x0, y0, x0,
+                   middle, x1, middle, x1, y1);
 }
 
 static pith_status draw(const pith_graph *graph, pith_arena *arena, const pith_text_sink *sink,
@@ -143,19 +149,22 @@ static pith_status draw(const pith_graph *graph, pith_arena *arena, const pith_t
     is_output[graph->outputs[i]] = true;
   long width = (long)drawing.width, height = (long)drawing.height;
   pith_sink_format(sink,
-                   "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%ld\" height=\"%ld\" viewBox=\"0 0 %ld %ld\">\n"
+                   "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%ld\" height=\"%ld\" "
+                   "viewBox=\"0 0 %ld %ld\">\n"
                    "<title>",
                    width, height, width, height);
   write_escaped(sink, graph->name);
-  pith_sink_string(sink,
-                   "</title>\n<style>text{font:10px Helvetica,Arial,sans-serif;text-anchor:middle}"
-                   ".op{font-weight:bold}.name{fill:#666}.attribute{fill:#a33}.data{fill:#246}.shape{fill:#363}"
-                   "rect{stroke:#555;fill:#f7f7f4}rect.input{fill:#e3efe3}rect.output{fill:#f6ead8;stroke-width:2}"
-                   "path{fill:none;stroke:#888}</style>\n"
-                   "<defs><marker id=\"arrow\" viewBox=\"0 0 8 8\" refX=\"8\" refY=\"4\" markerWidth=\"7\" "
-                   "markerHeight=\"7\" orient=\"auto\"><path d=\"M0 0L8 4L0 8z\" "
-                   "style=\"fill:#888;stroke:none\"/></marker></defs>\n"
-                   "<rect width=\"100%\" height=\"100%\" style=\"fill:#fff;stroke:none\"/>\n");
+  pith_sink_string(
+      sink,
+      "</title>\n<style>text{font:10px Helvetica,Arial,sans-serif;text-anchor:middle}"
+      ".op{font-weight:bold}.name{fill:#666}.attribute{fill:#a33}.data{fill:#246}.shape{fill:#363}"
+      "rect{stroke:#555;fill:#f7f7f4}rect.input{fill:#e3efe3}rect.output{fill:#f6ead8;stroke-width:"
+      "2}"
+      "path{fill:none;stroke:#888}</style>\n"
+      "<defs><marker id=\"arrow\" viewBox=\"0 0 8 8\" refX=\"8\" refY=\"4\" markerWidth=\"7\" "
+      "markerHeight=\"7\" orient=\"auto\"><path d=\"M0 0L8 4L0 8z\" "
+      "style=\"fill:#888;stroke:none\"/></marker></defs>\n"
+      "<rect width=\"100%\" height=\"100%\" style=\"fill:#fff;stroke:none\"/>\n");
   for (uint32_t i = 0; i < drawing.link_count; i++)
     write_link(&drawing, &drawing.links[i], sink);
   for (uint32_t i = 0; i < drawing.item_count; i++)
@@ -164,7 +173,8 @@ static pith_status draw(const pith_graph *graph, pith_arena *arena, const pith_t
   return PITH_OK;
 }
 
-pith_status pith_graph_print_svg(const pith_graph *graph, const pith_text_sink *sink, pith_error *error) {
+pith_status pith_graph_print_svg(const pith_graph *graph, const pith_text_sink *sink,
+                                 pith_error *error) {
   pith_arena arena;
   pith_arena_init(&arena, graph->arena.allocator);
   pith_status status = draw(graph, &arena, sink, error);

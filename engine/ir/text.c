@@ -32,7 +32,8 @@ void pith_text_add_dim(pith_text *text, const pith_graph *graph, const pith_dim 
                   dim->constant < 0 ? -(long long)dim->constant : (long long)dim->constant);
 }
 
-void pith_text_add_shape(pith_text *text, const pith_graph *graph, uint32_t rank, const pith_dim *dims) {
+void pith_text_add_shape(pith_text *text, const pith_graph *graph, uint32_t rank,
+                         const pith_dim *dims) {
   pith_text_add(text, "[");
   for (uint32_t i = 0; i < rank; i++) {
     if (i != 0)
@@ -55,7 +56,8 @@ void pith_text_add_double(pith_text *text, double value) {
   pith_text_add(text, "%s", digits);
 }
 
-void pith_text_add_attribute(pith_text *text, const pith_attribute_row *row, const pith_attribute *value) {
+void pith_text_add_attribute(pith_text *text, const pith_attribute_row *row,
+                             const pith_attribute *value) {
   switch (value->type) {
   case PITH_ATTRIBUTE_INT:
     pith_text_add(text, "%lld", (long long)value->i);

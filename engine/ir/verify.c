@@ -1,18 +1,19 @@
-/* The specification of graphs. Each rule is one check with one message; a graph from a file is safe to use once all
- * of them hold. Time is n log n in names and nodes, whatever the file says. */
+/* The specification of graphs. Each rule is one check with one message; a graph from a file is safe
+ * to use once all of them hold. Time is n log n in names and nodes, whatever the file says. */
 #include "engine/ir/ir_internal.h"
 
 typedef struct verifier {
   const pith_graph *graph;
-  pith_graph terms;        /* the same graph with an arena of its own, for inference and scratch */
-  bool *is_input;          /* [tensor_count] listed in graph->inputs */
-  bool *is_written;        /* [tensor_count] by a node visited so far */
-  pith_symbol_id *packed;  /* [tensor_count] offsets: the symbol of the rows that they divide */
-  bool *is_bound;          /* [symbol_count] an input dimension gives its value */
+  pith_graph terms;       /* the same graph with an arena of its own, for inference and scratch */
+  bool *is_input;         /* [tensor_count] listed in graph->inputs */
+  bool *is_written;       /* [tensor_count] by a node visited so far */
+  pith_symbol_id *packed; /* [tensor_count] offsets: the symbol of the rows that they divide */
+  bool *is_bound;         /* [symbol_count] an input dimension gives its value */
   pith_error *error;
 } verifier;
 
-/* ---- names -------------------------------------------------------------------------------------------- */
+/* ---- names
+ * -------------------------------------------------------------------------------------------- */
 
 /* Zero-terminated within PITH_MAX_NAME_BYTES, all bytes graphic ASCII (`spaces`: or spaces). */
 static bool is_name(const char *name, bool spaces) {
@@ -30,14 +31,16 @@ static bool is_symbol(const char *name) {
   if (!is_name(name, false) || (name[0] >= '0' && name[0] <= '9'))
     return false;
   for (const char *c = name; *c != '\0'; c++)
-    if (!((*c >= 'a' && *c <= 'z') || (*c >= 'A' && *c <= 'Z') || (*c >= '0' && *c <= '9') || *c == '_'))
+    if (!((*c >= 'a' && *c <= 'z') || (*c >= 'A' && *c <= 'Z') || (*c >= '0' && *c <= '9') ||
+          *c == '_'))
       return false;
   return true;
 }
 
-static pith_status fail_name(const char *what, uint32_t index, const char *rule, pith_error *error) {
-  return pith_fail(error, PITH_FORMAT, "%s %u has a name that is not 1 to %d bytes of %s", what, index,
-                   PITH_MAX_NAME_BYTES, rule);
+static pith_status fail_name(const char *what, uint32_t index, const char *rule,
+                             pith_error *error) {
+  return pith_fail(error, PITH_FORMAT, "%s %u has a name that is not 1 to %d bytes of %s", what,
+                   index, PITH_MAX_NAME_BYTES, rule);
 }
 
 /* Heap sort: n log n for every order of names, and no memory. */
@@ -54,7 +57,8 @@ static void sift_down(const char **names, size_t root, size_t count) {
 }
 
 /* Sorts `names`, so that equal ones become neighbours. */
-static pith_status check_unique(const char **names, size_t count, const char *what, pith_error *error) {
+static pith_status check_unique(const char **names, size_t count, const char *what,
+                                pith_error *error) {
   for (size_t i = count / 2; i-- > 0;)
     sift_down(names, i, count);
   for (size_t left = count; left-- > 1;) {
@@ -101,7 +105,8 @@ static pith_status check_names(verifier *v) {
   return check_unique(names, graph->node_count, "nodes", v->error);
 }
 
-/* ---- tensors ------------------------------------------------------------------------------------------ */
+/* ---- tensors
+ * ------------------------------------------------------------------------------------------ */
 
 static pith_status check_array(const void *array, uint32_t count, uint32_t limit, const char *what,
                                pith_error *error) {
@@ -123,7 +128,8 @@ static pith_status check_arrays(const pith_graph *graph, pith_error *error) {
   return PITH_OK;
 }
 
-/* The constant dimensions alone must fit; what the symbols multiply them by is checked when they have values. */
+/* The constant dimensions alone must fit; what the symbols multiply them by is checked when they
+ * have values. */
 static pith_status check_size(const pith_tensor *tensor, pith_error *error) {
   pith_dim constants[PITH_MAX_RANK];
   uint32_t count = 0;
@@ -131,13 +137,15 @@ static pith_status check_size(const pith_tensor *tensor, pith_error *error) {
   for (uint32_t i = 0; i < tensor->rank; i++)
     if (pith_dim_is_constant(&tensor->dims[i]))
       constants[count++] = tensor->dims[i];
-  if (pith_layout_get_bytes(PITH_LAYOUT_ROW_MAJOR, tensor->dtype, count, constants, &bytes, NULL) != PITH_OK)
+  if (pith_layout_get_bytes(PITH_LAYOUT_ROW_MAJOR, tensor->dtype, count, constants, &bytes, NULL) !=
+      PITH_OK)
     return pith_fail(error, PITH_FORMAT, "tensor '%s' takes more than %llu bytes", tensor->name,
                      (unsigned long long)PITH_MAX_TENSOR_BYTES);
   return PITH_OK;
 }
 
-static pith_status check_data(const pith_graph *graph, const pith_tensor *tensor, pith_error *error) {
+static pith_status check_data(const pith_graph *graph, const pith_tensor *tensor,
+                              pith_error *error) {
   const char *kind = pith_tensor_kind_get_name(tensor->kind);
   if (tensor->producer != PITH_NONE)
     return pith_fail(error, PITH_FORMAT, "%s '%s' names node %u as its producer, it has none", kind,
@@ -152,23 +160,25 @@ static pith_status check_data(const pith_graph *graph, const pith_tensor *tensor
     }
   uint64_t bytes;
   pith_error detail;
-  pith_status status =
-      pith_layout_get_bytes(tensor->layout, tensor->dtype, tensor->rank, tensor->dims, &bytes, &detail);
+  pith_status status = pith_layout_get_bytes(tensor->layout, tensor->dtype, tensor->rank,
+                                             tensor->dims, &bytes, &detail);
   if (status != PITH_OK)
     return pith_fail(error, status, "%s '%s': %s", kind, tensor->name, detail.message);
   if (tensor->data_bytes != bytes)
-    return pith_fail(error, PITH_FORMAT, "%s '%s' has %llu bytes of data, its shape in layout %s takes %llu",
-                     kind, tensor->name, (unsigned long long)tensor->data_bytes,
+    return pith_fail(error, PITH_FORMAT,
+                     "%s '%s' has %llu bytes of data, its shape in layout %s takes %llu", kind,
+                     tensor->name, (unsigned long long)tensor->data_bytes,
                      pith_layout_get_name(tensor->layout), (unsigned long long)bytes);
   if ((uintptr_t)tensor->data % 64 != 0)
-    return pith_fail(error, PITH_FORMAT, "%s '%s': its data lies %u bytes past a multiple of 64", kind,
-                     tensor->name, (unsigned)((uintptr_t)tensor->data % 64));
+    return pith_fail(error, PITH_FORMAT, "%s '%s': its data lies %u bytes past a multiple of 64",
+                     kind, tensor->name, (unsigned)((uintptr_t)tensor->data % 64));
   return PITH_OK;
 }
 
 static pith_status check_no_data(const pith_tensor *tensor, pith_error *error) {
   if (tensor->data != NULL || tensor->data_bytes != 0 || tensor->layout != PITH_LAYOUT_ROW_MAJOR)
-    return pith_fail(error, PITH_FORMAT, "%s '%s' has data or a layout, only constants and parameters do",
+    return pith_fail(error, PITH_FORMAT,
+                     "%s '%s' has data or a layout, only constants and parameters do",
                      pith_tensor_kind_get_name(tensor->kind), tensor->name);
   return PITH_OK;
 }
@@ -177,8 +187,8 @@ static pith_status check_tensor(verifier *v, pith_tensor_id id) {
   const pith_graph *graph = v->graph;
   const pith_tensor *tensor = &graph->tensors[id];
   if (pith_dtype_get_info(tensor->dtype) == NULL)
-    return pith_fail(v->error, PITH_FORMAT, "tensor '%s': dtype %d is not in the table of %d", tensor->name,
-                     (int)tensor->dtype, PITH_DTYPE_COUNT);
+    return pith_fail(v->error, PITH_FORMAT, "tensor '%s': dtype %d is not in the table of %d",
+                     tensor->name, (int)tensor->dtype, PITH_DTYPE_COUNT);
   PITH_TRY(pith_shape_check(graph, "tensor", tensor->name, tensor->rank, tensor->dims, v->error));
   PITH_TRY(check_size(tensor, v->error));
   switch (tensor->kind) {
@@ -186,10 +196,12 @@ static pith_status check_tensor(verifier *v, pith_tensor_id id) {
     return check_no_data(tensor, v->error);
   case PITH_TENSOR_INPUT:
     if (tensor->producer != PITH_NONE)
-      return pith_fail(v->error, PITH_FORMAT, "input '%s' names node %u as its producer, it has none",
-                       tensor->name, tensor->producer);
+      return pith_fail(v->error, PITH_FORMAT,
+                       "input '%s' names node %u as its producer, it has none", tensor->name,
+                       tensor->producer);
     if (!v->is_input[id])
-      return pith_fail(v->error, PITH_FORMAT, "input '%s' is not in the graph's list of inputs", tensor->name);
+      return pith_fail(v->error, PITH_FORMAT, "input '%s' is not in the graph's list of inputs",
+                       tensor->name);
     return check_no_data(tensor, v->error);
   case PITH_TENSOR_CONSTANT:
   case PITH_TENSOR_PARAMETER:
@@ -205,10 +217,12 @@ static pith_status check_inputs(verifier *v) {
   for (uint32_t i = 0; i < graph->input_count; i++) {
     pith_tensor_id id = graph->inputs[i];
     if (id >= graph->tensor_count)
-      return pith_fail(v->error, PITH_FORMAT, "input %u is tensor %u of %u", i, id, graph->tensor_count);
+      return pith_fail(v->error, PITH_FORMAT, "input %u is tensor %u of %u", i, id,
+                       graph->tensor_count);
     const pith_tensor *tensor = &graph->tensors[id];
     if (tensor->kind != PITH_TENSOR_INPUT)
-      return pith_fail(v->error, PITH_FORMAT, "input %u '%s' is not of kind input", i, tensor->name);
+      return pith_fail(v->error, PITH_FORMAT, "input %u '%s' is not of kind input", i,
+                       tensor->name);
     if (v->is_input[id])
       return pith_fail(v->error, PITH_FORMAT, "'%s' is an input twice", tensor->name);
     v->is_input[id] = true;
@@ -226,12 +240,14 @@ static pith_status check_symbols(verifier *v) {
   }
   for (uint32_t i = 0; i < graph->symbol_count; i++)
     if (!v->is_bound[i])
-      return pith_fail(v->error, PITH_FORMAT, "symbol '%s' gets no value: no dimension of an input has it alone",
+      return pith_fail(v->error, PITH_FORMAT,
+                       "symbol '%s' gets no value: no dimension of an input has it alone",
                        graph->symbols[i]);
   return PITH_OK;
 }
 
-/* ---- nodes -------------------------------------------------------------------------------------------- */
+/* ---- nodes
+ * -------------------------------------------------------------------------------------------- */
 
 /* Offsets divide rows that are one symbol, everywhere the same one. */
 static pith_status check_offsets(verifier *v, const pith_inference *inference) {
@@ -244,14 +260,15 @@ static pith_status check_offsets(verifier *v, const pith_inference *inference) {
     const pith_dim *dim = &rows->dims[0];
     if (dim->term_count != 1 || dim->terms[0].coefficient != 1 || dim->constant != 0)
       return pith_fail(v->error, PITH_FORMAT,
-                       "node '%s' (%s): %s '%s' is %s, rows that offsets divide must be one symbol", node->name,
-                       node->op->name, node->op->inputs[packs - 1].name, rows->name,
+                       "node '%s' (%s): %s '%s' is %s, rows that offsets divide must be one symbol",
+                       node->name, node->op->name, node->op->inputs[packs - 1].name, rows->name,
                        pith_inference_shape(inference, packs - 1).text);
     pith_symbol_id *packed = &v->packed[node->inputs[i]];
     if (*packed != PITH_NONE && *packed != dim->terms[0].symbol)
-      return pith_fail(v->error, PITH_FORMAT, "node '%s' (%s): offsets '%s' divide %s here and %s before",
-                       node->name, node->op->name, offsets->name,
-                       v->graph->symbols[dim->terms[0].symbol], v->graph->symbols[*packed]);
+      return pith_fail(v->error, PITH_FORMAT,
+                       "node '%s' (%s): offsets '%s' divide %s here and %s before", node->name,
+                       node->op->name, offsets->name, v->graph->symbols[dim->terms[0].symbol],
+                       v->graph->symbols[*packed]);
     *packed = dim->terms[0].symbol;
   }
   return PITH_OK;
@@ -263,22 +280,26 @@ static pith_status check_output(verifier *v, pith_node_id id, uint32_t index,
   const pith_node *node = &graph->nodes[id];
   pith_tensor_id tensor_id = node->outputs[index];
   if (tensor_id >= graph->tensor_count)
-    return pith_fail(v->error, PITH_FORMAT, "node '%s' (%s): output %s is tensor %u of %u", node->name,
-                     node->op->name, node->op->outputs[index].name, tensor_id, graph->tensor_count);
+    return pith_fail(v->error, PITH_FORMAT, "node '%s' (%s): output %s is tensor %u of %u",
+                     node->name, node->op->name, node->op->outputs[index].name, tensor_id,
+                     graph->tensor_count);
   const pith_tensor *tensor = &graph->tensors[tensor_id];
   if (tensor->kind != PITH_TENSOR_VALUE)
-    return pith_fail(v->error, PITH_FORMAT, "node '%s' (%s) writes '%s', which is of kind %s", node->name,
-                     node->op->name, tensor->name, pith_tensor_kind_get_name(tensor->kind));
+    return pith_fail(v->error, PITH_FORMAT, "node '%s' (%s) writes '%s', which is of kind %s",
+                     node->name, node->op->name, tensor->name,
+                     pith_tensor_kind_get_name(tensor->kind));
   if (v->is_written[tensor_id])
     return pith_fail(v->error, PITH_FORMAT, "node '%s' (%s) writes '%s', which is written before",
                      node->name, node->op->name, tensor->name);
   if (tensor->producer != id)
-    return pith_fail(v->error, PITH_FORMAT, "node '%s' (%s) writes '%s', which names node %u, not %u",
-                     node->name, node->op->name, tensor->name, tensor->producer, id);
+    return pith_fail(v->error, PITH_FORMAT,
+                     "node '%s' (%s) writes '%s', which names node %u, not %u", node->name,
+                     node->op->name, tensor->name, tensor->producer, id);
   v->is_written[tensor_id] = true;
   if (tensor->dtype != inference->outputs[index].dtype)
-    return pith_fail(v->error, PITH_FORMAT, "node '%s' (%s): '%s' is stored as %s, inference gives %s",
-                     node->name, node->op->name, tensor->name, pith_dtype_get_info(tensor->dtype)->name,
+    return pith_fail(v->error, PITH_FORMAT,
+                     "node '%s' (%s): '%s' is stored as %s, inference gives %s", node->name,
+                     node->op->name, tensor->name, pith_dtype_get_info(tensor->dtype)->name,
                      pith_dtype_get_info(inference->outputs[index].dtype)->name);
   bool equal = tensor->rank == inference->outputs[index].rank;
   for (uint32_t i = 0; equal && i < tensor->rank; i++)
@@ -290,8 +311,9 @@ static pith_status check_output(verifier *v, pith_node_id id, uint32_t index,
     pith_text_add_shape(&stored_text, graph, tensor->rank, tensor->dims);
     pith_text_add_shape(&inferred_text, graph, inference->outputs[index].rank,
                         inference->outputs[index].dims);
-    return pith_fail(v->error, PITH_FORMAT, "node '%s' (%s): '%s' is stored as %s, inference gives %s",
-                     node->name, node->op->name, tensor->name, stored, inferred);
+    return pith_fail(v->error, PITH_FORMAT,
+                     "node '%s' (%s): '%s' is stored as %s, inference gives %s", node->name,
+                     node->op->name, tensor->name, stored, inferred);
   }
   return PITH_OK;
 }
@@ -304,9 +326,10 @@ static pith_status check_node(verifier *v, pith_node_id id) {
   for (uint32_t i = 0; i < node->input_count; i++) {
     const pith_tensor *tensor = inference.inputs[i];
     if (tensor != NULL && tensor->kind == PITH_TENSOR_VALUE && !v->is_written[node->inputs[i]])
-      return pith_fail(v->error, PITH_FORMAT,
-                       "node '%s' (%s) reads '%s', which no node before it writes: nodes must be in order",
-                       node->name, node->op->name, tensor->name);
+      return pith_fail(
+          v->error, PITH_FORMAT,
+          "node '%s' (%s) reads '%s', which no node before it writes: nodes must be in order",
+          node->name, node->op->name, tensor->name);
   }
   PITH_TRY(check_offsets(v, &inference));
   for (uint32_t i = 0; i < node->output_count; i++)
@@ -318,15 +341,18 @@ static pith_status check_outputs(verifier *v) {
   const pith_graph *graph = v->graph;
   for (uint32_t i = 0; i < graph->tensor_count; i++)
     if (graph->tensors[i].kind == PITH_TENSOR_VALUE && !v->is_written[i])
-      return pith_fail(v->error, PITH_FORMAT, "value '%s' is written by no node", graph->tensors[i].name);
+      return pith_fail(v->error, PITH_FORMAT, "value '%s' is written by no node",
+                       graph->tensors[i].name);
   /* is_written serves again: cleared, it marks outputs seen. */
   memset(v->is_written, 0, graph->tensor_count * sizeof *v->is_written);
   for (uint32_t i = 0; i < graph->output_count; i++) {
     pith_tensor_id id = graph->outputs[i];
     if (id >= graph->tensor_count)
-      return pith_fail(v->error, PITH_FORMAT, "output %u is tensor %u of %u", i, id, graph->tensor_count);
+      return pith_fail(v->error, PITH_FORMAT, "output %u is tensor %u of %u", i, id,
+                       graph->tensor_count);
     if (graph->tensors[id].kind != PITH_TENSOR_VALUE)
-      return pith_fail(v->error, PITH_FORMAT, "output %u '%s' is of kind %s, it must be written by a node", i,
+      return pith_fail(v->error, PITH_FORMAT,
+                       "output %u '%s' is of kind %s, it must be written by a node", i,
                        graph->tensors[id].name, pith_tensor_kind_get_name(graph->tensors[id].kind));
     if (v->is_written[id])
       return pith_fail(v->error, PITH_FORMAT, "'%s' is an output twice", graph->tensors[id].name);

@@ -1,4 +1,5 @@
-/* docs/operators.md is what the table prints. PITH_REWRITE_DOCS=1 writes it instead of comparing. */
+/* docs/operators.md is what the table prints. PITH_REWRITE_DOCS=1 writes it instead of comparing.
+ */
 #include "tests/engine/ir_fixture.h"
 
 #include <stdio.h>

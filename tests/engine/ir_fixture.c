@@ -6,15 +6,16 @@
 
 enum { HIDDEN = 8, HEADS = 2, INNER = 12, VOCABULARY = 50, POSITIONS = 20, LABELS = 3 };
 
-/* ---- a small BERT ------------------------------------------------------------------------------------- */
+/* ---- a small BERT
+ * ------------------------------------------------------------------------------------- */
 
 typedef struct bert {
   pith_builder builder;
   pith_tensor_id offsets;
 } bert;
 
-static pith_tensor_id parameter(bert *b, const char *scope, const char *name, uint32_t rank, int64_t d0,
-                                int64_t d1, pith_layout layout) {
+static pith_tensor_id parameter(bert *b, const char *scope, const char *name, uint32_t rank,
+                                int64_t d0, int64_t d1, pith_layout layout) {
   char full[100];
   snprintf(full, sizeof full, "%s.%s", scope, name);
   return pith_build_data(&b->builder, PITH_TENSOR_PARAMETER, full, PITH_DTYPE_F32, rank,
@@ -39,7 +40,8 @@ static pith_tensor_id unary(bert *b, int op, pith_tensor_id x) {
   return pith_build_node(&b->builder, NULL, op, 1, &x, 0, NULL);
 }
 
-static pith_tensor_id binary(bert *b, const char *name, int op, pith_tensor_id x, pith_tensor_id y) {
+static pith_tensor_id binary(bert *b, const char *name, int op, pith_tensor_id x,
+                             pith_tensor_id y) {
   return pith_build_node(&b->builder, name, op, 2, (const pith_tensor_id[]){x, y}, 0, NULL);
 }
 
@@ -57,8 +59,9 @@ static pith_tensor_id layer(bert *b, int index, pith_tensor_id x) {
   pith_tensor_id sum = binary(b, NAMED("attention.residual"), PITH_OP_ADD, y, x);
   x = norm(b, NAMED("attention.norm"), sum);
   y = linear(b, NAMED("inner"), x, INNER, HIDDEN);
-  y = pith_build_node(&b->builder, NAMED("gelu"), PITH_OP_GELU, 1, &y, 1,
-                      (const pith_attribute_setting[]){PITH_SET_ENUM("approximate", PITH_GELU_TANH)});
+  y = pith_build_node(
+      &b->builder, NAMED("gelu"), PITH_OP_GELU, 1, &y, 1,
+      (const pith_attribute_setting[]){PITH_SET_ENUM("approximate", PITH_GELU_TANH)});
   y = linear(b, NAMED("outer"), y, HIDDEN, INNER);
   sum = binary(b, NAMED("residual"), PITH_OP_ADD, y, x);
   return norm(b, NAMED("norm"), sum);
@@ -73,10 +76,13 @@ static void build(bert *b, int layers) {
   pith_tensor_id type_ids = pith_build_input(builder, "type_ids", PITH_DTYPE_S64, 1, &tokens);
   b->offsets = pith_build_input(builder, "offsets", PITH_DTYPE_S32, 1, &sequences_1);
   pith_tensor_id positions = binary(b, "positions", PITH_OP_PACKED_POSITIONS, b->offsets, ids);
-  pith_tensor_id types = pith_build_node(builder, "types", PITH_OP_CAST, 1, &type_ids, 1,
-                                         (const pith_attribute_setting[]){PITH_SET_DTYPE("to", PITH_DTYPE_S32)});
-  pith_tensor_id words = parameter(b, "embeddings", "words", 2, VOCABULARY, HIDDEN, PITH_LAYOUT_ROW_MAJOR);
-  pith_tensor_id places = parameter(b, "embeddings", "positions", 2, POSITIONS, HIDDEN, PITH_LAYOUT_ROW_MAJOR);
+  pith_tensor_id types =
+      pith_build_node(builder, "types", PITH_OP_CAST, 1, &type_ids, 1,
+                      (const pith_attribute_setting[]){PITH_SET_DTYPE("to", PITH_DTYPE_S32)});
+  pith_tensor_id words =
+      parameter(b, "embeddings", "words", 2, VOCABULARY, HIDDEN, PITH_LAYOUT_ROW_MAJOR);
+  pith_tensor_id places =
+      parameter(b, "embeddings", "positions", 2, POSITIONS, HIDDEN, PITH_LAYOUT_ROW_MAJOR);
   pith_tensor_id kinds = parameter(b, "embeddings", "types", 2, 2, HIDDEN, PITH_LAYOUT_ROW_MAJOR);
   pith_tensor_id x = binary(b, "embeddings.words.gather", PITH_OP_GATHER, words, ids);
   pith_tensor_id y = binary(b, "embeddings.positions.gather", PITH_OP_GATHER, places, positions);
@@ -86,9 +92,9 @@ static void build(bert *b, int layers) {
   for (int i = 0; i < layers; i++)
     x = layer(b, i, x);
 
-  pith_tensor_id pooled =
-      pith_build_node(builder, "pool", PITH_OP_SEQUENCE_POOL, 2, (const pith_tensor_id[]){x, b->offsets}, 1,
-                      (const pith_attribute_setting[]){PITH_SET_ENUM("mode", PITH_POOL_CLS)});
+  pith_tensor_id pooled = pith_build_node(
+      builder, "pool", PITH_OP_SEQUENCE_POOL, 2, (const pith_tensor_id[]){x, b->offsets}, 1,
+      (const pith_attribute_setting[]){PITH_SET_ENUM("mode", PITH_POOL_CLS)});
   y = unary(b, PITH_OP_TANH, linear(b, "pooler", pooled, HIDDEN, HIDDEN));
   pith_tensor_id logits = linear(b, "classifier", y, LABELS, HIDDEN);
   pith_build_output(builder, logits, "logits");
@@ -97,7 +103,8 @@ static void build(bert *b, int layers) {
   /* What a BERT has not: so that every operator occurs. */
   y = binary(b, "squared", PITH_OP_MUL, pooled, pooled);
   y = unary(b, PITH_OP_SIGMOID, unary(b, PITH_OP_ERF, unary(b, PITH_OP_RELU, y)));
-  y = binary(b, "shifted", PITH_OP_SUB, y, parameter(b, "shift", "scalar", 0, 0, 0, PITH_LAYOUT_ROW_MAJOR));
+  y = binary(b, "shifted", PITH_OP_SUB, y,
+             parameter(b, "shift", "scalar", 0, 0, 0, PITH_LAYOUT_ROW_MAJOR));
   y = binary(b, "divided", PITH_OP_DIV, y, pooled);
   y = binary(b, "rotated", PITH_OP_MATMUL, y,
              parameter(b, "rotation", "weight", 2, HIDDEN, HIDDEN, PITH_LAYOUT_ROW_MAJOR));
@@ -118,7 +125,8 @@ pith_graph *fixture_build_bert(const pith_allocator *allocator, int layers, pith
   return NULL;
 }
 
-/* ---- text --------------------------------------------------------------------------------------------- */
+/* ---- text
+ * --------------------------------------------------------------------------------------------- */
 
 static void append(void *context, const char *text, size_t bytes) {
   fixture_text *all = context;
@@ -143,14 +151,16 @@ void fixture_text_free(fixture_text *text) {
   *text = (fixture_text){0};
 }
 
-fixture_text fixture_print(const pith_graph *graph, void (*print)(const pith_graph *, const pith_text_sink *)) {
+fixture_text fixture_print(const pith_graph *graph,
+                           void (*print)(const pith_graph *, const pith_text_sink *)) {
   fixture_text text;
   pith_text_sink sink = fixture_text_sink(&text);
   print(graph, &sink);
   return text;
 }
 
-/* ---- allocator ---------------------------------------------------------------------------------------- */
+/* ---- allocator
+ * ---------------------------------------------------------------------------------------- */
 
 static void *allocate(void *context, size_t bytes, size_t alignment) {
   fixture_allocator *allocator = context;

@@ -11,8 +11,9 @@
 
 #include "engine/ir/operator.h"
 
-/* A small BERT: embeddings, `layers` layers of 8 features and 2 heads, a pooled classifier and a normalized vector.
- * Every operator of the table occurs. Without data. NULL on failure, `*error` filled. */
+/* A small BERT: embeddings, `layers` layers of 8 features and 2 heads, a pooled classifier and a
+ * normalized vector. Every operator of the table occurs. Without data. NULL on failure, `*error`
+ * filled. */
 pith_graph *fixture_build_bert(const pith_allocator *allocator, int layers, pith_error *error);
 
 /* The text that a printing function gives. */
@@ -20,7 +21,8 @@ typedef struct fixture_text {
   char *text;
   size_t bytes, capacity;
 } fixture_text;
-fixture_text fixture_print(const pith_graph *graph, void (*print)(const pith_graph *, const pith_text_sink *));
+fixture_text fixture_print(const pith_graph *graph,
+                           void (*print)(const pith_graph *, const pith_text_sink *));
 pith_text_sink fixture_text_sink(fixture_text *text);
 void fixture_text_free(fixture_text *text);
 

@@ -4,7 +4,8 @@
 #include <inttypes.h>
 #include <string.h>
 
-/* ---- dtypes and layouts ------------------------------------------------------------------------------- */
+/* ---- dtypes and layouts
+ * ------------------------------------------------------------------------------- */
 
 static void test_tables_give_names(void **state) {
   (void)state;
@@ -23,10 +24,12 @@ static void test_tables_give_names(void **state) {
   assert_int_equal(pith_layout_find(""), PITH_LAYOUT_COUNT);
 }
 
-static uint64_t get_bytes(pith_layout layout, pith_dtype dtype, uint32_t rank, int64_t d0, int64_t d1) {
+static uint64_t get_bytes(pith_layout layout, pith_dtype dtype, uint32_t rank, int64_t d0,
+                          int64_t d1) {
   const pith_dim dims[2] = {pith_dim_of(d0), pith_dim_of(d1)};
   uint64_t bytes = UINT64_MAX;
-  return pith_layout_get_bytes(layout, dtype, rank, dims, &bytes, NULL) == PITH_OK ? bytes : UINT64_MAX;
+  return pith_layout_get_bytes(layout, dtype, rank, dims, &bytes, NULL) == PITH_OK ? bytes
+                                                                                   : UINT64_MAX;
 }
 
 static void test_layouts_take_bytes(void **state) {
@@ -47,28 +50,35 @@ static void test_layouts_take_bytes(void **state) {
   assert_int_equal(get_bytes(PITH_LAYOUT_ROW_MAJOR, (pith_dtype)99, 1, 16, 16), UINT64_MAX);
   assert_int_equal(get_bytes(PITH_LAYOUT_ROW_MAJOR, PITH_DTYPE_F32, 9, 16, 16), UINT64_MAX);
   assert_int_equal(get_bytes(PITH_LAYOUT_ROW_MAJOR, PITH_DTYPE_F32, 2, -1, 16), UINT64_MAX);
-  assert_int_equal(get_bytes(PITH_LAYOUT_ROW_MAJOR, PITH_DTYPE_F32, 2, INT64_MAX, INT64_MAX), UINT64_MAX);
+  assert_int_equal(get_bytes(PITH_LAYOUT_ROW_MAJOR, PITH_DTYPE_F32, 2, INT64_MAX, INT64_MAX),
+                   UINT64_MAX);
   assert_int_equal(get_bytes(PITH_LAYOUT_ROW_MAJOR, PITH_DTYPE_F32, 2, INT64_C(1) << 40, 4),
                    PITH_MAX_TENSOR_BYTES);
-  assert_int_equal(get_bytes(PITH_LAYOUT_ROW_MAJOR, PITH_DTYPE_F32, 2, INT64_C(1) << 40, 5), UINT64_MAX);
+  assert_int_equal(get_bytes(PITH_LAYOUT_ROW_MAJOR, PITH_DTYPE_F32, 2, INT64_C(1) << 40, 5),
+                   UINT64_MAX);
   assert_int_equal(get_bytes(PITH_LAYOUT_N64_F32, PITH_DTYPE_F32, 2, INT64_MAX, 1), UINT64_MAX);
   pith_dim symbolic = {.term_count = 1, .terms = &(const pith_dim_term){0, 1}};
   uint64_t bytes;
   assert_int_equal(
-      pith_layout_get_bytes(PITH_LAYOUT_ROW_MAJOR, PITH_DTYPE_F32, 1, &symbolic, &bytes, NULL), PITH_FORMAT);
+      pith_layout_get_bytes(PITH_LAYOUT_ROW_MAJOR, PITH_DTYPE_F32, 1, &symbolic, &bytes, NULL),
+      PITH_FORMAT);
 }
 
-/* ---- dimensions --------------------------------------------------------------------------------------- */
+/* ---- dimensions
+ * --------------------------------------------------------------------------------------- */
 
-static const pith_dim a_dim = {.constant = 3, .term_count = 2, .terms = (const pith_dim_term[]){{0, 2}, {4, -1}}};
-static const pith_dim b_dim = {.constant = -1, .term_count = 2, .terms = (const pith_dim_term[]){{1, 5}, {4, 1}}};
+static const pith_dim a_dim = {
+    .constant = 3, .term_count = 2, .terms = (const pith_dim_term[]){{0, 2}, {4, -1}}};
+static const pith_dim b_dim = {
+    .constant = -1, .term_count = 2, .terms = (const pith_dim_term[]){{1, 5}, {4, 1}}};
 
 static void test_dims_combine(void **state) {
   (void)state;
   pith_arena arena;
   pith_arena_init(&arena, NULL);
   pith_dim sum;
-  const pith_dim expected = {.constant = 2, .term_count = 2, .terms = (const pith_dim_term[]){{0, 2}, {1, 5}}};
+  const pith_dim expected = {
+      .constant = 2, .term_count = 2, .terms = (const pith_dim_term[]){{0, 2}, {1, 5}}};
   assert_int_equal(pith_dim_combine(&arena, 1, &a_dim, 1, &b_dim, &sum, NULL), PITH_OK);
   assert_true(pith_dim_equal(&sum, &expected)); /* the terms of symbol 4 vanish */
   const pith_dim scaled = {
@@ -79,7 +89,8 @@ static void test_dims_combine(void **state) {
   assert_true(pith_dim_is_constant(&sum));
   assert_int_equal(sum.constant, 0);
 
-  const pith_dim huge = {.constant = 0, .term_count = 1, .terms = &(const pith_dim_term){0, INT64_MAX}};
+  const pith_dim huge = {
+      .constant = 0, .term_count = 1, .terms = &(const pith_dim_term){0, INT64_MAX}};
   const pith_dim most = pith_dim_of(INT64_MAX);
   assert_int_equal(pith_dim_combine(&arena, 1, &huge, 1, &huge, &sum, NULL), PITH_LIMIT);
   assert_int_equal(pith_dim_combine(&arena, 2, &huge, 0, &a_dim, &sum, NULL), PITH_LIMIT);
@@ -101,7 +112,8 @@ static void test_dims_without_memory(void **state) {
   pith_arena_init(&arena, &allocator.allocator);
   pith_dim sum;
   pith_error error;
-  assert_int_equal(pith_dim_combine(&arena, 1, &a_dim, 1, &b_dim, &sum, &error), PITH_OUT_OF_MEMORY);
+  assert_int_equal(pith_dim_combine(&arena, 1, &a_dim, 1, &b_dim, &sum, &error),
+                   PITH_OUT_OF_MEMORY);
   assert_non_null(strstr(error.message, "no memory for a dimension of 4 terms"));
   pith_arena_deinit(&arena);
 }
@@ -139,7 +151,8 @@ static void test_dims_evaluate(void **state) {
   assert_int_equal(pith_dim_evaluate(&a_dim, values, &value, &error), PITH_LIMIT);
 }
 
-/* ---- operators ---------------------------------------------------------------------------------------- */
+/* ---- operators
+ * ---------------------------------------------------------------------------------------- */
 
 static void test_operator_rows_are_whole(void **state) {
   (void)state;
@@ -176,7 +189,8 @@ static void test_operator_rows_are_whole(void **state) {
   assert_null(pith_operator_find("", "SequencePool"));
 }
 
-/* ---- building ----------------------------------------------------------------------------------------- */
+/* ---- building
+ * ----------------------------------------------------------------------------------------- */
 
 static void test_bert_uses_every_operator(void **state) {
   (void)state;
@@ -255,14 +269,16 @@ static void build_absent_input(pith_builder *b, pith_tensor_id x) {
   pith_build_node(b, "n", PITH_OP_TANH, 1, (pith_tensor_id[]){77}, 0, NULL);
 }
 static void build_unknown_attribute(pith_builder *b, pith_tensor_id x) {
-  pith_build_node(b, "n", PITH_OP_SOFTMAX, 1, &x, 1, (pith_attribute_setting[]){PITH_SET_INT("ax", 1)});
+  pith_build_node(b, "n", PITH_OP_SOFTMAX, 1, &x, 1,
+                  (pith_attribute_setting[]){PITH_SET_INT("ax", 1)});
 }
 static void build_attribute_twice(pith_builder *b, pith_tensor_id x) {
   pith_build_node(b, "n", PITH_OP_SOFTMAX, 1, &x, 2,
                   (pith_attribute_setting[]){PITH_SET_INT("axis", 1), PITH_SET_INT("axis", 1)});
 }
 static void build_attribute_type(pith_builder *b, pith_tensor_id x) {
-  pith_build_node(b, "n", PITH_OP_SOFTMAX, 1, &x, 1, (pith_attribute_setting[]){PITH_SET_FLOAT("axis", 1)});
+  pith_build_node(b, "n", PITH_OP_SOFTMAX, 1, &x, 1,
+                  (pith_attribute_setting[]){PITH_SET_FLOAT("axis", 1)});
 }
 static void build_missing_attribute(pith_builder *b, pith_tensor_id x) {
   pith_build_node(b, "n", PITH_OP_CAST, 1, &x, 0, NULL);
@@ -277,15 +293,18 @@ static void build_input_dtype(pith_builder *b, pith_tensor_id x) {
 }
 static void build_input_dim(pith_builder *b, pith_tensor_id x) {
   (void)x;
-  pith_build_input(b, "n", PITH_DTYPE_F32, 1, &(pith_dim){.term_count = 1, .terms = &(pith_dim_term){9, 1}});
+  pith_build_input(b, "n", PITH_DTYPE_F32, 1,
+                   &(pith_dim){.term_count = 1, .terms = &(pith_dim_term){9, 1}});
 }
 static void build_data_kind(pith_builder *b, pith_tensor_id x) {
   (void)x;
-  pith_build_data(b, PITH_TENSOR_INPUT, "n", PITH_DTYPE_F32, 0, NULL, PITH_LAYOUT_ROW_MAJOR, NULL, 0);
+  pith_build_data(b, PITH_TENSOR_INPUT, "n", PITH_DTYPE_F32, 0, NULL, PITH_LAYOUT_ROW_MAJOR, NULL,
+                  0);
 }
 static void build_data_layout(pith_builder *b, pith_tensor_id x) {
   (void)x;
-  pith_build_data(b, PITH_TENSOR_CONSTANT, "n", PITH_DTYPE_S8, 2, (int64_t[]){2, 2}, PITH_LAYOUT_N64_F32, NULL, 0);
+  pith_build_data(b, PITH_TENSOR_CONSTANT, "n", PITH_DTYPE_S8, 2, (int64_t[]){2, 2},
+                  PITH_LAYOUT_N64_F32, NULL, 0);
 }
 static void build_output_id(pith_builder *b, pith_tensor_id x) {
   (void)x;
@@ -343,7 +362,8 @@ static void test_counts_are_limited(void **state) {
   pith_graph_destroy(graph);
 }
 
-/* ---- cloning ------------------------------------------------------------------------------------------ */
+/* ---- cloning
+ * ------------------------------------------------------------------------------------------ */
 
 static void test_clone_is_equal_and_apart(void **state) {
   (void)state;

@@ -1,11 +1,13 @@
-/* Memory that runs out at every allocation, and graphs changed at random, as a corrupted file would give them. */
+/* Memory that runs out at every allocation, and graphs changed at random, as a corrupted file would
+ * give them. */
 #include "tests/engine/ir_fixture.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- allocations that fail ---------------------------------------------------------------------------- */
+/* ---- allocations that fail
+ * ---------------------------------------------------------------------------- */
 
 /* Build (which verifies), clone, verify, draw: the status of the first that fails. */
 static pith_status use_everything(const pith_allocator *allocator, pith_error *error) {
@@ -44,8 +46,9 @@ static void test_every_allocation_fails_once(void **state) {
   }
 }
 
-/* The arena takes few, large blocks, so the test above meets few places. Here the first block has ever less room and there
- * is no second one: each piece of each part is the one that does not fit. */
+/* The arena takes few, large blocks, so the test above meets few places. Here the first block has
+ * ever less room and there is no second one: each piece of each part is the one that does not fit.
+ */
 static pith_status append_parts(const pith_graph *from, pith_graph *to, pith_error *error) {
   for (uint32_t i = 0; i < from->symbol_count; i++)
     PITH_TRY(pith_graph_add_symbol(to, from->symbols[i], NULL, error));
@@ -97,12 +100,14 @@ static void test_every_piece_fails_once(void **state) {
   pith_graph_destroy(from);
 }
 
-/* The same for the builder's own pieces, and for verifying a graph whose lists take blocks of their own. */
+/* The same for the builder's own pieces, and for verifying a graph whose lists take blocks of their
+ * own. */
 static pith_status build_little(pith_graph *graph, pith_error *error) {
   pith_builder builder;
   pith_builder_init(&builder, graph, error);
   pith_dim dim = pith_dim_of(1);
-  for (int i = 0; i < 4; i++) /* more than 64 bytes, since the list of symbols ends at a multiple of that */
+  for (int i = 0; i < 4;
+       i++) /* more than 64 bytes, since the list of symbols ends at a multiple of that */
     dim = pith_build_dim(&builder, "tokens", 1, 0);
   pith_tensor_id x = pith_build_input(&builder, "x", PITH_DTYPE_F32, 1, &dim);
   (void)pith_arena_array(&graph->arena, 1, 1);
@@ -113,7 +118,8 @@ static pith_status build_little(pith_graph *graph, pith_error *error) {
 
 static void test_every_piece_of_a_builder_fails_once(void **state) {
   (void)state;
-  static const char *const parts[] = {"symbols", "dimension tokens", "tensors", "a node", "output 'renamed'", "outputs"};
+  static const char *const parts[] = {"symbols", "dimension tokens", "tensors",
+                                      "a node",  "output 'renamed'", "outputs"};
   bool met[sizeof parts / sizeof *parts] = {false}, fitted = false;
   for (size_t taken = 16 << 10; !fitted; taken -= 16) {
     fixture_allocator allocator;
@@ -169,7 +175,8 @@ static void test_verifying_a_long_graph_fails_once(void **state) {
   pith_graph_destroy(graph);
 }
 
-/* ---- random changes ----------------------------------------------------------------------------------- */
+/* ---- random changes
+ * ----------------------------------------------------------------------------------- */
 
 static uint64_t next(uint64_t *seed) { /* xorshift64* */
   *seed ^= *seed >> 12;
@@ -180,8 +187,18 @@ static uint64_t next(uint64_t *seed) { /* xorshift64* */
 
 /* A number that hurts: small, off by one, at a limit, or anything. */
 static uint64_t pick(uint64_t *seed, uint64_t now) {
-  static const uint64_t limits[] = {0, 1, 2, 8, 9, UINT32_MAX, INT32_MAX, (uint64_t)INT64_MIN, INT64_MAX, UINT64_MAX,
-                                    UINT64_C(1) << 32, PITH_MAX_TENSOR_BYTES};
+  static const uint64_t limits[] = {0,
+                                    1,
+                                    2,
+                                    8,
+                                    9,
+                                    UINT32_MAX,
+                                    INT32_MAX,
+                                    (uint64_t)INT64_MIN,
+                                    INT64_MAX,
+                                    UINT64_MAX,
+                                    UINT64_C(1) << 32,
+                                    PITH_MAX_TENSOR_BYTES};
   switch (next(seed) % 5) {
   case 0:
     return now + 1;
@@ -196,10 +213,12 @@ static uint64_t pick(uint64_t *seed, uint64_t now) {
   }
 }
 
-/* Changes what a file decides: numbers, kinds, names (any text) and whether an array is there. Lengths of arrays only get
- * smaller or too large for any array, since a reader allocates what it counts. */
+/* Changes what a file decides: numbers, kinds, names (any text) and whether an array is there.
+ * Lengths of arrays only get smaller or too large for any array, since a reader allocates what it
+ * counts. */
 static void change_tensor(pith_tensor *tensor, uint64_t *seed) {
-  static const char *const names[] = {NULL, "", "ids", " ", "\x01", "pooler.bias", "\xff", "weight"};
+  static const char *const names[] = {NULL,          "",     "ids",   " ", "\x01",
+                                      "pooler.bias", "\xff", "weight"};
   static pith_dim_term terms[3];
   pith_dim *dim = &tensor->dims[next(seed) % PITH_MAX_RANK];
   switch (next(seed) % 10) {
@@ -224,7 +243,8 @@ static void change_tensor(pith_tensor *tensor, uint64_t *seed) {
   case 6:
     for (int i = 0; i < 3; i++)
       terms[i] = (pith_dim_term){(uint32_t)pick(seed, (uint64_t)i), (int64_t)pick(seed, 0)};
-    *dim = (pith_dim){.constant = dim->constant, .term_count = (uint32_t)(next(seed) % 4), .terms = terms};
+    *dim = (pith_dim){
+        .constant = dim->constant, .term_count = (uint32_t)(next(seed) % 4), .terms = terms};
     if (next(seed) % 8 == 0)
       dim->term_count = PITH_MAX_DIM_TERMS + 1;
     if (next(seed) % 8 == 0)
@@ -248,7 +268,9 @@ static void change_node(pith_node *node, uint64_t *seed) {
   switch (next(seed) % 8) {
   case 0: /* another operator has other attributes, which a reader allocates */
     if (attributes == 0)
-      node->op = next(seed) % 4 == 0 ? NULL : pith_operator_get(next(seed) % 2 == 0 ? PITH_OP_TANH : PITH_OP_ADD);
+      node->op = next(seed) % 4 == 0
+                     ? NULL
+                     : pith_operator_get(next(seed) % 2 == 0 ? PITH_OP_TANH : PITH_OP_ADD);
     break;
   case 1:
     if (node->input_count != 0 && node->input_count <= PITH_MAX_PORTS && node->inputs != NULL) {
@@ -261,7 +283,8 @@ static void change_node(pith_node *node, uint64_t *seed) {
       node->outputs[0] = (pith_tensor_id)pick(seed, node->outputs[0]);
     break;
   case 3:
-    node->input_count = next(seed) % 4 == 0 ? UINT32_MAX : node->input_count - (node->input_count != 0);
+    node->input_count =
+        next(seed) % 4 == 0 ? UINT32_MAX : node->input_count - (node->input_count != 0);
     break;
   case 4:
     node->output_count = next(seed) % 4 == 0 ? UINT32_MAX : 0;
@@ -303,7 +326,8 @@ static void change_graph(pith_graph *graph, uint64_t *seed) {
     change_node(&graph->nodes[next(seed) % graph->node_count], seed);
   else if (what == 14 && graph->input_count != 0 && graph->output_count != 0) {
     graph->inputs[next(seed) % graph->input_count] = (pith_tensor_id)pick(seed, 0);
-    graph->outputs[next(seed) % graph->output_count] = (pith_tensor_id)pick(seed, graph->outputs[0]);
+    graph->outputs[next(seed) % graph->output_count] =
+        (pith_tensor_id)pick(seed, graph->outputs[0]);
   } else
     switch (next(seed) % 4) {
     case 0:
@@ -361,7 +385,8 @@ static void test_random_changes(void **state) {
     }
     pith_graph_destroy(graph);
   }
-  print_message("seed 0x9e3779b97f4a7c15: %ld of %ld changed graphs are still valid\n", accepted, rounds);
+  print_message("seed 0x9e3779b97f4a7c15: %ld of %ld changed graphs are still valid\n", accepted,
+                rounds);
   assert_true(accepted > rounds / 100 && accepted < rounds / 2);
   pith_graph_destroy(valid);
 }

@@ -6,7 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A graph with everything that the readable form has: absent operands, attributes of each type, a renamed output. */
+/* A graph with everything that the readable form has: absent operands, attributes of each type, a
+ * renamed output. */
 static pith_graph *build_small(void) {
   _Alignas(64) static const float weight[4 * 16];
   pith_error error;
@@ -17,19 +18,22 @@ static pith_graph *build_small(void) {
   pith_builder_init(&builder, graph, &error);
   const pith_dim dims[2] = {pith_build_dim(&builder, "tokens", 2, -3), pith_dim_of(4)};
   pith_tensor_id x = pith_build_input(&builder, "x\"<&>\\", PITH_DTYPE_F32, 2, dims);
-  pith_tensor_id w = pith_build_data(&builder, PITH_TENSOR_PARAMETER, "w", PITH_DTYPE_F32, 2, (const int64_t[]){3, 4},
-                                     PITH_LAYOUT_N64_F32, weight, 16 * 4 * 4);
+  pith_tensor_id w =
+      pith_build_data(&builder, PITH_TENSOR_PARAMETER, "w", PITH_DTYPE_F32, 2,
+                      (const int64_t[]){3, 4}, PITH_LAYOUT_N64_F32, weight, 16 * 4 * 4);
   pith_tensor_id c = pith_build_data(&builder, PITH_TENSOR_CONSTANT, NULL, PITH_DTYPE_F32, 0, NULL,
                                      PITH_LAYOUT_ROW_MAJOR, NULL, 0);
-  pith_tensor_id scale = pith_build_data(&builder, PITH_TENSOR_PARAMETER, "scale", PITH_DTYPE_F32, 1,
-                                         (const int64_t[]){4}, PITH_LAYOUT_ROW_MAJOR, NULL, 0);
+  pith_tensor_id scale = pith_build_data(&builder, PITH_TENSOR_PARAMETER, "scale", PITH_DTYPE_F32,
+                                         1, (const int64_t[]){4}, PITH_LAYOUT_ROW_MAJOR, NULL, 0);
   pith_tensor_id y = pith_build_node(&builder, "norm", PITH_OP_LAYER_NORMALIZATION, 3,
                                      (const pith_tensor_id[]){x, scale, PITH_NONE}, 0, NULL);
   y = pith_build_node(&builder, "product", PITH_OP_GEMM, 3, (const pith_tensor_id[]){y, w, c}, 3,
-                      (const pith_attribute_setting[]){PITH_SET_INT("transB", 1), PITH_SET_FLOAT("alpha", 0.1),
+                      (const pith_attribute_setting[]){PITH_SET_INT("transB", 1),
+                                                       PITH_SET_FLOAT("alpha", 0.1),
                                                        PITH_SET_FLOAT("beta", -1.0 / 3.0)});
-  y = pith_build_node(&builder, NULL, PITH_OP_GELU, 1, &y, 1,
-                      (const pith_attribute_setting[]){PITH_SET_ENUM("approximate", PITH_GELU_TANH)});
+  y = pith_build_node(
+      &builder, NULL, PITH_OP_GELU, 1, &y, 1,
+      (const pith_attribute_setting[]){PITH_SET_ENUM("approximate", PITH_GELU_TANH)});
   y = pith_build_node(&builder, "cast", PITH_OP_CAST, 1, &y, 1,
                       (const pith_attribute_setting[]){PITH_SET_DTYPE("to", PITH_DTYPE_F32)});
   pith_build_output(&builder, y, "logits");
@@ -47,7 +51,8 @@ static const char golden[] =
     "constant %constant_2 f32[] row_major 4 bytes, absent\n"
     "parameter %scale f32[4] row_major 16 bytes, absent\n"
     "%norm f32[2*tokens - 3, 4] = LayerNormalization(%x\"<&>\\, %scale, _)\n"
-    "%product f32[2*tokens - 3, 3] = Gemm(%norm, %w, %constant_2) {alpha=0.1, beta=-0.3333333333333333, transB=1}\n"
+    "%product f32[2*tokens - 3, 3] = Gemm(%norm, %w, %constant_2) {alpha=0.1, "
+    "beta=-0.3333333333333333, transB=1}\n"
     "%Gelu_2 f32[2*tokens - 3, 3] = Gelu(%product) {approximate=tanh}\n"
     "%logits f32[2*tokens - 3, 3] = Cast(%Gelu_2) {to=f32} @cast\n"
     "output %logits\n";
@@ -68,7 +73,8 @@ static void test_no_locale_gets_in(void **state) {
   static const char *const names[] = {"de_DE.UTF-8", "fr_FR.UTF-8", "de_DE", "nb_NO.UTF-8"};
   bool found = false;
   for (size_t i = 0; i < sizeof names / sizeof *names && !found; i++)
-    found = setlocale(LC_NUMERIC, names[i]) != NULL && strcmp(localeconv()->decimal_point, ",") == 0;
+    found =
+        setlocale(LC_NUMERIC, names[i]) != NULL && strcmp(localeconv()->decimal_point, ",") == 0;
   if (!found)
     skip(); /* no locale with a comma here */
   test_readable_form(state);
@@ -119,17 +125,21 @@ static void check_drawing(const pith_graph *graph) {
   long width = 0, height = 0;
   const char *at = strstr(text.text, "<svg ");
   assert_non_null(at);
-  assert_int_equal(sscanf(cut(strstr(at, "width="), line, sizeof line), "width=\"%ld\" height=\"%ld\"", &width, &height), 2);
+  assert_int_equal(sscanf(cut(strstr(at, "width="), line, sizeof line),
+                          "width=\"%ld\" height=\"%ld\"", &width, &height),
+                   2);
   size_t boxes = 0, expected = (size_t)graph->node_count + graph->input_count;
   box *all = calloc(expected, sizeof *all);
   assert_non_null(all);
   for (at = text.text; (at = strstr(at, "<rect class=")) != NULL; at++) {
     assert_true(boxes < expected);
     box *one = &all[boxes++];
-    assert_int_equal(sscanf(cut(strstr(at, " x="), line, sizeof line), " x=\"%ld\" y=\"%ld\" width=\"%ld\" height=\"%ld\"", &one->x, &one->y,
+    assert_int_equal(sscanf(cut(strstr(at, " x="), line, sizeof line),
+                            " x=\"%ld\" y=\"%ld\" width=\"%ld\" height=\"%ld\"", &one->x, &one->y,
                             &one->width, &one->height),
                      4);
-    assert_true(one->x >= 0 && one->y >= 0 && one->x + one->width <= width && one->y + one->height <= height);
+    assert_true(one->x >= 0 && one->y >= 0 && one->x + one->width <= width &&
+                one->y + one->height <= height);
     for (size_t i = 0; i + 1 < boxes; i++)
       assert_true(all[i].x + all[i].width < one->x || one->x + one->width < all[i].x ||
                   all[i].y + all[i].height < one->y || one->y + one->height < all[i].y);
@@ -138,7 +148,8 @@ static void check_drawing(const pith_graph *graph) {
   size_t links = 0;
   for (at = text.text; (at = strstr(at, "d=\"M")) != NULL; at++) {
     long x0, y0, x1, y1, x2, y2, x3, y3;
-    if (sscanf(cut(at, line, sizeof line), "d=\"M%ld %ldC%ld %ld %ld %ld %ld %ld\"", &x0, &y0, &x1, &y1, &x2, &y2, &x3, &y3) != 8)
+    if (sscanf(cut(at, line, sizeof line), "d=\"M%ld %ldC%ld %ld %ld %ld %ld %ld\"", &x0, &y0, &x1,
+               &y1, &x2, &y2, &x3, &y3) != 8)
       continue;
     assert_true(y0 < y3);
     links++;
@@ -178,8 +189,8 @@ static void test_boxes_do_not_meet(void **state) {
   }
 }
 
-/* A chain whose ends are joined: the long edge is a name in the box, so that a drawing never takes more than a bounded
- * number of bends a node. */
+/* A chain whose ends are joined: the long edge is a name in the box, so that a drawing never takes
+ * more than a bounded number of bends a node. */
 static void test_long_edges_are_names(void **state) {
   (void)state;
   pith_error error;
@@ -189,10 +200,12 @@ static void test_long_edges_are_names(void **state) {
   pith_builder_init(&builder, graph, &error);
   const pith_dim dim = pith_build_dim(&builder, "tokens", 1, 0);
   pith_tensor_id x = pith_build_input(&builder, "x", PITH_DTYPE_F32, 1, &dim);
-  pith_tensor_id first = pith_build_node(&builder, "first", PITH_OP_TANH, 1, &x, 0, NULL), y = first;
+  pith_tensor_id first = pith_build_node(&builder, "first", PITH_OP_TANH, 1, &x, 0, NULL),
+                 y = first;
   for (int i = 0; i < 40; i++)
     y = pith_build_node(&builder, NULL, PITH_OP_ERF, 1, &y, 0, NULL);
-  y = pith_build_node(&builder, "last", PITH_OP_ADD, 2, (const pith_tensor_id[]){y, first}, 0, NULL);
+  y = pith_build_node(&builder, "last", PITH_OP_ADD, 2, (const pith_tensor_id[]){y, first}, 0,
+                      NULL);
   pith_build_output(&builder, y, "y");
   assert_int_equal(pith_builder_finish(&builder), PITH_OK);
   fixture_text text;
@@ -206,9 +219,12 @@ static void test_long_edges_are_names(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_readable_form),     cmocka_unit_test(test_no_locale_gets_in),
-      cmocka_unit_test(test_dot),               cmocka_unit_test(test_svg),
-      cmocka_unit_test(test_boxes_do_not_meet), cmocka_unit_test(test_long_edges_are_names),
+      cmocka_unit_test(test_readable_form),
+      cmocka_unit_test(test_no_locale_gets_in),
+      cmocka_unit_test(test_dot),
+      cmocka_unit_test(test_svg),
+      cmocka_unit_test(test_boxes_do_not_meet),
+      cmocka_unit_test(test_long_edges_are_names),
   };
   return cmocka_run_group_tests_name("ir_print", tests, NULL, NULL);
 }

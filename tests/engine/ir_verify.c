@@ -1,5 +1,5 @@
-/* Every rule of the verifier, broken one by one in an otherwise valid graph: each must be refused with a message that
- * names the culprit. */
+/* Every rule of the verifier, broken one by one in an otherwise valid graph: each must be refused
+ * with a message that names the culprit. */
 #include "tests/engine/ir_fixture.h"
 
 #include <math.h>
@@ -25,14 +25,15 @@ static pith_attribute *get_attribute(pith_graph *graph, const char *node, const 
 
 static char long_name[300];
 static const pith_dim_term descending_terms[] = {{1, 1}, {0, 1}};
-static const pith_dim_term zero_term = {0, 0}, huge_term = {0, INT64_C(1) << 31}, unknown_term = {2, 1};
+static const pith_dim_term zero_term = {0, 0}, huge_term = {0, INT64_C(1) << 31},
+                           unknown_term = {2, 1};
 static const pith_dim_term two_terms[] = {{0, 1}, {1, 1}};
 static const pith_dim_term tokens_term = {0, 1}, sequences_term = {1, 1};
 static pith_dim_term many_terms[PITH_MAX_DIM_TERMS + 1];
 
-#define BREAK(function_name, statement)                                                                    \
-  static void function_name(pith_graph *graph) {                                                           \
-    statement;                                                                                             \
+#define BREAK(function_name, statement)                                                            \
+  static void function_name(pith_graph *graph) {                                                   \
+    statement;                                                                                     \
   }
 /* graph */
 BREAK(no_name, graph->name = NULL)
@@ -74,12 +75,16 @@ BREAK(dim_negative, get_tensor(graph, "pool")->dims[1] = pith_dim_of(-8))
 BREAK(dim_huge, get_tensor(graph, "pool")->dims[1] = pith_dim_of(INT64_C(1) << 31))
 BREAK(dim_adds_huge, get_tensor(graph, "ids")->dims[0].constant = INT64_C(1) << 31)
 BREAK(terms_null, get_tensor(graph, "pool")->dims[1] = ((pith_dim){.term_count = 1}))
-BREAK(terms_many, get_tensor(graph, "pool")->dims[1] =
-                      ((pith_dim){.term_count = PITH_MAX_DIM_TERMS + 1, .terms = many_terms}))
-BREAK(terms_descend, get_tensor(graph, "pool")->dims[1] = ((pith_dim){.term_count = 2, .terms = descending_terms}))
-BREAK(terms_zero, get_tensor(graph, "pool")->dims[1] = ((pith_dim){.term_count = 1, .terms = &zero_term}))
-BREAK(terms_huge, get_tensor(graph, "pool")->dims[1] = ((pith_dim){.term_count = 1, .terms = &huge_term}))
-BREAK(terms_symbol, get_tensor(graph, "pool")->dims[1] = ((pith_dim){.term_count = 1, .terms = &unknown_term}))
+BREAK(terms_many, get_tensor(graph, "pool")->dims[1] = ((pith_dim){
+                      .term_count = PITH_MAX_DIM_TERMS + 1, .terms = many_terms}))
+BREAK(terms_descend,
+      get_tensor(graph, "pool")->dims[1] = ((pith_dim){.term_count = 2, .terms = descending_terms}))
+BREAK(terms_zero,
+      get_tensor(graph, "pool")->dims[1] = ((pith_dim){.term_count = 1, .terms = &zero_term}))
+BREAK(terms_huge,
+      get_tensor(graph, "pool")->dims[1] = ((pith_dim){.term_count = 1, .terms = &huge_term}))
+BREAK(terms_symbol,
+      get_tensor(graph, "pool")->dims[1] = ((pith_dim){.term_count = 1, .terms = &unknown_term}))
 static void size_overflows(pith_graph *graph) {
   pith_tensor *tensor = get_tensor(graph, "type_ids");
   tensor->rank = 8;
@@ -103,8 +108,8 @@ BREAK(input_data, get_tensor(graph, "ids")->data_bytes = 4)
 BREAK(input_producer, get_tensor(graph, "ids")->producer = 0)
 BREAK(input_unlisted, graph->input_count--)
 BREAK(parameter_producer, get_tensor(graph, "pooler.bias")->producer = 0)
-BREAK(parameter_symbolic, get_tensor(graph, "pooler.bias")->dims[0] =
-                              ((pith_dim){.term_count = 1, .terms = &tokens_term}))
+BREAK(parameter_symbolic, get_tensor(graph, "pooler.bias")->dims[0] = ((pith_dim){
+                              .term_count = 1, .terms = &tokens_term}))
 BREAK(parameter_short, get_tensor(graph, "pooler.bias")->data_bytes--)
 BREAK(parameter_long, get_tensor(graph, "pooler.weight")->data_bytes += 64)
 BREAK(parameter_layout, get_tensor(graph, "pooler.bias")->layout = PITH_LAYOUT_N64_F32)
@@ -118,8 +123,8 @@ BREAK(input_twice, graph->inputs[1] = graph->inputs[0])
 BREAK(output_range, graph->outputs[1] = PITH_NONE)
 BREAK(output_kind, graph->outputs[1] = pith_graph_find_tensor(graph, "ids"))
 BREAK(output_twice, graph->outputs[1] = graph->outputs[0])
-BREAK(symbol_unbound, get_tensor(graph, "offsets")->dims[0] =
-                          ((pith_dim){.constant = 1, .term_count = 2, .terms = two_terms}))
+BREAK(symbol_unbound, get_tensor(graph, "offsets")->dims[0] = ((pith_dim){
+                          .constant = 1, .term_count = 2, .terms = two_terms}))
 /* nodes */
 BREAK(op_null, get_node(graph, "pooler")->op = NULL)
 static void op_copy(pith_graph *graph) {
@@ -138,12 +143,17 @@ BREAK(node_attributes_null, get_node(graph, "pooler")->attributes = NULL)
 BREAK(node_input_absent, get_node(graph, "pooler")->inputs[1] = PITH_NONE)
 BREAK(node_input_range, get_node(graph, "pooler")->inputs[1] = graph->tensor_count)
 BREAK(node_input_dtype, get_node(graph, "pooler")->inputs[0] = pith_graph_find_tensor(graph, "ids"))
-BREAK(node_input_layout, get_node(graph, "rotated")->inputs[1] = pith_graph_find_tensor(graph, "pooler.weight"))
+BREAK(node_input_layout,
+      get_node(graph, "rotated")->inputs[1] = pith_graph_find_tensor(graph, "pooler.weight"))
 BREAK(node_output_range, get_node(graph, "pooler")->outputs[0] = graph->tensor_count)
-BREAK(node_output_kind, get_node(graph, "pooler")->outputs[0] = pith_graph_find_tensor(graph, "pooler.bias"))
-BREAK(node_output_twice, get_node(graph, "pooler")->outputs[0] = pith_graph_find_tensor(graph, "pool"))
-BREAK(node_reads_itself, get_node(graph, "pooler")->inputs[0] = pith_graph_find_tensor(graph, "pooler"))
-BREAK(node_reads_later, get_node(graph, "pooler")->inputs[0] = pith_graph_find_tensor(graph, "squared"))
+BREAK(node_output_kind,
+      get_node(graph, "pooler")->outputs[0] = pith_graph_find_tensor(graph, "pooler.bias"))
+BREAK(node_output_twice,
+      get_node(graph, "pooler")->outputs[0] = pith_graph_find_tensor(graph, "pool"))
+BREAK(node_reads_itself,
+      get_node(graph, "pooler")->inputs[0] = pith_graph_find_tensor(graph, "pooler"))
+BREAK(node_reads_later,
+      get_node(graph, "pooler")->inputs[0] = pith_graph_find_tensor(graph, "squared"))
 static void nodes_swapped(pith_graph *graph) {
   pith_node *a = get_node(graph, "pooler"), *b = get_node(graph, "pool"), swap = *a;
   *a = *b;
@@ -162,20 +172,26 @@ BREAK(attribute_dtype, get_attribute(graph, "types", "to")->i = -1)
 BREAK(stored_dtype, get_tensor(graph, "pooler")->dtype = PITH_DTYPE_S8)
 BREAK(stored_rank, get_tensor(graph, "pooler")->rank = 1)
 BREAK(stored_dim, get_tensor(graph, "pooler")->dims[1] = pith_dim_of(9))
-BREAK(stored_symbol, get_tensor(graph, "pooler")->dims[0] = ((pith_dim){.term_count = 1, .terms = &tokens_term}))
-BREAK(shapes_differ, get_node(graph, "layer.0.residual")->inputs[1] = pith_graph_find_tensor(graph, "layer.0.gelu"))
+BREAK(stored_symbol,
+      get_tensor(graph, "pooler")->dims[0] = ((pith_dim){.term_count = 1, .terms = &tokens_term}))
+BREAK(shapes_differ,
+      get_node(graph, "layer.0.residual")->inputs[1] = pith_graph_find_tensor(graph,
+                                                                              "layer.0.gelu"))
 BREAK(heads_differ, get_attribute(graph, "layer.0.attention", "num_heads")->i = 3)
 BREAK(sequences_zero, get_tensor(graph, "offsets")->dims[0] = pith_dim_of(1))
-BREAK(offsets_computed, get_node(graph, "pool")->inputs[1] = pith_graph_find_tensor(graph, "positions"))
+BREAK(offsets_computed,
+      get_node(graph, "pool")->inputs[1] = pith_graph_find_tensor(graph, "positions"))
 BREAK(offsets_rows, get_node(graph, "positions")->inputs[1] = graph->inputs[2])
-BREAK(offsets_unlike, get_tensor(graph, "ids")->dims[0] = ((pith_dim){.term_count = 1, .terms = &sequences_term}))
+BREAK(offsets_unlike,
+      get_tensor(graph, "ids")->dims[0] = ((pith_dim){.term_count = 1, .terms = &sequences_term}))
 
 typedef struct broken_case {
   const char *name;
   void (*break_graph)(pith_graph *graph);
   const char *message; /* a part of it */
 } broken_case;
-#define CASE(name, message) {#name, name, message}
+#define CASE(name, message)                                                                        \
+  { #name, name, message }
 static const broken_case cases[] = {
     CASE(no_name, "the graph has a name that is not 1 to 255 bytes"),
     CASE(empty_name, "the graph has a name"),
@@ -232,11 +248,15 @@ static const broken_case cases[] = {
     CASE(input_producer, "input 'ids' names node 0"),
     CASE(input_unlisted, "input 'offsets' is not in the graph's list"),
     CASE(parameter_producer, "parameter 'pooler.bias' names node 0"),
-    CASE(parameter_symbolic, "parameter 'pooler.bias' is [tokens], its dimension 0 must be a number"),
-    CASE(parameter_short, "parameter 'pooler.bias' has 31 bytes of data, its shape in layout row_major takes 32"),
-    CASE(parameter_long, "parameter 'pooler.weight' has 576 bytes of data, its shape in layout n64_f32 takes 512"),
+    CASE(parameter_symbolic,
+         "parameter 'pooler.bias' is [tokens], its dimension 0 must be a number"),
+    CASE(parameter_short,
+         "parameter 'pooler.bias' has 31 bytes of data, its shape in layout row_major takes 32"),
+    CASE(parameter_long,
+         "parameter 'pooler.weight' has 576 bytes of data, its shape in layout n64_f32 takes 512"),
     CASE(parameter_layout, "parameter 'pooler.bias': layout n64_f32 takes f32 of rank 2"),
-    CASE(parameter_aligned, "parameter 'pooler.bias': its data lies 32 bytes past a multiple of 64"),
+    CASE(parameter_aligned,
+         "parameter 'pooler.bias': its data lies 32 bytes past a multiple of 64"),
     CASE(parameter_to_value, "'pooler.bias', which no node before it writes"),
     CASE(input_range, "input 1 is tensor"),
     CASE(input_kind, "input 1 'pool' is not of kind input"),
@@ -258,7 +278,8 @@ static const broken_case cases[] = {
     CASE(node_input_absent, "node 'pooler' (Gemm): input B is missing"),
     CASE(node_input_range, "node 'pooler' (Gemm): input B is tensor"),
     CASE(node_input_dtype, "node 'pooler' (Gemm): input A 'ids' is s32, accepted: f32"),
-    CASE(node_input_layout, "node 'rotated' (MatMul): input B 'pooler.weight' cannot be in layout n64_f32"),
+    CASE(node_input_layout,
+         "node 'rotated' (MatMul): input B 'pooler.weight' cannot be in layout n64_f32"),
     CASE(node_output_range, "node 'pooler' (Gemm): output Y is tensor"),
     CASE(node_output_kind, "node 'pooler' (Gemm) writes 'pooler.bias', which is of kind parameter"),
     CASE(node_output_twice, "node 'pooler' (Gemm) writes 'pool', which is written before"),
@@ -270,18 +291,24 @@ static const broken_case cases[] = {
     CASE(attribute_low, "node 'pooler' (Gemm): attribute 'transB' is -1, not in 0 .. 1"),
     CASE(attribute_high, "(PackedAttention): attribute 'num_heads' is 65537, not in 1 .. 65536"),
     CASE(attribute_nan, "node 'pooler' (Gemm): attribute 'alpha' is not finite"),
-    CASE(attribute_infinite, "node 'layer.0.norm' (LayerNormalization): attribute 'epsilon' is not finite"),
-    CASE(attribute_enum, "node 'pool' (SequencePool): attribute 'mode' is 9223372036854775807 of 4"),
+    CASE(attribute_infinite,
+         "node 'layer.0.norm' (LayerNormalization): attribute 'epsilon' is not finite"),
+    CASE(attribute_enum,
+         "node 'pool' (SequencePool): attribute 'mode' is 9223372036854775807 of 4"),
     CASE(attribute_dtype, "node 'types' (Cast): attribute 'to' is dtype -1"),
     CASE(stored_dtype, "node 'pooler' (Gemm): 'pooler' is stored as s8, inference gives f32"),
     CASE(stored_rank, "'pooler' is stored as [sequences], inference gives [sequences, 8]"),
     CASE(stored_dim, "'pooler' is stored as [sequences, 9], inference gives [sequences, 8]"),
     CASE(stored_symbol, "'pooler' is stored as [tokens, 8], inference gives [sequences, 8]"),
-    CASE(shapes_differ, "node 'layer.0.residual' (Add): A [tokens, 8] and B [tokens, 12] do not broadcast"),
-    CASE(heads_differ, "node 'layer.0.attention' (PackedAttention): query 'layer.0.query' is [tokens, 8]"),
+    CASE(shapes_differ,
+         "node 'layer.0.residual' (Add): A [tokens, 8] and B [tokens, 12] do not broadcast"),
+    CASE(heads_differ,
+         "node 'layer.0.attention' (PackedAttention): query 'layer.0.query' is [tokens, 8]"),
     CASE(sequences_zero, "symbol 'sequences' gets no value"),
-    CASE(offsets_computed, "node 'pool' (SequencePool): offsets 'positions' is a value, offsets must be a graph input"),
-    CASE(offsets_rows, "node 'positions' (PackedPositions): ids 'offsets' is [sequences + 1], rows that offsets"),
+    CASE(offsets_computed, "node 'pool' (SequencePool): offsets 'positions' is a value, offsets "
+                           "must be a graph input"),
+    CASE(offsets_rows,
+         "node 'positions' (PackedPositions): ids 'offsets' is [sequences + 1], rows that offsets"),
     CASE(offsets_unlike, "sequences"),
 };
 
@@ -295,8 +322,10 @@ static void test_every_rule(void **state) {
     assert_int_equal(pith_graph_verify(graph, &error), PITH_OK);
     cases[i].break_graph(graph);
     pith_status status = pith_graph_verify(graph, &error);
-    if (status != PITH_FORMAT || error.status != status || strstr(error.message, cases[i].message) == NULL)
-      fail_msg("%s: status %d, \"%s\" lacks \"%s\"", cases[i].name, status, error.message, cases[i].message);
+    if (status != PITH_FORMAT || error.status != status ||
+        strstr(error.message, cases[i].message) == NULL)
+      fail_msg("%s: status %d, \"%s\" lacks \"%s\"", cases[i].name, status, error.message,
+               cases[i].message);
     assert_int_equal(pith_graph_verify(graph, NULL), PITH_FORMAT); /* without a message to write */
     pith_graph_destroy(graph);
   }
@@ -312,12 +341,14 @@ static void test_limits_are_accepted(void **state) {
   get_tensor(graph, "logits")->name = long_name;
   get_node(graph, "pooler")->name = "!~";
   graph->name = "a name";
-  get_tensor(graph, "pooler.bias")->data = (const void *)(uintptr_t)4096; /* verifying reads no data */
+  get_tensor(graph, "pooler.bias")->data =
+      (const void *)(uintptr_t)4096; /* verifying reads no data */
   assert_int_equal(pith_graph_verify(graph, &error), PITH_OK);
   pith_graph_destroy(graph);
 }
 
-/* Names that a hash table or a naive quick sort would meet badly: still quick, and the double is found. */
+/* Names that a hash table or a naive quick sort would meet badly: still quick, and the double is
+ * found. */
 static void test_many_nodes(void **state) {
   (void)state;
   enum { NODES = 100000 };
