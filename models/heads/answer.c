@@ -1,6 +1,8 @@
 /* Question answering: the best span of a context, as transformers' question-answering pipeline finds it with its
- * defaults: windows of at most 384 tokens that share 128 of the context, answers of at most 15 tokens, no empty answer, spans
- * widened to whole words. */
+ * defaults: windows of at most 384 tokens that share 128 of the context, answers of at most 15 tokens, no empty answer. The
+ * twelve likeliest spans of each window are widened to whole words; those that then read the same are one answer, whose score
+ * is their sum. */
+#include <strings.h>
 #include <utf8proc.h>
 
 #include "engine/base/error.h"
@@ -9,7 +11,7 @@
 #include "models/heads/heads.h"
 #include "models/heads/probability.h"
 
-enum { WINDOW_TOKENS = 384, SHARED_TOKENS = 128, ANSWER_TOKENS = 15 };
+enum { WINDOW_TOKENS = 384, SHARED_TOKENS = 128, ANSWER_TOKENS = 15, WINDOW_SPANS = 12 };
 
 /* One window of one question. */
 typedef struct answer_window {
@@ -18,15 +20,21 @@ typedef struct answer_window {
   size_t begin, end; /* the slice, as tokens of the encoded text */
 } answer_window;
 
-typedef struct best_span {
-  double score; /* below 0: none yet */
-  size_t first, last; /* tokens of the encoded text */
-} best_span;
+typedef struct span {
+  double score;
+  size_t first, last; /* tokens of the encoded text, then bytes of the context */
+} span;
+
+/* The likeliest spans of one window, best first, of equals the earlier. */
+typedef struct window_spans {
+  size_t count;
+  span spans[WINDOW_SPANS];
+} window_spans;
 
 typedef struct answer_context {
   const pith_sequence *sequences; /* [windows] */
   const answer_window *windows;
-  best_span *best; /* [n] */
+  window_spans *found; /* [windows] */
   int32_t cls_id;
   double *start, *end; /* [WINDOW_TOKENS] probabilities of a window's slice */
 } answer_context;
@@ -55,6 +63,15 @@ static void slice_softmax(const float *logits, size_t column, const pith_sequenc
     out[i] /= sum;
 }
 
+static void keep_span(window_spans *found, span candidate) {
+  if (found->count == WINDOW_SPANS && !(candidate.score > found->spans[WINDOW_SPANS - 1].score))
+    return;
+  size_t at = found->count < WINDOW_SPANS ? found->count++ : WINDOW_SPANS - 1;
+  for (; at > 0 && candidate.score > found->spans[at - 1].score; at--)
+    found->spans[at] = found->spans[at - 1];
+  found->spans[at] = candidate;
+}
+
 static pith_status consume_spans(void *context, const uint32_t *order, const int32_t *offsets, size_t count,
                                  const pith_result *result, pith_error *error) {
   const answer_context *c = context;
@@ -66,16 +83,11 @@ static pith_status consume_spans(void *context, const uint32_t *order, const int
     const float *rows = logits + 2 * (size_t)offsets[i];
     slice_softmax(rows, 0, sequence, window, c->cls_id, c->start);
     slice_softmax(rows, 1, sequence, window, c->cls_id, c->end);
-    best_span *best = &c->best[window->question];
+    window_spans *found = &c->found[order[i]];
     size_t slice = window->end - window->begin;
     for (size_t first = 0; first < slice; first++)
-      for (size_t last = first; last < slice && last < first + ANSWER_TOKENS; last++) {
-        double score = c->start[first] * c->end[last];
-        size_t at = window->begin + first;
-        /* Windows come in any order: of equal scores the earlier span wins. */
-        if (score > best->score || (score == best->score && at < best->first))
-          *best = (best_span){score, at, window->begin + last};
-      }
+      for (size_t last = first; last < slice && last < first + ANSWER_TOKENS; last++)
+        keep_span(found, (span){c->start[first] * c->end[last], window->begin + first, window->begin + last});
   }
   return PITH_OK;
 }
@@ -98,6 +110,33 @@ static int char_class(const char *text, size_t bytes) {
   return space ? CHAR_SPACE : CHAR_OTHER;
 }
 
+/* Bytes of the English contraction ('s, 'll, ...) at `text`, which GPT-2's pattern takes as a word; 0 where there is none. */
+static size_t contraction_bytes(const char *text) {
+  static const char *const endings[] = {"s", "t", "re", "ve", "m", "ll", "d"};
+  if (*text != '\'')
+    return 0;
+  for (size_t i = 0; i < sizeof endings / sizeof *endings; i++)
+    if (strncmp(text + 1, endings[i], strlen(endings[i])) == 0)
+      return 1 + strlen(endings[i]);
+  return 0;
+}
+
+/* Whether `at` lies inside a contraction (1), where one ends (-1), or neither (0). One begins after a letter or digit. */
+static int place_in_contraction(const char *context, uint32_t at) {
+  for (uint32_t back = 1; back <= 3 && back < at; back++) {
+    size_t bytes = contraction_bytes(context + at - back);
+    if (bytes < back)
+      continue;
+    uint32_t last = at - back - 1;
+    while (last > 0 && ((unsigned char)context[last] & 0xc0) == 0x80)
+      last--;
+    int before = char_class(context + last, at - back - last);
+    if (before == CHAR_LETTER || before == CHAR_DIGIT)
+      return bytes > back ? 1 : -1;
+  }
+  return 0;
+}
+
 /* Token t goes on with the word of token t - 1, both of the same context. */
 static bool continues_word(const pith_model *model, const pith_encoded_text *text, const char *context,
                            size_t t) {
@@ -113,20 +152,48 @@ static bool continues_word(const pith_model *model, const pith_encoded_text *tex
     return true; /* both are parts of one character */
   if (begin > before || before == text->offsets[t - 1][0])
     return false;
+  int contraction = place_in_contraction(context, begin);
+  if (contraction != 0)
+    return contraction > 0;
   uint32_t last = before - 1; /* the character that ends the token before */
   while (last > text->offsets[t - 1][0] && ((unsigned char)context[last] & 0xc0) == 0x80)
     last--;
   return char_class(context + last, before - last) == char_class(context + begin, end - begin);
 }
 
-static void widen_to_words(const pith_model *model, const pith_encoded_text *text, const char *context,
-                           best_span *span) {
-  while (span->first > 0 && text->sequence[span->first - 1] == 1 &&
-         continues_word(model, text, context, span->first))
-    span->first--;
-  while (span->last + 1 < text->count && text->sequence[span->last + 1] == 1 &&
-         continues_word(model, text, context, span->last + 1))
-    span->last++;
+/* The bytes of the context that a span of tokens covers, widened to whole words. */
+static span widen_to_words(const pith_model *model, const pith_encoded_text *text, const char *context, span tokens) {
+  while (tokens.first > 0 && text->sequence[tokens.first - 1] == 1 &&
+         continues_word(model, text, context, tokens.first))
+    tokens.first--;
+  while (tokens.last + 1 < text->count && text->sequence[tokens.last + 1] == 1 &&
+         continues_word(model, text, context, tokens.last + 1))
+    tokens.last++;
+  return (span){tokens.score, text->offsets[tokens.first][0], text->offsets[tokens.last][1]};
+}
+
+/* The best answer among the spans of one question's windows; `scratch` has room for all of them. */
+static pith_answer choose_answer(const pith_model *model, const pith_encoded_text *text, const char *context,
+                                 const window_spans *found, size_t windows, span *scratch) {
+  size_t count = 0, best = 0;
+  for (size_t w = 0; w < windows; w++)
+    for (size_t i = 0; i < found[w].count; i++) {
+      span wide = widen_to_words(model, text, context, found[w].spans[i]);
+      size_t bytes = wide.last - wide.first, same = 0;
+      while (same < count && (scratch[same].last - scratch[same].first != bytes ||
+                              strncasecmp(context + scratch[same].first, context + wide.first, bytes) != 0))
+        same++;
+      if (same == count)
+        scratch[count++] = wide;
+      else
+        scratch[same].score += wide.score;
+    }
+  for (size_t i = 1; i < count; i++)
+    if (scratch[i].score > scratch[best].score)
+      best = i;
+  if (count == 0)
+    return (pith_answer){0}; /* a context without tokens has no span */
+  return (pith_answer){(uint32_t)scratch[best].first, (uint32_t)scratch[best].last, (float)scratch[best].score};
 }
 
 /* ---- the call ----------------------------------------------------------------------------------------- */
@@ -144,22 +211,23 @@ static pith_status answer(pith_session *session, const char *const *questions, c
 
   pith_encoded_text *texts = PITH_ARENA_NEW(arena, pith_encoded_text, n);
   pith_windows *plans = PITH_ARENA_NEW(arena, pith_windows, n);
-  best_span *best = PITH_ARENA_NEW(arena, best_span, n);
   double *probabilities = PITH_ARENA_NEW(arena, double, 2 * limit);
-  if (texts == NULL || plans == NULL || best == NULL || probabilities == NULL)
+  if (texts == NULL || plans == NULL || probabilities == NULL)
     return pith_fail(error, PITH_OUT_OF_MEMORY, "no memory for %zu questions", n);
-  size_t window_count = 0;
+  size_t window_count = 0, most_windows = 0;
   for (size_t i = 0; i < n; i++) {
     if (contexts[i] == NULL)
       return pith_fail(error, PITH_INVALID_ARGUMENT, "context %zu is NULL", i);
     PITH_TRY(pith_feed_encode_whole(model, questions[i], contexts[i], arena, &texts[i], error));
     PITH_TRY(pith_windows_plan(&texts[i], 1, limit, shared, &plans[i], error));
     window_count += plans[i].count;
-    best[i].score = -1;
+    most_windows = plans[i].count > most_windows ? plans[i].count : most_windows;
   }
   pith_sequence *sequences = PITH_ARENA_NEW(arena, pith_sequence, window_count);
   answer_window *windows = PITH_ARENA_NEW(arena, answer_window, window_count);
-  if (sequences == NULL || windows == NULL)
+  window_spans *found = PITH_ARENA_NEW(arena, window_spans, window_count);
+  span *scratch = PITH_ARENA_NEW(arena, span, most_windows * WINDOW_SPANS);
+  if (sequences == NULL || windows == NULL || found == NULL || scratch == NULL)
     return pith_fail(error, PITH_OUT_OF_MEMORY, "no memory for %zu windows", window_count);
   size_t at = 0;
   for (size_t i = 0; i < n; i++)
@@ -171,19 +239,14 @@ static pith_status answer(pith_session *session, const char *const *questions, c
 
   answer_context context = {.sequences = sequences,
                             .windows = windows,
-                            .best = best,
+                            .found = found,
                             .cls_id = model->data.tokenizer->cls_id,
                             .start = probabilities,
                             .end = probabilities + limit};
   PITH_TRY(pith_feed_run(session, sequences, window_count, arena, consume_spans, &context, error));
   for (size_t i = 0; i < n; i++) {
-    out_answers[i] = (pith_answer){0}; /* a context without tokens has no span */
-    if (best[i].score < 0)
-      continue;
-    widen_to_words(model, &texts[i], contexts[i], &best[i]);
-    out_answers[i] = (pith_answer){.begin = texts[i].offsets[best[i].first][0],
-                                   .end = texts[i].offsets[best[i].last][1],
-                                   .score = (float)best[i].score};
+    out_answers[i] = choose_answer(model, &texts[i], contexts[i], found, plans[i].count, scratch);
+    found += plans[i].count;
   }
   return PITH_OK;
 }

@@ -242,7 +242,7 @@ PITH_API PITH_WARN_UNUSED pith_status pith_embed(pith_session *session, const ch
 
 typedef struct pith_answer {
   uint32_t begin, end; /* bytes of the context */
-  float score;         /* probability of the span: softmax(start) x softmax(end) */
+  float score;         /* softmax(start) x softmax(end), summed over the spans that read the same */
 } pith_answer;
 
 /* The best span of `context` for each question. */

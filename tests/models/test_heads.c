@@ -1,0 +1,327 @@
+/* Text-to-answer functions against Hugging Face's pipelines (tests/golden/heads), and their limits. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include <cjson/cJSON.h>
+#include <pthreadpool.h>
+
+#include "compiler/import/import.h"
+#include "engine/base/mapped_file.h"
+#include "engine/format/format.h"
+#include "models/heads/feed.h"
+
+#define GOLDEN PITH_SOURCE_DIR "/tests/golden/heads/"
+
+typedef struct fixture {
+  pith_model *model;
+  pith_session *session;
+  pthreadpool_t pool;
+  cJSON *golden;
+} fixture;
+
+static void must(pith_status status, const pith_error *error) {
+  if (status != PITH_OK)
+    fail_msg("%s: %s", pith_status_string(status), error->message);
+}
+
+static fixture open_fixture(const char *directory, size_t max_tokens, size_t max_sequences, size_t threads) {
+  fixture f = {0};
+  pith_error error = {0};
+  pith_import import;
+  must(pith_import_huggingface(directory, NULL, &import, &error), &error);
+  const char *folder = getenv("TMPDIR");
+  char path[600];
+  snprintf(path, sizeof path, "%s/pith-heads-%d.pith", folder == NULL ? "/tmp" : folder, (int)getpid());
+  must(pith_format_write(path, &import.data, &error), &error);
+  pith_import_deinit(&import);
+  must(pith_model_open(path, NULL, &f.model, &error), &error);
+  unlink(path);
+  pith_session_options options = PITH_SESSION_OPTIONS_INIT;
+  options.max_tokens = max_tokens;
+  options.max_sequences = max_sequences;
+  if (threads > 1)
+    f.pool = pthreadpool_create(threads);
+  options.threadpool = f.pool;
+  must(pith_session_create(f.model, &options, &f.session, &error), &error);
+  return f;
+}
+
+static fixture open_golden(const char *name, size_t max_tokens, size_t threads) {
+  char path[600];
+  snprintf(path, sizeof path, GOLDEN "%s", name);
+  fixture f = open_fixture(path, max_tokens, 8, threads);
+  snprintf(path, sizeof path, GOLDEN "%s/golden.json", name);
+  pith_mapped_file file;
+  pith_error error = {0};
+  must(pith_mapped_file_open(path, &file, &error), &error);
+  f.golden = cJSON_ParseWithLength(file.bytes, file.size);
+  pith_mapped_file_close(&file);
+  assert_true(cJSON_IsArray(f.golden) && cJSON_GetArraySize(f.golden) > 5);
+  return f;
+}
+
+static void close_fixture(fixture *f) {
+  cJSON_Delete(f->golden);
+  pith_session_destroy(f->session);
+  if (f->pool != NULL)
+    pthreadpool_destroy(f->pool);
+  pith_model_close(f->model);
+}
+
+static const char *text_at(const cJSON *object, const char *key) {
+  const cJSON *item = cJSON_GetObjectItemCaseSensitive(object, key);
+  assert_true(cJSON_IsString(item));
+  return item->valuestring;
+}
+
+static double number_at(const cJSON *object, const char *key) {
+  const cJSON *item = cJSON_GetObjectItemCaseSensitive(object, key);
+  assert_true(cJSON_IsNumber(item));
+  return item->valuedouble;
+}
+
+/* Logits agree to 1e-5 of the largest, about 10: probabilities to 2e-4 of themselves. */
+static void assert_score(double score, double wanted) {
+  if (!(fabs(score - wanted) <= 2e-4 * wanted))
+    fail_msg("score %.9g, not %.9g", score, wanted);
+}
+
+static void check_answers(const char *name, size_t max_tokens, size_t threads) {
+  fixture f = open_golden(name, max_tokens, threads);
+  enum { MOST = 64 };
+  const char *questions[MOST], *contexts[MOST];
+  pith_answer answers[MOST];
+  size_t n = 0;
+  const cJSON *row;
+  cJSON_ArrayForEach(row, f.golden) {
+    assert_true(n < MOST);
+    questions[n] = text_at(row, "question");
+    contexts[n++] = text_at(row, "context");
+  }
+  pith_error error = {0};
+  must(pith_answer_questions(f.session, questions, contexts, n, answers, &error), &error);
+  size_t i = 0;
+  cJSON_ArrayForEach(row, f.golden) {
+    if (answers[i].begin != (uint32_t)number_at(row, "start") || answers[i].end != (uint32_t)number_at(row, "end"))
+      fail_msg("%s: row %zu: bytes %u to %u (score %g), not %g to %g (%g)", name, i, answers[i].begin, answers[i].end,
+               (double)answers[i].score, number_at(row, "start"), number_at(row, "end"), number_at(row, "score"));
+    assert_score((double)answers[i].score, number_at(row, "score"));
+    i++;
+  }
+  close_fixture(&f);
+}
+
+static void test_answers(void **state) {
+  (void)state;
+  check_answers("bert-question", 512, 1);
+  check_answers("bert-question", 2000, 2);
+  check_answers("roberta-question", 512, 1);
+}
+
+static void check_entities(fixture *f, const char *text, const cJSON *entities) {
+  enum { MOST = 512 };
+  pith_entity found[MOST];
+  pith_model_info info = {.struct_size = sizeof info};
+  pith_error error = {0};
+  size_t count;
+  must(pith_model_get_info(f->model, &info, &error), &error);
+  must(pith_tag(f->session, text, MOST, found, &count, &error), &error);
+  assert_int_equal(count, cJSON_GetArraySize(entities));
+  size_t i = 0;
+  const cJSON *entity;
+  cJSON_ArrayForEach(entity, entities) {
+    const char *label = info.labels[found[i].label];
+    label += strncmp(label, "B-", 2) == 0 || strncmp(label, "I-", 2) == 0 ? 2 : 0;
+    assert_string_equal(label, text_at(entity, "label"));
+    assert_int_equal(found[i].begin, number_at(entity, "start"));
+    assert_int_equal(found[i].end, number_at(entity, "end"));
+    assert_score((double)found[i].score, number_at(entity, "score"));
+    i++;
+  }
+}
+
+static void test_entities(void **state) {
+  (void)state;
+  fixture f = open_golden("bert-token", 512, 1);
+  const cJSON *row;
+  cJSON_ArrayForEach(row, f.golden)
+      check_entities(&f, text_at(row, "text"), cJSON_GetObjectItemCaseSensitive(row, "entities"));
+  /* Room for fewer than there are: the rest is counted, not written. */
+  pith_entity two[3] = {{0}, {0}, {.begin = 77}};
+  size_t count;
+  pith_error error = {0};
+  must(pith_tag(f.session, text_at(f.golden->child, "text"), 2, two, &count, &error), &error);
+  assert_int_equal(count, cJSON_GetArraySize(cJSON_GetObjectItemCaseSensitive(f.golden->child, "entities")));
+  assert_true(count > 2);
+  assert_int_equal(two[2].begin, 77);
+  must(pith_tag(f.session, "", 2, two, &count, &error), &error);
+  assert_int_equal(count, 0);
+  close_fixture(&f);
+}
+
+/* A text of many windows: entities lie in order inside it and cover its end. */
+static void test_entities_of_long_text(void **state) {
+  (void)state;
+  fixture f = open_golden("bert-token", 64, 1);
+  enum { COPIES = 40, MOST = 4096 };
+  const char *sentence = text_at(f.golden->child, "text");
+  size_t bytes = strlen(sentence);
+  char *text = malloc(COPIES * (bytes + 1) + 1);
+  pith_entity *found = malloc(MOST * sizeof *found);
+  assert_true(text != NULL && found != NULL);
+  for (size_t i = 0; i < COPIES; i++) {
+    memcpy(text + i * (bytes + 1), sentence, bytes);
+    text[i * (bytes + 1) + bytes] = ' ';
+  }
+  text[COPIES * (bytes + 1)] = '\0';
+  size_t count;
+  pith_error error = {0};
+  must(pith_tag(f.session, text, MOST, found, &count, &error), &error);
+  assert_true(count > COPIES && count < MOST);
+  for (size_t i = 0; i < count; i++) {
+    assert_true(found[i].begin < found[i].end && found[i].end <= COPIES * (bytes + 1));
+    assert_true(i == 0 || found[i].begin >= found[i - 1].end);
+  }
+  assert_true(found[count - 1].end > (COPIES - 1) * (bytes + 1));
+  free(found);
+  free(text);
+  close_fixture(&f);
+}
+
+static void check_fills(const char *name) {
+  fixture f = open_golden(name, 512, 1);
+  enum { MOST = 64, K = 4 };
+  pith_fill fills[MOST];
+  const cJSON *row, *mask, *wanted;
+  cJSON_ArrayForEach(row, f.golden) {
+    size_t count, i = 0;
+    pith_error error = {0};
+    must(pith_fill_mask(f.session, text_at(row, "text"), K, MOST, fills, &count, &error), &error);
+    const cJSON *masks = cJSON_GetObjectItemCaseSensitive(row, "masks");
+    assert_int_equal(count, K * cJSON_GetArraySize(masks));
+    cJSON_ArrayForEach(mask, masks) {
+      cJSON_ArrayForEach(wanted, mask) {
+        assert_int_equal(fills[i].id, number_at(wanted, "id"));
+        assert_int_equal(fills[i].mask, i / K);
+        assert_score((double)fills[i++].score, number_at(wanted, "score"));
+      }
+    }
+  }
+  /* More masks than the session takes rows (16): runs in parts, the same answers. */
+  const char *token = strncmp(name, "bert", 4) == 0 ? " [MASK]" : "<mask>";
+  char text[600] = "a";
+  for (int i = 0; i < 20; i++)
+    strcat(text, token);
+  size_t count;
+  pith_error error = {0};
+  must(pith_fill_mask(f.session, text, 1, MOST, fills, &count, &error), &error);
+  assert_int_equal(count, 20);
+  assert_int_equal(fills[19].mask, 19);
+  assert_true(fills[19].score > 0 && fills[19].score <= 1);
+  assert_int_equal(pith_fill_mask(f.session, "no mask", 1, MOST, fills, &count, &error), PITH_INVALID_ARGUMENT);
+  assert_non_null(strstr(error.message, "mask token"));
+  assert_int_equal(pith_fill_mask(f.session, text, 1000000, MOST, fills, &count, &error), PITH_INVALID_ARGUMENT);
+  assert_int_equal(pith_fill_mask(f.session, text, 0, MOST, fills, &count, &error), PITH_INVALID_ARGUMENT);
+  close_fixture(&f);
+}
+
+static void test_fills(void **state) {
+  (void)state;
+  check_fills("bert-masked");
+  check_fills("roberta-masked");
+}
+
+/* Answers come in the order of the texts, with the same bits alone and in any batch. */
+static void test_order(void **state) {
+  (void)state;
+  static const char *const texts[] = {"a good film", "", "the cat sat on the mat . the dog sat on the cat", "bad",
+                                      "it was bad", "was it a good dog ?", "the mat", "h g f e d c b"};
+  enum { N = sizeof texts / sizeof *texts };
+  const char *directory = PITH_SOURCE_DIR "/tests/golden/models/cross-encoder-4";
+  fixture f = open_fixture(directory, 24, 3, 1), wide = open_fixture(directory, 400, 64, 2);
+  pith_model_info info = {.struct_size = sizeof info};
+  pith_error error = {0};
+  must(pith_model_get_info(f.model, &info, &error), &error);
+  assert_true(info.label_count > 0 && info.label_count < 8);
+  pith_label together[N], alone;
+  float logits[N * 8], one[8];
+  const char *pairs[N] = {NULL, "dog", NULL, NULL, "", "x", NULL, NULL};
+  must(pith_classify(f.session, texts, pairs, N, together, logits, &error), &error);
+  for (size_t i = 0; i < N; i++) {
+    must(pith_classify(wide.session, &texts[i], &pairs[i], 1, &alone, one, &error), &error);
+    assert_int_equal(alone.index, together[i].index);
+    assert_memory_equal(&alone.score, &together[i].score, sizeof alone.score);
+    assert_memory_equal(one, logits + i * info.label_count, info.label_count * sizeof *one);
+  }
+  /* Different texts differ, so the comparison above can fail. */
+  assert_memory_not_equal(logits, logits + info.label_count, info.label_count * sizeof *logits);
+  must(pith_classify(f.session, texts, NULL, 0, NULL, NULL, &error), &error);
+  const char *none = NULL;
+  assert_int_equal(pith_classify(f.session, &none, NULL, 1, &alone, NULL, &error), PITH_INVALID_ARGUMENT);
+  assert_int_equal(pith_embed(f.session, texts, 1, one, &error), PITH_INVALID_ARGUMENT);
+  assert_non_null(strstr(error.message, "cannot embed"));
+  close_fixture(&f);
+  close_fixture(&wide);
+}
+
+static void test_plan(void **state) {
+  (void)state;
+  pith_arena arena;
+  pith_arena_init(&arena, NULL);
+  const uint32_t lengths[] = {3, 9, 1, 9, 4, 2};
+  pith_feed_plan plan;
+  pith_error error = {0};
+  must(pith_feed_plan_create(lengths, 6, 10, 2, &arena, &plan, &error), &error);
+  const uint32_t order[] = {1, 3, 4, 0, 5, 2}, begins[] = {0, 1, 2, 4, 6};
+  assert_int_equal(plan.batch_count, 4);
+  assert_memory_equal(plan.order, order, sizeof order);
+  assert_memory_equal(plan.begins, begins, sizeof begins);
+  must(pith_feed_plan_create(lengths, 0, 10, 2, &arena, &plan, &error), &error);
+  assert_int_equal(plan.batch_count, 0);
+  assert_int_equal(pith_feed_plan_create(lengths, 6, 8, 2, &arena, &plan, &error), PITH_LIMIT);
+  assert_non_null(strstr(error.message, "9 tokens"));
+  pith_arena_deinit(&arena);
+}
+
+static void test_windows(void **state) {
+  (void)state;
+  uint8_t sequence[20];
+  memset(sequence, 255, sizeof sequence);
+  memset(sequence + 1, 0, 3);
+  memset(sequence + 5, 1, 12);
+  const pith_encoded_text text = {.count = 18, .sequence = sequence};
+  pith_windows windows;
+  pith_error error = {0};
+  must(pith_windows_plan(&text, 1, 11, 2, &windows, &error), &error);
+  const pith_windows wanted = {4, 5, 17, 5, 3};
+  assert_memory_equal(&windows, &wanted, sizeof wanted);
+  size_t begin, end, covered = 5;
+  for (size_t w = 0; w < windows.count; w++) {
+    pith_windows_get(&windows, w, &begin, &end);
+    assert_true(begin <= covered && end > covered && end - begin <= 5);
+    covered = end;
+  }
+  assert_int_equal(covered, 17);
+  must(pith_windows_plan(&text, 1, 18, 2, &windows, &error), &error);
+  assert_int_equal(windows.count, 1);
+  assert_int_equal(pith_windows_plan(&text, 1, 6, 2, &windows, &error), PITH_LIMIT);
+  must(pith_windows_plan(&text, 7, 19, 2, &windows, &error), &error); /* no such sequence: one window without it */
+  assert_int_equal(windows.count, 1);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_answers), cmocka_unit_test(test_entities), cmocka_unit_test(test_entities_of_long_text),
+      cmocka_unit_test(test_fills),   cmocka_unit_test(test_order),    cmocka_unit_test(test_plan),
+      cmocka_unit_test(test_windows),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
