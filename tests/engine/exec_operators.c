@@ -547,8 +547,8 @@ static void test_attention(void **state) {
     check_node(PITH_OP_PACKED_ATTENTION, 5, operands, 3, attributes, want, QUERIES * HEADS * VALUE, 5e-6);
   }
   static const int32_t bad[] = {0, 1, 6, 12};
-  const operand operands[5] = {floats(0, 2, 13, 4, 0), floats(1, 2, 13, 4, 0), floats(2, 2, 13, 4, 0),
-                               offsets_operand, {PITH_DTYPE_S32, 1, {4}, false, bad, 1}};
+  const operand operands[5] = {symbolic(floats(0, 2, 13, 4, 0), 1), symbolic(floats(1, 2, 13, 4, 0), 1),
+                               symbolic(floats(2, 2, 13, 4, 0), 1), offsets_operand, {PITH_DTYPE_S32, 1, {4}, false, bad, 1}};
   const pith_attribute_setting heads[] = {PITH_SET_INT("num_heads", 1)};
   one_node node;
   run_node(&node, PITH_OP_PACKED_ATTENTION, 5, operands, 1, heads, 0, 0);
