@@ -26,6 +26,8 @@ SENTENCES = [
     "In the northern valleys, snow-covered roads close early: travellers wait for the plough.",
     "Professor Ito measured the tide twice a day (at dawn and at dusk) for eleven years.",
 ]
+# Byte-level words: contractions are words of their own.
+CONTRACTIONS = "We'll say it's late; they've said I'm wrong, you'd think he's right and can't: rock'n'roll 'tis the 90's."
 QUESTIONS = ["Where did Anna Keller move?", "Who opened the bridge?", "When?", "How many kinds of bread are sold at the caf\u00e9?"]
 SIZES = dict(hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=48, max_position_embeddings=512)
 ENTITIES = {i: name for i, name in enumerate(["O", "B-PER", "I-PER", "B-LOC", "I-LOC", "MISC"])}
@@ -79,7 +81,7 @@ def long_text(seed, count):
 def answer_questions(model, tokenizer):
     pipe = hf.pipeline("question-answering", model=model, tokenizer=tokenizer, device="cpu")
     rows = []
-    for context in SENTENCES + [" ".join(SENTENCES), long_text(1, 260), long_text(2, 700)]:
+    for context in SENTENCES + [CONTRACTIONS, " ".join(SENTENCES), long_text(1, 260), long_text(2, 700)]:
         for question in QUESTIONS:
             got = pipe(question=question, context=context)
             rows.append(dict(question=question, context=context, start=bytes_at(context, got["start"]),
