@@ -358,19 +358,44 @@ static pith_status read_draft(pith_draft *draft, const pith_tokenizer_source *so
   return from_vocabulary(draft, files->main, merges, merges_bytes, files->config, scratch, error);
 }
 
-pith_status pith_tokenizer_compile(const pith_tokenizer_source *source, pith_arena *arena, pith_tokenizer_data *out_data,
-                                   pith_error *error) {
+typedef struct source_text {
+  const pith_tokenizer_source *source; /* NULL: `text` is a tokenizer.json */
+  const char *text;
+  size_t bytes;
+} source_text;
+
+static pith_status draft_source(pith_draft *draft, const source_text *from, source_files *files, pith_arena *scratch,
+                                pith_error *error) {
+  if (from->source != NULL)
+    return read_draft(draft, from->source, files, scratch, error);
+  draft->file = "tokenizer.json";
+  PITH_TRY(pith_draft_parse(draft->file, from->text, from->bytes, &files->main, error));
+  PITH_TRY(pith_draft_from_json(draft, files->main, -1, scratch, error));
+  return read_roles(draft, NULL, scratch, error);
+}
+
+static pith_status compile(const source_text *from, pith_arena *arena, pith_tokenizer_data *out_data, pith_error *error) {
   pith_arena scratch;
   pith_arena_init(&scratch, arena->allocator);
   source_files files = {NULL, NULL};
   pith_status status = PITH_OUT_OF_MEMORY;
   pith_draft *draft = PITH_ARENA_NEW(&scratch, pith_draft, 1);
   if (draft == NULL)
-    pith_fail(error, status, "out of memory");
-  else if ((status = read_draft(draft, source, &files, &scratch, error)) == PITH_OK)
+    pith_fail(error, status, "tokenizer: out of memory");
+  else if ((status = draft_source(draft, from, &files, &scratch, error)) == PITH_OK)
     status = pith_draft_build(draft, arena, out_data, error);
   cJSON_Delete(files.config);
   cJSON_Delete(files.main);
   pith_arena_deinit(&scratch);
   return status;
+}
+
+pith_status pith_tokenizer_compile(const pith_tokenizer_source *source, pith_arena *arena, pith_tokenizer_data *out_data,
+                                   pith_error *error) {
+  return compile(&(source_text){.source = source}, arena, out_data, error);
+}
+
+pith_status pith_tokenizer_compile_json(const char *text, size_t bytes, pith_arena *arena, pith_tokenizer_data *out_data,
+                                        pith_error *error) {
+  return compile(&(source_text){.text = text, .bytes = bytes}, arena, out_data, error);
 }

@@ -98,4 +98,8 @@ PITH_WARN_UNUSED pith_status pith_draft_vocabulary(pith_draft *draft, const cJSO
 PITH_WARN_UNUSED pith_status pith_draft_from_json(pith_draft *draft, const cJSON *json, int cased, pith_arena *arena,
                                                   pith_error *error);
 
+/* pith_tokenizer_compile for a tokenizer.json of `bytes` at `text`, zero-terminated (text[bytes] is 0). */
+PITH_WARN_UNUSED pith_status pith_tokenizer_compile_json(const char *text, size_t bytes, pith_arena *arena,
+                                                         pith_tokenizer_data *out_data, pith_error *error);
+
 #endif
