@@ -51,7 +51,8 @@ static pith_value *add_value(const translation *t, const char *suffix, uint32_t 
   pith_value *value = name == NULL || copy == NULL ? NULL : pith_program_add_value(t->program, out_id);
   if (value == NULL)
     return NULL;
-  memcpy(copy, dims, rank * sizeof *dims);
+  if (rank != 0)
+    memcpy(copy, dims, rank * sizeof *dims);
   value->name = name;
   value->kind = PITH_VALUE_BUFFER;
   value->dtype = PITH_DTYPE_F32;
@@ -400,8 +401,10 @@ pith_status pith_pass_translate(pith_program *program, const pith_lower_options 
     value->data = tensor->data;
     value->data_layout = tensor->layout;
   }
-  memcpy(program->inputs, graph->inputs, graph->input_count * sizeof *program->inputs);
-  memcpy(program->outputs, graph->outputs, graph->output_count * sizeof *program->outputs);
+  if (graph->input_count != 0)
+    memcpy(program->inputs, graph->inputs, graph->input_count * sizeof *program->inputs);
+  if (graph->output_count != 0)
+    memcpy(program->outputs, graph->outputs, graph->output_count * sizeof *program->outputs);
   for (uint32_t i = 0; i < graph->node_count; i++) {
     translation t = {program, &graph->nodes[i], error};
     PITH_TRY(add_offsets_checks(&t));
