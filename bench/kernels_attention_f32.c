@@ -29,8 +29,8 @@ static void bench_shape(const bench_options *options, const char *name, size_t h
     return;
   const size_t tokens = (size_t)offsets[sequences], features = heads * size;
   float *qkv = bench_make_floats(3 * tokens * features), *y = bench_make_floats(tokens * features);
-  attention_work work = {.args = {.q = qkv, .k = qkv + features, .v = qkv + 2 * features, .y = y, .q_stride = 3 * features,
-                                  .k_stride = 3 * features, .v_stride = 3 * features, .y_stride = features,
+  attention_work work = {.args = {.q = qkv, .k = qkv + tokens * features, .v = qkv + 2 * tokens * features, .y = y,
+                                  .q_stride = features, .k_stride = features, .v_stride = features, .y_stride = features,
                                   .q_offsets = offsets, .kv_offsets = offsets, .sequences = sequences, .heads = heads,
                                   .head_size = size, .value_size = size, .scale = 1.0f / sqrtf((float)size)}};
   double scores = 0;

@@ -96,11 +96,36 @@ static size_t attention_visible(bool causal, size_t queries, size_t keys, size_t
   return seen <= queries ? 0 : seen - queries < keys ? seen - queries : keys;
 }
 
+/* ---- the next unit's rows are fetched during this one: they lie a row stride apart, where no CPU foresees them --------- */
+
+typedef struct attention_ahead {
+  struct {
+    const float *from;
+    size_t stride, rows, features;
+  } part[3]; /* query, key, value */
+  size_t done, rows, each; /* rows fetched, all of them, rows of one call */
+} attention_ahead;
+
+static void attention_fetch(attention_ahead *ahead) {
+  const size_t end = ahead->rows - ahead->done < ahead->each ? ahead->rows : ahead->done + ahead->each;
+  for (; ahead->done < end; ++ahead->done)
+    for (size_t i = 0; i < 3; ++i)
+      if (ahead->done < ahead->part[i].rows)
+        for (size_t f = 0; f < ahead->part[i].features; f += 16)
+          __builtin_prefetch(ahead->part[i].from + ahead->done * ahead->part[i].stride + f);
+}
+
+enum { ATTENTION_FETCHES = 3 }; /* of a block of query rows */
+
 /* Query rows [begin, end) of one sequence, at most ATTENTION_ROWS; q, y: of row begin and this head. */
 static void attention_block(const pith_attention_f32_args *a, const attention_scratch *s, const float *q, float *y,
-                            size_t queries, size_t keys, size_t begin, size_t end) {
+                            size_t queries, size_t keys, size_t begin, size_t end, attention_ahead *ahead) {
   const size_t rows = end - begin, score_stride = attention_round(keys);
   const size_t seen = attention_visible(a->causal, queries, keys, end - 1); /* of the last row: the most */
+  attention_fetch(ahead);
+  for (size_t r = 0; r < rows; ++r)
+    for (size_t f = 0; f < a->value_size; f += 16)
+      __builtin_prefetch(y + r * a->y_stride + f, 1);
   for (size_t key = 0, width; key < seen; key += width) {
     width = attention_width(keys - key);
     attention_scores((attention_tile_args){.a = q,
@@ -112,6 +137,7 @@ static void attention_block(const pith_attention_f32_args *a, const attention_sc
                                            .scale = a->scale},
                      rows, width / 16);
   }
+  attention_fetch(ahead);
   for (size_t r = 0; r < rows; r += SOFTMAX_ROWS) {
     const size_t count = rows - r < SOFTMAX_ROWS ? rows - r : SOFTMAX_ROWS;
     float *row = s->scores + r * score_stride;
@@ -123,6 +149,7 @@ static void attention_block(const pith_attention_f32_args *a, const attention_sc
       for (size_t key = visible[i]; key < seen; ++key)
         row[i * score_stride + key] = 0.0f;
   }
+  attention_fetch(ahead);
   for (size_t f = 0, width; f < a->value_size; f += width) {
     width = attention_width(a->value_size - f);
     const size_t lanes = a->value_size - f < width ? a->value_size - f : width;
@@ -171,21 +198,39 @@ static size_t attention_get_scratch_bytes(const void *args) {
   return attention_lay_out(args, NULL).bytes;
 }
 
-static void attention_unit(const pith_attention_f32_args *a, const attention_scratch *s, size_t sequence, size_t head,
-                           size_t part, size_t parts) {
+/* The queries [begin, end) of one sequence and head, and all its keys. */
+typedef struct attention_unit {
+  const float *q, *k, *v; /* of the sequence's first token and this head */
+  float *y;
+  size_t queries, keys, begin, end;
+} attention_unit;
+
+static attention_unit attention_get_unit(const pith_attention_f32_args *a, size_t index, size_t parts) {
+  const size_t part = index % parts, head = index / parts % a->heads, sequence = index / parts / a->heads;
   const size_t q0 = (size_t)a->q_offsets[sequence], queries = (size_t)a->q_offsets[sequence + 1] - q0;
   const size_t k0 = (size_t)a->kv_offsets[sequence], keys = (size_t)a->kv_offsets[sequence + 1] - k0;
-  const size_t first = pith_split_begin(queries, parts, part), last = pith_split_begin(queries, parts, part + 1);
-  if (first == last)
+  return (attention_unit){.q = a->q + q0 * a->q_stride + head * a->head_size,
+                          .k = a->k + k0 * a->k_stride + head * a->head_size,
+                          .v = a->v + k0 * a->v_stride + head * a->value_size,
+                          .y = a->y + q0 * a->y_stride + head * a->value_size,
+                          .queries = queries,
+                          .keys = keys,
+                          .begin = pith_split_begin(queries, parts, part),
+                          .end = pith_split_begin(queries, parts, part + 1)};
+}
+
+static void attention_run_unit(const pith_attention_f32_args *a, const attention_scratch *s, const attention_unit *u,
+                               attention_ahead *ahead) {
+  const size_t rows = u->end - u->begin, blocks = (rows + ATTENTION_ROWS - 1) / ATTENTION_ROWS; /* of equal heights */
+  if (rows == 0)
     return;
-  attention_pack_keys(a->k + k0 * a->k_stride + head * a->head_size, a->k_stride, keys, a->head_size, s->keys);
-  attention_pack_values(a->v + k0 * a->v_stride + head * a->value_size, a->v_stride, keys, a->value_size, s->values);
-  const size_t blocks = (last - first + ATTENTION_ROWS - 1) / ATTENTION_ROWS; /* of equal heights */
+  ahead->each = ahead->rows / (blocks * ATTENTION_FETCHES) + 1;
+  attention_pack_keys(u->k, a->k_stride, u->keys, a->head_size, s->keys);
+  attention_pack_values(u->v, a->v_stride, u->keys, a->value_size, s->values);
   for (size_t block = 0; block < blocks; ++block) {
-    const size_t begin = first + pith_split_begin(last - first, blocks, block);
-    const size_t end = first + pith_split_begin(last - first, blocks, block + 1);
-    attention_block(a, s, a->q + (q0 + begin) * a->q_stride + head * a->head_size,
-                    a->y + (q0 + begin) * a->y_stride + head * a->value_size, queries, keys, begin, end);
+    const size_t begin = u->begin + pith_split_begin(rows, blocks, block);
+    const size_t end = u->begin + pith_split_begin(rows, blocks, block + 1);
+    attention_block(a, s, u->q + begin * a->q_stride, u->y + begin * a->y_stride, u->queries, u->keys, begin, end, ahead);
   }
 }
 
@@ -194,8 +239,19 @@ static void attention_run(const void *args, size_t threads, size_t task, void *s
   const attention_plan plan = attention_make_plan(a, threads);
   const attention_scratch s = attention_lay_out(a, scratch);
   const size_t end = pith_split_begin(plan.units, plan.tasks, task + 1);
-  for (size_t unit = pith_split_begin(plan.units, plan.tasks, task); unit < end; ++unit)
-    attention_unit(a, &s, unit / plan.parts / a->heads, unit / plan.parts % a->heads, unit % plan.parts, plan.parts);
+  for (size_t index = pith_split_begin(plan.units, plan.tasks, task); index < end; ++index) {
+    const attention_unit unit = attention_get_unit(a, index, plan.parts);
+    attention_ahead ahead = {.rows = 0};
+    if (index + 1 < end) {
+      const attention_unit next = attention_get_unit(a, index + 1, plan.parts);
+      ahead = (attention_ahead){
+          .part = {{next.q + next.begin * a->q_stride, a->q_stride, next.end - next.begin, a->head_size},
+                   {next.k, a->k_stride, next.keys, a->head_size},
+                   {next.v, a->v_stride, next.keys, a->value_size}},
+          .rows = next.end - next.begin > next.keys ? next.end - next.begin : next.keys};
+    }
+    attention_run_unit(a, &s, &unit, &ahead);
+  }
 }
 
 const pith_kernel V16_NAME(pith_attention_f32) = {
