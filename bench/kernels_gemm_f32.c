@@ -25,6 +25,64 @@ static void run_once(void *context, size_t turn) {
   pith_kernel_run_all(work->kernel, &work->args, work->scratch);
 }
 
+#ifdef PITH_BENCH_XSMM
+extern const pith_kernel bench_gemm_f32_xsmm_avx2, bench_gemm_f32_xsmm_avx512;
+static const pith_kernel *const peers[] = {&bench_gemm_f32_xsmm_avx2, &bench_gemm_f32_xsmm_avx512, NULL};
+
+/* The shapes that the generated code is for (xsmm_body.h). */
+static bool fits_peers(const pith_gemm_f32_args *a) {
+  return a->k == 768 && a->rows >= 6 && a->segments[0].n % 64 == 0 && a->activation == PITH_ACTIVATION_NONE;
+}
+#else
+static const pith_kernel *const peers[] = {NULL};
+
+static bool fits_peers(const pith_gemm_f32_args *a) {
+  (void)a;
+  return false;
+}
+#endif
+
+/* A peer whose sums are not the same bits would be no comparison. */
+static void check_peers(const bench_options *options, gemm_work *work) {
+  const pith_gemm_f32_args *a = &work->args;
+  const size_t count = a->rows * a->segments[0].n;
+  for (const pith_kernel *const *peer = peers; *peer; ++peer) {
+    if (((*peer)->needs & ~options->cpu) != 0)
+      continue;
+    float *scratch = bench_make_floats((*peer)->get_scratch_bytes(a) / sizeof(float)), *expected = bench_make_floats(count);
+    work->kernel = pith_gemm_f32_kernels[1]; /* AVX2: needs no more than a peer */
+    work->scratch = bench_make_floats(work->kernel->get_scratch_bytes(a) / sizeof(float));
+    run_once(work, 0);
+    memcpy(expected, a->segments[0].y, count * sizeof *expected);
+    free(work->scratch);
+    work->kernel = *peer;
+    work->scratch = scratch;
+    run_once(work, 0);
+    if (memcmp(expected, a->segments[0].y, count * sizeof *expected) != 0)
+      fprintf(stderr, "pith-bench-kernels: %s gives other bits\n", (*peer)->name);
+    free(expected);
+    free(scratch);
+  }
+}
+
+static void bench_kernels(const bench_options *options, const char *shape, const pith_kernel *const *table,
+                          gemm_work *work) {
+  const pith_gemm_f32_args *a = &work->args;
+  for (const pith_kernel *const *kernel = table; *kernel; ++kernel) {
+    if (((*kernel)->needs & ~options->cpu) != 0 || (options->kernel && !strstr((*kernel)->name, options->kernel)))
+      continue;
+    if ((*kernel)->needs == 0 && !options->kernel)
+      continue; /* the reference is measured only when asked for */
+    work->kernel = *kernel;
+    const size_t bytes = (*kernel)->get_scratch_bytes ? (*kernel)->get_scratch_bytes(a) : 0;
+    work->scratch = bench_make_floats(bytes / sizeof(float) + 1);
+    bench_measure(options, (*kernel)->name, (*kernel)->needs, shape,
+                  2.0 * (double)a->rows * (double)a->segments[0].n * (double)a->k,
+                  (double)a->rows * (double)a->segments[0].n, run_once, work);
+    free(work->scratch);
+  }
+}
+
 static void bench_shape(const bench_options *options, const char *name, size_t n, size_t k, pith_activation activation,
                         size_t tokens) {
   char shape[128];
@@ -44,17 +102,10 @@ static void bench_shape(const bench_options *options, const char *name, size_t n
       .segments = {{.bias = bias, .y = y, .y_stride = n, .n = n}},
       .activation = activation,
   };
-  for (const pith_kernel *const *kernel = pith_gemm_f32_kernels; *kernel; ++kernel) {
-    if (((*kernel)->needs & ~options->cpu) != 0 || (options->kernel && !strstr((*kernel)->name, options->kernel)))
-      continue;
-    if ((*kernel)->needs == 0 && !options->kernel)
-      continue; /* the reference is measured only when asked for */
-    work.kernel = *kernel;
-    const size_t bytes = (*kernel)->get_scratch_bytes ? (*kernel)->get_scratch_bytes(&work.args) : 0;
-    work.scratch = bench_make_floats(bytes / sizeof(float) + 1);
-    bench_measure(options, (*kernel)->name, (*kernel)->needs, shape,
-                  2.0 * (double)tokens * (double)n * (double)k, (double)tokens * (double)n, run_once, &work);
-    free(work.scratch);
+  bench_kernels(options, shape, pith_gemm_f32_kernels, &work);
+  if (fits_peers(&work.args)) {
+    check_peers(options, &work);
+    bench_kernels(options, shape, peers, &work);
   }
   free(work.weights);
   free(x);

@@ -1,0 +1,17 @@
+#include "bench/xsmm_avx2.h" /* generated */
+
+#include "bench/xsmm_body.h"
+
+static void run(const void *args, size_t threads, size_t task, void *scratch) {
+  static const xsmm_code code = {xsmm_whole_avx2, xsmm_fetch_avx2, xsmm_rest_avx2};
+  (void)threads, (void)task;
+  xsmm_run_all(&code, args, scratch);
+}
+
+const pith_kernel bench_gemm_f32_xsmm_avx2 = {
+    .name = "libxsmm_6x64_avx2",
+    .needs = PITH_CPU_AVX2,
+    .count_tasks = xsmm_count_tasks,
+    .get_scratch_bytes = xsmm_get_scratch_bytes,
+    .run = run,
+};
