@@ -92,6 +92,73 @@ void folder_copy(const char *from, const char *to) {
   closedir(directory);
 }
 
+void folder_copy_tree(const char *from, const char *to) {
+  folder_copy(from, to);
+  DIR *directory = opendir(from);
+  assert_non_null(directory);
+  for (struct dirent *entry; (entry = readdir(directory)) != NULL;) {
+    char source[512], target[512];
+    struct stat status;
+    snprintf(source, sizeof source, "%.200s/%.200s", from, entry->d_name);
+    snprintf(target, sizeof target, "%.200s/%.200s", to, entry->d_name);
+    if (entry->d_name[0] == '.' || stat(source, &status) != 0 || !S_ISDIR(status.st_mode))
+      continue;
+    assert_int_equal(mkdir(target, 0755), 0);
+    folder_copy(source, target);
+  }
+  closedir(directory);
+}
+
+void file_replace_text(const char *path, const char *from, const char *to) {
+  size_t size;
+  char *bytes = file_read(path, &size), *found = memmem(bytes, size, from, strlen(from));
+  assert_non_null(found);
+  assert_int_equal(strlen(from), strlen(to));
+  memcpy(found, to, strlen(to));
+  file_write(path, bytes, size);
+  free(bytes);
+}
+
+void json_set_key(const char *directory, const char *file, const char *key, const char *value) {
+  size_t bytes;
+  char *text = file_read(folder_path(directory, file), &bytes);
+  cJSON *json = cJSON_Parse(text);
+  free(text);
+  assert_non_null(json);
+  cJSON_DeleteItemFromObjectCaseSensitive(json, key);
+  if (value != NULL) {
+    cJSON *item = cJSON_Parse(value);
+    assert_non_null(item);
+    cJSON_AddItemToObject(json, key, item);
+  }
+  text = cJSON_Print(json);
+  file_write(folder_path(directory, file), text, strlen(text));
+  cJSON_free(text);
+  cJSON_Delete(json);
+}
+
+void expect_import_failure(const char *what, const char *directory,
+                           const pith_import_options *options, pith_status status,
+                           const char *message) {
+  pith_import import;
+  pith_error error = {PITH_OK, ""};
+  pith_status got = pith_import_huggingface(directory, options, &import, &error);
+  if (got == PITH_OK)
+    pith_import_deinit(&import);
+  if (got != status || strstr(error.message, message) == NULL)
+    fail_msg("%s: %s, '%s'; expected %s, '%s'", what, pith_status_string(got), error.message,
+             pith_status_string(status), message);
+  assert_null(strchr(error.message, '\n'));
+}
+
+void expect_import_success(const char *what, const char *directory) {
+  pith_import import;
+  pith_error error;
+  if (pith_import_huggingface(directory, NULL, &import, &error) != PITH_OK)
+    fail_msg("%s: %s", what, error.message);
+  pith_import_deinit(&import);
+}
+
 static const cJSON *get(const cJSON *json, const char *key) {
   const cJSON *item = cJSON_GetObjectItemCaseSensitive(json, key);
   assert_non_null(item);

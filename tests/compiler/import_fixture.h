@@ -29,6 +29,20 @@ void file_copy(const char *from, const char *to);
 /* Copies a folder's files, not its folders. */
 void folder_copy(const char *from, const char *to);
 
+/* The same with the folders in it, one level deep. */
+void folder_copy_tree(const char *from, const char *to);
+/* The first occurrence of a text in a file is replaced by one of the same length. */
+void file_replace_text(const char *path, const char *from, const char *to);
+/* Sets one key of a JSON file in a folder to a JSON text; NULL deletes the key. */
+void json_set_key(const char *directory, const char *file, const char *key, const char *value);
+
+/* Imports a directory; fails the test, naming `what`, where the import ends in any other way.
+ * `message` is a part of the error's message. */
+void expect_import_failure(const char *what, const char *directory,
+                           const pith_import_options *options, pith_status status,
+                           const char *message);
+void expect_import_success(const char *what, const char *directory);
+
 /* golden.json: sequences, and what one run over them gives. */
 typedef struct golden {
   cJSON *json;
