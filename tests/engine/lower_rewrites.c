@@ -225,6 +225,17 @@ static void test_second_readers_keep_their_value(void **state) {
   run(&fused, s.graph, &feed, PITH_REWRITES_ALL);
   exec_fixture_assert_same(&plain, &fused, "second readers");
   assert_int_equal(fused.program->step_count, 4);
+  /* c against its formula: nothing took a's bytes while c still needed them. */
+  const float *weights = s.graph->tensors[w].data, *got = pith_executor_get_output(fused.executor, 0)->data;
+  for (size_t r = 0; r < 5; r++)
+    for (size_t n = 0; n < 16; n++) {
+      double sum = 0;
+      for (size_t k = 0; k < 16; k++)
+        sum += (double)x_data[r * 16 + k] * (double)weights[k * 16 + n]; /* one block, 16 wide */
+      double want = sum / 2 * (1 + erf(sum / sqrt(2))) + sum;
+      if (!(fabs((double)got[r * 16 + n] - want) <= 1e-5))
+        fail_msg("c[%zu, %zu] is %g, not %g", r, n, (double)got[r * 16 + n], want);
+    }
   pith_graph_run_deinit(&plain);
   pith_graph_run_deinit(&fused);
   small_deinit(&s);
