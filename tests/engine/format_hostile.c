@@ -1,6 +1,7 @@
 /* Files that are cut, changed, lengthened or made to do harm: an error with a message, or a model that is as good as any. */
 #include "tests/engine/format_fixture.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -254,6 +255,21 @@ static void test_unknown_names_are_named(void **state) {
   }
 }
 
+/* The meaning of another version of an operator is not known either. */
+static void test_other_operator_version(void **state) {
+  (void)state;
+  enum { SLOT_GRAPH = 6, SLOT_OPERATORS = 5, SLOT_VERSION = 2 };
+  format_bytes file = small_file();
+  uint8_t *operators = follow(field(follow(field(root_of(&file), SLOT_GRAPH)), SLOT_OPERATORS));
+  uint8_t *version = field(follow(operators + 4), SLOT_VERSION);
+  const uint32_t other = get32(version) + 100;
+  memcpy(version, &other, sizeof other);
+  char message[40];
+  snprintf(message, sizeof message, "version %u)", other);
+  expect(&file, PITH_UNSUPPORTED, message);
+  free(file.bytes);
+}
+
 static void test_segments(void **state) {
   (void)state;
   static const struct {
@@ -357,6 +373,7 @@ int main(void) {
       cmocka_unit_test(test_newer_version),
       cmocka_unit_test(test_required_features_are_named),
       cmocka_unit_test(test_unknown_names_are_named),
+      cmocka_unit_test(test_other_operator_version),
       cmocka_unit_test(test_segments),
       cmocka_unit_test(test_not_a_pith_file),
       cmocka_unit_test(test_shared_parts),
