@@ -93,21 +93,6 @@ static const float *block_weights(const block *b, size_t total_k, size_t k) {
   return b->segment->w + b->n0 * total_k + k * b->width;
 }
 
-/* Rows n0.. of a row-major [n, k] as [k][width], zeros where no output is. */
-static void transpose_block(const block *b, size_t total_k, size_t k0, size_t k, float *out) {
-  const float *w = b->segment->w + b->n0 * total_k + k0;
-  enum { STEP = 16 };
-  for (size_t i0 = 0; i0 < k; i0 += STEP) {
-    const size_t i1 = min_size(i0 + STEP, k);
-    for (size_t j = 0; j < b->columns; ++j)
-      for (size_t i = i0; i < i1; ++i)
-        out[i * b->width + j] = w[j * total_k + i];
-    for (size_t i = i0; i < i1; ++i)
-      for (size_t j = b->columns; j < b->width; ++j)
-        out[i * b->width + j] = 0.0f;
-  }
-}
-
 /* Everything that stays the same over the tiles of one block and chunk. */
 typedef struct walk {
   const pith_gemm_f32_code *code;
@@ -252,9 +237,17 @@ void pith_gemm_f32_blocked_run(const pith_gemm_f32_code *code, const void *args,
     for (size_t i = part_start(p.blocks, p.block_groups, block_group); i < last_block; ++i) {
       const block b = find_block(a, i);
       const float *w = repacked;
-      if (b.segment->w_row_major)
-        transpose_block(&b, a->k, v.k0, v.k, repacked);
-      else
+      if (b.segment->w_row_major) {
+        const pith_gemm_f32_repack repack = {
+            .w = b.segment->w + b.n0 * a->k + v.k0,
+            .w_stride = a->k,
+            .columns = b.columns,
+            .width = b.width,
+            .k = v.k,
+            .out = repacked,
+        };
+        code->repack(&repack);
+      } else
         w = block_weights(&b, a->k, v.k0);
       run_block(&v, &b, w, find_next(a, &p, threads ? threads : 1, task, chunk, i));
     }

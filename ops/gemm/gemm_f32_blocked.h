@@ -48,12 +48,20 @@ typedef struct pith_gemm_f32_finish {
   size_t y_stride;
 } pith_gemm_f32_finish;
 
+/* A chunk of a block of row-major weights, to be stored as [k][width]; zeros from `columns` on. */
+typedef struct pith_gemm_f32_repack {
+  const float *w; /* [columns, k] */
+  size_t w_stride, columns, width, k;
+  float *out;
+} pith_gemm_f32_repack;
+
 typedef struct pith_gemm_f32_code {
   size_t tile_rows; /* at most PITH_GEMM_MAX_ROWS */
   size_t panel;     /* outputs of a tile, divides PITH_GEMM_BLOCK */
   size_t wide_rows; /* calls of at most so many rows use tiles of a whole block instead */
   void (*multiply)(size_t rows, size_t width, const pith_gemm_f32_tile *tile);
   void (*finish)(size_t rows, const pith_gemm_f32_finish *finish);
+  void (*repack)(const pith_gemm_f32_repack *repack);
 } pith_gemm_f32_code;
 
 /* The members of a pith_kernel, over that code. */

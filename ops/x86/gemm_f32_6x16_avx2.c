@@ -5,6 +5,7 @@
 
 #include "ops/gemm/gemm_f32_finish.h"
 #include "ops/gemm/gemm_f32_internal.h"
+#include "ops/gemm/gemm_f32_repack.h"
 #include "ops/gemm/gemm_f32_tile.h"
 
 #define DEFINE_TILE(rows, vectors)                                                                         \
@@ -34,12 +35,17 @@ static void finish(size_t rows, const pith_gemm_f32_finish *f) {
   gemm_finish(rows, f);
 }
 
+static void repack(const pith_gemm_f32_repack *r) {
+  gemm_repack(r);
+}
+
 static const pith_gemm_f32_code code = {
     .tile_rows = PITH_GEMM_MAX_ROWS,
     .panel = 16,
     .wide_rows = 1,
     .multiply = multiply,
     .finish = finish,
+    .repack = repack,
 };
 
 static size_t count_tasks(const void *args, size_t threads) {
