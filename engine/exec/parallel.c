@@ -74,3 +74,16 @@ void pith_parallel_run(struct pthreadpool *pool, size_t threads, const pith_kern
   for (size_t task = 0; task < tasks; task++)
     kernel->run(args, threads, task, scratch);
 }
+
+void pith_parallel_for(struct pthreadpool *pool, void (*function)(void *context, size_t i), void *context,
+                       size_t count) {
+#if PITH_THREADS
+  if (pool != NULL) {
+    pthreadpool_parallelize_1d(pool, function, context, count, 0);
+    return;
+  }
+#endif
+  (void)pool;
+  for (size_t i = 0; i < count; i++)
+    function(context, i);
+}

@@ -14,4 +14,9 @@ size_t pith_parallel_count_threads(struct pthreadpool *pool);
 void pith_parallel_run(struct pthreadpool *pool, size_t threads, const pith_kernel *kernel, const void *args,
                        char *scratch, size_t scratch_bytes);
 
+/* Calls function(context, i) for each i below `count`, in any order, and returns when all have returned. `pool` may be
+ * NULL. */
+void pith_parallel_for(struct pthreadpool *pool, void (*function)(void *context, size_t i), void *context,
+                       size_t count);
+
 #endif

@@ -1,10 +1,10 @@
 #include "models/heads/feed.h"
 
-#include <pthreadpool.h>
 #include <stdatomic.h>
 
 #include "engine/base/error.h"
 #include "engine/exec/model.h"
+#include "engine/exec/parallel.h"
 #include "engine/exec/session_access.h"
 
 /* ---- packing ------------------------------------------------------------------------------------------ */
@@ -175,7 +175,7 @@ pith_status pith_feed_encode(pith_session *session, const char *const *texts, co
                     .rooms = rooms,
                     .capacities = capacities};
   atomic_init(&job.first_failed, n);
-  pthreadpool_parallelize_1d(pith_session_get_threadpool(session), encode_task, &job, n, 0);
+  pith_parallel_for(pith_session_get_threadpool(session), encode_task, &job, n);
   size_t failed = atomic_load(&job.first_failed);
   if (failed == n)
     return PITH_OK;
