@@ -29,11 +29,10 @@ typedef struct pith_import_options {
 
 /* Imports a Hugging Face directory: config.json, model.safetensors (or its shards), tokenizer
  * files; or one of sentence-transformers (modules.json). A directory without tokenizer files gives
- * a model without a tokenizer. A cross-encoder of sentence-transformers becomes a model that reranks,
- * whose score is the logit's sigmoid; where its own activation is Identity the order is the same.
- * `options` may be NULL. PITH_UNSUPPORTED names the architecture, key
- * or module that is not supported; PITH_FORMAT a missing, misshapen, not finite or left-over
- * tensor. */
+ * a model without a tokenizer. A cross-encoder of sentence-transformers becomes a model that
+ * reranks, whose score is the logit's sigmoid; where its own activation is Identity the order is
+ * the same. `options` may be NULL. PITH_UNSUPPORTED names the architecture, key or module that is
+ * not supported; PITH_FORMAT a missing, misshapen, not finite or left-over tensor. */
 PITH_WARN_UNUSED pith_status pith_import_huggingface(const char *directory,
                                                      const pith_import_options *options,
                                                      pith_import *out_import, pith_error *error);
