@@ -14,8 +14,6 @@
 #include <stdint.h>
 #include <string.h>
 
-#include "ops/math/unroll.h"
-
 /* For descriptors and functions of a body: x_plain, and what that instruction set needs. */
 #define V16_NAME(base) base##_plain
 #define V16_ISA_TEXT "plain"
@@ -24,7 +22,10 @@
 #define V16_TILE_VECTORS 1
 #define V16_TILE_ACCUMULATORS 2
 
-#define V16_INLINE static inline __attribute__((always_inline, unused))
+/* Each operation is 16 calls of fmaf or 16 loops' turns: inlining and unrolling would only swell the code, most of all with
+ * sanitizers. */
+#define V16_INLINE static __attribute__((noinline, unused))
+#define PITH_UNROLL
 
 typedef struct v16 {
   float lane[16];
