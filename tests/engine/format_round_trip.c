@@ -308,6 +308,35 @@ static void test_every_changed_byte_is_found(void **state) {
   format_model_deinit(&model);
 }
 
+/* The zeros after a last segment that does not fill its 64 bytes. */
+static void test_the_end_is_checked(void **state) {
+  (void)state;
+  _Alignas(64) static const float values[3] = {1, 2, 3};
+  pith_graph *graph;
+  pith_builder builder;
+  pith_error error = {0};
+  assert_int_equal(pith_graph_create(NULL, "end", &graph, NULL), PITH_OK);
+  pith_builder_init(&builder, graph, &error);
+  pith_dim dim = pith_dim_of(3);
+  pith_tensor_id inputs[] = {pith_build_input(&builder, "x", PITH_DTYPE_F32, 1, &dim),
+                             pith_build_data(&builder, PITH_TENSOR_CONSTANT, "c", PITH_DTYPE_F32, 1, (const int64_t[]){3},
+                                             PITH_LAYOUT_ROW_MAJOR, values, sizeof values)};
+  pith_build_output(&builder, pith_build_node(&builder, NULL, PITH_OP_ADD, 2, inputs, 0, NULL), "y");
+  if (pith_builder_finish(&builder) != PITH_OK)
+    fail_msg("%s", error.message);
+  format_model model = {.data = {.graph = graph}};
+  format_bytes file = format_write_bytes(&model);
+  assert_int_equal(file.size % 4096, 64);
+  assert_int_equal(pith_format_check_hashes(file.bytes, file.size, &error), PITH_OK);
+  for (size_t i = file.size - 64; i < file.size; i++) {
+    file.bytes[i] ^= 1;
+    assert_int_equal(pith_format_check_hashes(file.bytes, file.size, &error), PITH_FORMAT);
+    file.bytes[i] ^= 1;
+  }
+  free(file.bytes);
+  pith_graph_destroy(graph);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_everything_comes_back),
@@ -317,6 +346,7 @@ int main(void) {
       cmocka_unit_test(test_a_model_of_little),
       cmocka_unit_test(test_a_model_without_data_is_not_written),
       cmocka_unit_test(test_every_changed_byte_is_found),
+      cmocka_unit_test(test_the_end_is_checked),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
