@@ -17,7 +17,7 @@ import sys
 import tempfile
 import time
 
-os.environ["TOKENIZERS_PARALLELISM"] = "false"
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 import numpy as np
 
@@ -121,7 +121,8 @@ def main():
     options = parser.parse_args()
     comparison = Comparison(options.driver)
     torture = texts.read(os.path.join(HERE, "torture.txt"))
-    even = torture if len(torture) % 2 == 0 else torture[:-1]
+    even = [text for text in torture if len(text) < 300]  # cut into many parts, longer ones take the reference minutes
+    even = even[:len(even) // 2 * 2]
 
     for name, directory in variants.small(HERE):
         tokenizer = variants.load(directory)

@@ -1,0 +1,7 @@
+# Tokenizers. The wrapped functions count allocations and make them fail.
+pith_test(test_tokenizer test_tokenizer.c LIBS pith_compress PkgConfig::CJSON)
+target_compile_definitions(test_tokenizer PRIVATE PITH_SOURCE_DIR="${PROJECT_SOURCE_DIR}")
+target_link_options(test_tokenizer PRIVATE -Wl,--wrap=malloc -Wl,--wrap=posix_memalign)
+
+add_executable(tokenize_driver tokenize_driver.c)
+target_link_libraries(tokenize_driver PRIVATE pith_flags pith_compress)
