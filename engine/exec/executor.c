@@ -16,6 +16,7 @@ struct pith_executor {
   uint32_t *dynamic; /* values whose size depends on symbols */
   uint32_t dynamic_count;
   pith_profile_entry *profile; /* [program->step_count], or NULL */
+  pith_team team;              /* a call per step */
 };
 
 uint64_t pith_clock_now_ns(void) {
@@ -58,12 +59,15 @@ static pith_status init(pith_executor *executor, const pith_executor_options *op
   executor->symbols = PITH_ARENA_NEW(arena, int64_t, program->graph->symbol_count);
   executor->dynamic = PITH_ARENA_NEW(arena, uint32_t, program->value_count);
   executor->args = pith_arena_array(arena, program->args_bytes < 64 ? 64 : program->args_bytes, 1);
+  executor->team.threads = program->threads;
+  executor->team.calls = PITH_ARENA_NEW(arena, pith_team_call, program->step_count);
   if (options->profile)
     executor->profile = PITH_ARENA_NEW(arena, pith_profile_entry, program->step_count);
   bool block = program->memory_bytes != 0 && !options->plan_only;
   if (block)
     executor->memory = pith_allocate(&executor->allocator, program->memory_bytes);
   if (executor->views == NULL || executor->symbols == NULL || executor->dynamic == NULL || executor->args == NULL ||
+      executor->team.calls == NULL ||
       (options->profile && executor->profile == NULL) || (block && executor->memory == NULL))
     return pith_fail(error, PITH_OUT_OF_MEMORY, "no memory for a session of %zu bytes", program->memory_bytes);
   if (options->plan_only)
@@ -223,8 +227,13 @@ static pith_status run_steps(pith_executor *executor, const int *cancel, uint64_
     uint64_t begin = executor->profile == NULL ? 0 : pith_clock_now_ns();
     void *args = executor->args + step->args_offset;
     step->row->bind(program, step, executor->views, args);
-    pith_parallel_run(executor->threadpool, program->threads, step->kernel, args,
-                      executor->memory == NULL ? NULL : executor->memory + step->scratch_offset, step->scratch_bytes);
+    executor->team.calls[i] = (pith_team_call){
+        .kernel = step->kernel,
+        .args = args,
+        .scratch = executor->memory == NULL ? NULL : executor->memory + step->scratch_offset,
+        .scratch_bytes = step->scratch_bytes,
+    };
+    pith_team_run_call(&executor->team, i);
     if (executor->profile != NULL)
       add_to_profile(executor, i, begin, pith_clock_now_ns());
     for (uint32_t j = 0; j < step->output_count; j++)
@@ -234,13 +243,25 @@ static pith_status run_steps(pith_executor *executor, const int *cancel, uint64_
   return PITH_OK;
 }
 
+typedef struct steps_run {
+  pith_executor *executor;
+  const int *cancel;
+  uint64_t deadline_ns;
+  pith_error *error;
+  pith_status status;
+} steps_run;
+
+static void lead(void *context) {
+  steps_run *run = context;
+  run->status = run_steps(run->executor, run->cancel, run->deadline_ns, run->error);
+}
+
 pith_status pith_executor_run(pith_executor *executor, const pith_feed *feeds, const int *cancel,
                               uint64_t deadline_ns, pith_error *error) {
   PITH_TRY(bind_inputs(executor, feeds, error));
-  uint32_t saved = pith_cpu_enter_float();
-  pith_status status = run_steps(executor, cancel, deadline_ns, error);
-  pith_cpu_leave_float(saved);
-  return status;
+  steps_run run = {executor, cancel, deadline_ns, error, PITH_OK};
+  pith_team_run(&executor->team, executor->threadpool, lead, &run);
+  return run.status;
 }
 
 /* ---- reading -------------------------------------------------------------------------------------------------- */

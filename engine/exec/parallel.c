@@ -1,8 +1,10 @@
 #include "engine/exec/parallel.h"
 
+#include <stdbool.h>
+
 #if PITH_THREADS
 #include <pthreadpool.h>
-#include <stdatomic.h>
+#include <sched.h>
 
 /* The pool orders memory between caller and workers, but it is not compiled with us: a race detector has to be told. */
 #if defined(__SANITIZE_THREAD__)
@@ -21,37 +23,83 @@
 #define ORDER_AFTER(address) (void)(address)
 #endif
 
-/* A pool calls work() once for each slot; each call takes task after task until none is left, so a thread that
- * starts late just takes fewer. */
-typedef struct call {
-  const pith_kernel *kernel;
-  const void *args;
-  size_t threads, tasks;
-  char *scratch;
-  size_t scratch_bytes;
-  _Alignas(64) atomic_size_t next;
-} call;
+/* Waiting costs nothing while it is short (calls take microseconds); then the processor goes to whoever wants it. */
+enum { SPINS_BEFORE_YIELD = 2000 };
+static void pause_once(unsigned *spins) {
+  if (++*spins % SPINS_BEFORE_YIELD == 0) {
+    sched_yield();
+    return;
+  }
+#if defined(__x86_64__) || defined(__i386__)
+  __builtin_ia32_pause();
+#endif
+}
 
-static void work(void *context, size_t slot) {
-  call *c = context;
-  ORDER_AFTER(context);
+#define FINISHED UINT32_MAX
+static uint32_t number_of(uint64_t ticket) {
+  return (uint32_t)(ticket >> 32);
+}
+static bool has_task(const pith_team *team, uint64_t ticket) {
+  uint32_t number = number_of(ticket);
+  return number != 0 && number != FINISHED && (uint32_t)ticket < team->calls[number - 1].tasks;
+}
+
+/* Takes one task of the current call, if it has one left. The number in the ticket that was drawn says which call that
+ * is: the leader may have moved on since the caller looked. */
+static bool take_task(pith_team *team, size_t slot) {
+  if (!has_task(team, __atomic_load_n(&team->ticket, __ATOMIC_ACQUIRE)))
+    return false;
+  uint64_t ticket = __atomic_fetch_add(&team->ticket, 1, __ATOMIC_ACQ_REL);
+  if (!has_task(team, ticket))
+    return false;
+  const pith_team_call *call = &team->calls[number_of(ticket) - 1];
+  call->kernel->run(call->args, team->threads, (uint32_t)ticket, call->scratch + slot * call->scratch_bytes);
+  __atomic_fetch_add(&team->done, 1, __ATOMIC_RELEASE);
+  return true;
+}
+
+static void serve(pith_team *team, size_t slot) {
+  unsigned spins = 0;
+  while (number_of(__atomic_load_n(&team->ticket, __ATOMIC_ACQUIRE)) != FINISHED)
+    if (take_task(team, slot))
+      spins = 0;
+    else
+      pause_once(&spins);
+}
+
+typedef struct entry {
+  pith_team *team;
+  void (*lead)(void *context);
+  void *context;
+} entry;
+
+/* Slot 0 leads. The pool gives it to the calling thread unless another is quicker. */
+static void enter(void *context, size_t slot) {
+  entry *e = context;
+  ORDER_AFTER(e);
   uint32_t saved = pith_cpu_enter_float();
-  for (size_t task; (task = atomic_fetch_add_explicit(&c->next, 1, memory_order_relaxed)) < c->tasks;)
-    c->kernel->run(c->args, c->threads, task, c->scratch + slot * c->scratch_bytes);
+  if (slot != 0) {
+    serve(e->team, slot);
+  } else {
+    e->lead(e->context);
+    __atomic_store_n(&e->team->ticket, (uint64_t)FINISHED << 32, __ATOMIC_RELEASE);
+  }
   pith_cpu_leave_float(saved);
-  ORDER_BEFORE(&c->next);
+  ORDER_BEFORE(e->team);
 }
 
 size_t pith_parallel_count_threads(struct pthreadpool *pool) {
   return pool == NULL ? 1 : pthreadpool_get_threads_count(pool);
 }
 
-static void run_pool(struct pthreadpool *pool, size_t threads, const pith_kernel *kernel, const void *args,
-                     size_t tasks, char *scratch, size_t scratch_bytes) {
-  call c = {kernel, args, threads, tasks, scratch, scratch_bytes, 0};
-  ORDER_BEFORE(&c);
-  pthreadpool_parallelize_1d(pool, work, &c, tasks < threads ? tasks : threads, 0);
-  ORDER_AFTER(&c.next);
+static void run_shared(pith_team *team, uint32_t index) {
+  const pith_team_call *call = &team->calls[index];
+  __atomic_store_n(&team->done, 0, __ATOMIC_RELAXED);
+  __atomic_store_n(&team->ticket, ((uint64_t)index + 1) << 32, __ATOMIC_RELEASE);
+  while (take_task(team, 0))
+    continue;
+  for (unsigned spins = 0; __atomic_load_n(&team->done, __ATOMIC_ACQUIRE) != call->tasks;)
+    pause_once(&spins);
 }
 #else
 size_t pith_parallel_count_threads(struct pthreadpool *pool) {
@@ -60,19 +108,35 @@ size_t pith_parallel_count_threads(struct pthreadpool *pool) {
 }
 #endif
 
-void pith_parallel_run(struct pthreadpool *pool, size_t threads, const pith_kernel *kernel, const void *args,
-                       char *scratch, size_t scratch_bytes) {
-  size_t tasks = kernel->count_tasks(args, threads);
+void pith_team_run(pith_team *team, struct pthreadpool *pool, void (*lead)(void *context), void *context) {
 #if PITH_THREADS
-  if (threads > 1 && tasks > 1) {
-    run_pool(pool, threads, kernel, args, tasks, scratch, scratch_bytes);
+  if (team->threads > 1) {
+    entry e = {team, lead, context};
+    __atomic_store_n(&team->ticket, 0, __ATOMIC_RELAXED);
+    ORDER_BEFORE(&e);
+    pthreadpool_parallelize_1d(pool, enter, &e, team->threads, 0);
+    ORDER_AFTER(team);
     return;
   }
 #endif
+  (void)team;
   (void)pool;
-  (void)scratch_bytes;
-  for (size_t task = 0; task < tasks; task++)
-    kernel->run(args, threads, task, scratch);
+  uint32_t saved = pith_cpu_enter_float();
+  lead(context);
+  pith_cpu_leave_float(saved);
+}
+
+void pith_team_run_call(pith_team *team, uint32_t index) {
+  pith_team_call *call = &team->calls[index];
+  call->tasks = call->kernel->count_tasks(call->args, team->threads);
+#if PITH_THREADS
+  if (team->threads > 1 && call->tasks > 1 && call->tasks < UINT32_MAX / 2) {
+    run_shared(team, index);
+    return;
+  }
+#endif
+  for (size_t task = 0; task < call->tasks; task++)
+    call->kernel->run(call->args, team->threads, task, call->scratch);
 }
 
 void pith_parallel_for(struct pthreadpool *pool, void (*function)(void *context, size_t i), void *context,
