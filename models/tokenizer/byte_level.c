@@ -21,22 +21,16 @@ int pith_stand_in_byte(uint32_t character) {
   return pith_byte_stand_in((uint8_t)character) == character ? (int)character : -1;
 }
 
-/* ---- words -------------------------------------------------------------------------------------------- */
+/* ---- words
+ * -------------------------------------------------------------------------------------------- */
 
 enum { RUN_LETTER, RUN_NUMBER, RUN_SPACE, RUN_OTHER };
 
 static const uint8_t ascii_runs[128] = {
-    [0 ... 8] = RUN_OTHER,
-    ['\t' ... '\r'] = RUN_SPACE,
-    [14 ... 31] = RUN_OTHER,
-    [' '] = RUN_SPACE,
-    ['!' ... '/'] = RUN_OTHER,
-    ['0' ... '9'] = RUN_NUMBER,
-    [':' ... '@'] = RUN_OTHER,
-    ['A' ... 'Z'] = RUN_LETTER,
-    ['[' ... '`'] = RUN_OTHER,
-    ['a' ... 'z'] = RUN_LETTER,
-    ['{' ... 127] = RUN_OTHER,
+    [0 ... 8] = RUN_OTHER,      ['\t' ... '\r'] = RUN_SPACE, [14 ... 31] = RUN_OTHER,
+    [' '] = RUN_SPACE,          ['!' ... '/'] = RUN_OTHER,   ['0' ... '9'] = RUN_NUMBER,
+    [':' ... '@'] = RUN_OTHER,  ['A' ... 'Z'] = RUN_LETTER,  ['[' ... '`'] = RUN_OTHER,
+    ['a' ... 'z'] = RUN_LETTER, ['{' ... 127] = RUN_OTHER,
 };
 
 /* What the character at `at` is; its length in *out_bytes. */
@@ -55,9 +49,11 @@ static inline unsigned run_at(const uint8_t *text, size_t at, size_t end, unsign
 }
 
 static size_t contraction(const uint8_t *text, size_t at, size_t end) {
-  if (end - at >= 2 && (text[at + 1] == 's' || text[at + 1] == 't' || text[at + 1] == 'm' || text[at + 1] == 'd'))
+  if (end - at >= 2 &&
+      (text[at + 1] == 's' || text[at + 1] == 't' || text[at + 1] == 'm' || text[at + 1] == 'd'))
     return 2;
-  if (end - at >= 3 && ((text[at + 1] == 'r' && text[at + 2] == 'e') || (text[at + 1] == 'v' && text[at + 2] == 'e') ||
+  if (end - at >= 3 && ((text[at + 1] == 'r' && text[at + 2] == 'e') ||
+                        (text[at + 1] == 'v' && text[at + 2] == 'e') ||
                         (text[at + 1] == 'l' && text[at + 2] == 'l')))
     return 3;
   return 0;
@@ -81,7 +77,8 @@ static size_t word_end(const uint8_t *text, size_t at, size_t end, bool prefixed
     while (at < end && run_at(text, at, end, &bytes) == run);
     return at;
   }
-  /* White space: all of it at the text's end, else all but its last character, which goes with what follows. */
+  /* White space: all of it at the text's end, else all but its last character, which goes with what
+   * follows. */
   size_t last = at = begin;
   unsigned count = prefixed ? 1 : 0;
   while (at < end && run_at(text, at, end, &bytes) == RUN_SPACE) {
@@ -92,11 +89,13 @@ static size_t word_end(const uint8_t *text, size_t at, size_t end, bool prefixed
   return at == end || count == 1 ? at : last;
 }
 
-/* ---- merging ------------------------------------------------------------------------------------------ */
+/* ---- merging
+ * ------------------------------------------------------------------------------------------ */
 
 enum { NO_RANK = UINT32_MAX, NOTHING = UINT32_MAX };
 
-static inline void rank_pair(const pith_tokenizer_data *data, pith_bpe_symbol *left, const pith_bpe_symbol *right) {
+static inline void rank_pair(const pith_tokenizer_data *data, pith_bpe_symbol *left,
+                             const pith_bpe_symbol *right) {
   if (!pith_merges_find(data, left->id, right->id, &left->rank, &left->joined))
     left->rank = NO_RANK;
 }
@@ -131,7 +130,9 @@ typedef struct queued_pair {
   uint32_t rank, at, joined;
 } queued_pair;
 
-static inline bool before(queued_pair a, queued_pair b) { return a.rank != b.rank ? a.rank < b.rank : a.at < b.at; }
+static inline bool before(queued_pair a, queued_pair b) {
+  return a.rank != b.rank ? a.rank < b.rank : a.at < b.at;
+}
 
 static void queue_push(queued_pair *queue, size_t *count, queued_pair pair) {
   size_t i = (*count)++;
@@ -158,8 +159,10 @@ static queued_pair queue_pop(queued_pair *queue, size_t *count) {
   return top;
 }
 
-/* The same for words of any length, in n log n. Every merge queues at most two pairs, so 3n entries are enough. */
-static size_t merge_long(const pith_tokenizer_data *data, pith_bpe_symbol *symbols, size_t count, queued_pair *queue) {
+/* The same for words of any length, in n log n. Every merge queues at most two pairs, so 3n entries
+ * are enough. */
+static size_t merge_long(const pith_tokenizer_data *data, pith_bpe_symbol *symbols, size_t count,
+                         queued_pair *queue) {
   size_t queued = 0;
   for (uint32_t i = 0; i < count; i++) {
     symbols[i].previous = i - 1; /* NOTHING for the first */
@@ -170,7 +173,8 @@ static size_t merge_long(const pith_tokenizer_data *data, pith_bpe_symbol *symbo
   while (queued > 0) {
     queued_pair pair = queue_pop(queue, &queued);
     pith_bpe_symbol *left = &symbols[pair.at];
-    if (left->bytes == 0 || left->next == NOTHING || left->rank != pair.rank || left->joined != pair.joined)
+    if (left->bytes == 0 || left->next == NOTHING || left->rank != pair.rank ||
+        left->joined != pair.joined)
       continue; /* out of date */
     pith_bpe_symbol *right = &symbols[left->next];
     left->id = left->joined;
@@ -200,22 +204,29 @@ static size_t merge_long(const pith_tokenizer_data *data, pith_bpe_symbol *symbo
 
 size_t pith_bpe_queue_bytes(size_t count) {
   size_t bytes;
-  return count < UINT32_MAX / 4 && pith_size_multiply(count, 3 * sizeof(queued_pair), &bytes) ? bytes : 0;
+  return count < UINT32_MAX / 4 && pith_size_multiply(count, 3 * sizeof(queued_pair), &bytes)
+             ? bytes
+             : 0;
 }
 
-size_t pith_bpe_merge(const pith_tokenizer_data *data, pith_bpe_symbol *symbols, size_t count, void *queue) {
+size_t pith_bpe_merge(const pith_tokenizer_data *data, pith_bpe_symbol *symbols, size_t count,
+                      void *queue) {
   for (size_t i = 0; i < count; i++) {
     symbols[i].rank = NO_RANK;
     if (i + 1 < count)
       rank_pair(data, &symbols[i], &symbols[i + 1]);
   }
-  return count <= PITH_BPE_SHORT ? merge_short(data, symbols, count) : merge_long(data, symbols, count, queue);
+  return count <= PITH_BPE_SHORT ? merge_short(data, symbols, count)
+                                 : merge_long(data, symbols, count, queue);
 }
 
-/* ---- one word ----------------------------------------------------------------------------------------- */
+/* ---- one word
+ * ----------------------------------------------------------------------------------------- */
 
 /* Bytes of a byte's stand-in in UTF-8: the reference counts token lengths in these. */
-static inline uint32_t stand_in_bytes(uint8_t byte) { return byte > ' ' && byte < 127 ? 1 : 2; }
+static inline uint32_t stand_in_bytes(uint8_t byte) {
+  return byte > ' ' && byte < 127 ? 1 : 2;
+}
 
 /* A word of the view: `prefixed` puts a space before view bytes [begin, end). */
 typedef struct word_view {
@@ -224,13 +235,17 @@ typedef struct word_view {
   bool prefixed;
 } word_view;
 
-static inline size_t word_bytes(const word_view *word) { return word->end - word->begin + word->prefixed; }
+static inline size_t word_bytes(const word_view *word) {
+  return word->end - word->begin + word->prefixed;
+}
 static inline uint8_t word_byte(const word_view *word, size_t i) {
-  return word->prefixed ? i == 0 ? ' ' : word->view->bytes[word->begin + i - 1] : word->view->bytes[word->begin + i];
+  return word->prefixed ? i == 0 ? ' ' : word->view->bytes[word->begin + i - 1]
+                        : word->view->bytes[word->begin + i];
 }
 
 /* Emits the token of word bytes [from, to). */
-static inline void emit(pith_encoder *encoder, const word_view *word, uint32_t id, size_t from, size_t to, bool known) {
+static inline void emit(pith_encoder *encoder, const word_view *word, uint32_t id, size_t from,
+                        size_t to, bool known) {
   /* The prefix lies on the first character. */
   size_t view_from = word->begin + from - (word->prefixed && from > 0 ? 1 : 0);
   size_t view_to = word->begin + to - (word->prefixed ? 1 : 0);
@@ -249,10 +264,11 @@ static inline void emit(pith_encoder *encoder, const word_view *word, uint32_t i
   pith_token_emit(&encoder->sink, id, span.begin, span.end);
 }
 
-/* The single bytes as symbols; returns how many. A byte that the vocabulary lacks is the unknown token's (several in a row
- * fused where the model says so), or is dropped where there is none. *out_whole: no byte was missing. */
-static size_t first_symbols(const pith_encoder *encoder, const word_view *word, pith_bpe_symbol *symbols,
-                            bool *out_whole) {
+/* The single bytes as symbols; returns how many. A byte that the vocabulary lacks is the unknown
+ * token's (several in a row fused where the model says so), or is dropped where there is none.
+ * *out_whole: no byte was missing. */
+static size_t first_symbols(const pith_encoder *encoder, const word_view *word,
+                            pith_bpe_symbol *symbols, bool *out_whole) {
   const pith_tokenizer_data *data = encoder->data;
   const uint32_t *byte_ids = data->merges + PITH_MERGES_BYTES;
   size_t bytes = word_bytes(word), count = 0;
@@ -334,7 +350,8 @@ static void encode_word(pith_encoder *encoder, const word_view *word) {
     }
   } else { /* bytes are missing: the reference counts on as if they had not been there */
     for (size_t k = 0, at = 0; k < count; at += symbols[k].bytes, k++) {
-      size_t from = byte_of_stand_in(word, at), to = byte_of_stand_in(word, at + symbols[k].bytes - 1) + 1;
+      size_t from = byte_of_stand_in(word, at),
+             to = byte_of_stand_in(word, at + symbols[k].bytes - 1) + 1;
       emit(encoder, word, symbols[k].id, from, to, symbols[k].id != (uint32_t)data->unk_id);
     }
   }
@@ -344,11 +361,14 @@ static void encode_word(pith_encoder *encoder, const word_view *word) {
   }
 }
 
-void pith_byte_level_encode_view(pith_encoder *encoder, const pith_text_view *view, size_t begin, size_t end) {
+void pith_byte_level_encode_view(pith_encoder *encoder, const pith_text_view *view, size_t begin,
+                                 size_t end) {
   uint32_t flags = encoder->data->flags;
-  bool prefixed = (flags & PITH_TOKENIZER_ADD_PREFIX_SPACE) && begin < end && view->bytes[begin] != ' ';
+  bool prefixed =
+      (flags & PITH_TOKENIZER_ADD_PREFIX_SPACE) && begin < end && view->bytes[begin] != ' ';
   while (begin < end && !encoder->stopped) {
-    size_t to = flags & PITH_TOKENIZER_BYTE_LEVEL_REGEX ? word_end(view->bytes, begin, end, prefixed) : end;
+    size_t to =
+        flags & PITH_TOKENIZER_BYTE_LEVEL_REGEX ? word_end(view->bytes, begin, end, prefixed) : end;
     encode_word(encoder, &(word_view){view, begin, to, prefixed});
     encoder->stopped = encoder->sink.count >= encoder->sink.stop;
     begin = to;

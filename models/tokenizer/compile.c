@@ -7,12 +7,13 @@
 #include "models/tokenizer/compile_internal.h"
 #include "models/tokenizer/unicode.h"
 
-/* ---- files and JSON ----------------------------------------------------------------------------------- */
+/* ---- files and JSON
+ * ----------------------------------------------------------------------------------- */
 
 enum { FILE_LIMIT = 1 << 28 }; /* bytes; real ones reach 20 MB */
 
-pith_status pith_draft_read(const char *directory, const char *name, pith_arena *arena, char **out_text, size_t *out_bytes,
-                            pith_error *error) {
+pith_status pith_draft_read(const char *directory, const char *name, pith_arena *arena,
+                            char **out_text, size_t *out_bytes, pith_error *error) {
   *out_text = NULL;
   *out_bytes = 0;
   char *path = pith_arena_format(arena, "%s/%s", directory, name);
@@ -20,8 +21,9 @@ pith_status pith_draft_read(const char *directory, const char *name, pith_arena 
     return pith_fail(error, PITH_OUT_OF_MEMORY, "%s: out of memory", name);
   int file = open(path, O_RDONLY | O_CLOEXEC);
   if (file < 0)
-    return errno == ENOENT || errno == ENOTDIR ? PITH_OK
-                                               : pith_fail(error, PITH_IO, "%s: %s", path, strerror(errno));
+    return errno == ENOENT || errno == ENOTDIR
+               ? PITH_OK
+               : pith_fail(error, PITH_IO, "%s: %s", path, strerror(errno));
   struct stat about;
   pith_status status = PITH_OK;
   char *text = NULL;
@@ -29,7 +31,8 @@ pith_status pith_draft_read(const char *directory, const char *name, pith_arena 
   if (fstat(file, &about) != 0 || !S_ISREG(about.st_mode))
     status = pith_fail(error, PITH_IO, "%s: not a regular file", path);
   else if (about.st_size > FILE_LIMIT)
-    status = pith_fail(error, PITH_LIMIT, "%s: %lld bytes; at most %d", path, (long long)about.st_size, FILE_LIMIT);
+    status = pith_fail(error, PITH_LIMIT, "%s: %lld bytes; at most %d", path,
+                       (long long)about.st_size, FILE_LIMIT);
   else if ((text = PITH_ARENA_NEW(arena, char, (size_t)about.st_size + 1)) == NULL)
     status = pith_fail(error, PITH_OUT_OF_MEMORY, "%s: out of memory", path);
   while (status == PITH_OK && bytes < (size_t)about.st_size) {
@@ -54,13 +57,15 @@ pith_status pith_draft_read(const char *directory, const char *name, pith_arena 
 /* cJSON ends a string at U+0000; such a file is refused instead of being read wrong. */
 static bool holds_escaped_zero(const char *text, size_t bytes) {
   const char *end = text + bytes;
-  for (const char *at = text; (at = memchr(at, '\\', (size_t)(end - at))) != NULL && end - at >= 6; at += 2)
+  for (const char *at = text; (at = memchr(at, '\\', (size_t)(end - at))) != NULL && end - at >= 6;
+       at += 2)
     if (memcmp(at, "\\u0000", 6) == 0)
       return true;
   return false;
 }
 
-pith_status pith_draft_parse(const char *name, const char *text, size_t bytes, cJSON **out_json, pith_error *error) {
+pith_status pith_draft_parse(const char *name, const char *text, size_t bytes, cJSON **out_json,
+                             pith_error *error) {
   *out_json = NULL;
   if (!pith_utf8_valid((const uint8_t *)text, bytes))
     return pith_fail(error, PITH_FORMAT, "%s: not UTF-8", name);
@@ -70,7 +75,8 @@ pith_status pith_draft_parse(const char *name, const char *text, size_t bytes, c
   cJSON *json = cJSON_ParseWithLengthOpts(text, bytes + 1, &end, true);
   if (json == NULL) {
     size_t at = end != NULL && end >= text && end <= text + bytes ? (size_t)(end - text) : 0;
-    return pith_fail(error, PITH_FORMAT, "%s: not JSON, or nested over %d deep, or out of memory, at byte %zu", name,
+    return pith_fail(error, PITH_FORMAT,
+                     "%s: not JSON, or nested over %d deep, or out of memory, at byte %zu", name,
                      CJSON_NESTING_LIMIT, at);
   }
   if (!cJSON_IsObject(json)) {
@@ -82,11 +88,13 @@ pith_status pith_draft_parse(const char *name, const char *text, size_t bytes, c
 }
 
 const cJSON *pith_json_get(const cJSON *object, const char *name) {
-  const cJSON *member = cJSON_IsObject(object) ? cJSON_GetObjectItemCaseSensitive(object, name) : NULL;
+  const cJSON *member =
+      cJSON_IsObject(object) ? cJSON_GetObjectItemCaseSensitive(object, name) : NULL;
   return member == NULL || cJSON_IsNull(member) ? NULL : member;
 }
 
-pith_status pith_json_bool(const char *file, const cJSON *object, const char *name, bool *in_out, pith_error *error) {
+pith_status pith_json_bool(const char *file, const cJSON *object, const char *name, bool *in_out,
+                           pith_error *error) {
   const cJSON *member = pith_json_get(object, name);
   if (member == NULL)
     return PITH_OK;
@@ -96,30 +104,35 @@ pith_status pith_json_bool(const char *file, const cJSON *object, const char *na
   return PITH_OK;
 }
 
-pith_status pith_json_id(const char *file, const char *key, const cJSON *number, uint64_t limit, uint64_t *out,
-                         pith_error *error) {
+pith_status pith_json_id(const char *file, const char *key, const cJSON *number, uint64_t limit,
+                         uint64_t *out, pith_error *error) {
   int shown = (int)strnlen(key, 100);
-  if (!cJSON_IsNumber(number) || !(number->valuedouble >= 0) || number->valuedouble > 9007199254740992.0 ||
+  if (!cJSON_IsNumber(number) || !(number->valuedouble >= 0) ||
+      number->valuedouble > 9007199254740992.0 ||
       (double)(uint64_t)number->valuedouble != number->valuedouble)
     return pith_fail(error, PITH_FORMAT, "%s: \"%.*s\" is not a whole number", file, shown, key);
   if (number->valuedouble > (double)limit)
-    return pith_fail(error, PITH_LIMIT, "%s: \"%.*s\" is %.0f; at most %llu", file, shown, key, number->valuedouble,
-                     (unsigned long long)limit);
+    return pith_fail(error, PITH_LIMIT, "%s: \"%.*s\" is %.0f; at most %llu", file, shown, key,
+                     number->valuedouble, (unsigned long long)limit);
   *out = (uint64_t)number->valuedouble;
   return PITH_OK;
 }
 
-/* ---- tokenizer_config.json ---------------------------------------------------------------------------- */
+/* ---- tokenizer_config.json
+ * ---------------------------------------------------------------------------- */
 
 static const struct role {
   const char *key, *word_piece, *byte_level;
 } roles[PITH_DRAFT_SPECIALS] = {
-    [PITH_SPECIAL_UNK] = {"unk_token", "[UNK]", "<unk>"},    [PITH_SPECIAL_CLS] = {"cls_token", "[CLS]", "<s>"},
-    [PITH_SPECIAL_SEP] = {"sep_token", "[SEP]", "</s>"},     [PITH_SPECIAL_PAD] = {"pad_token", "[PAD]", "<pad>"},
+    [PITH_SPECIAL_UNK] = {"unk_token", "[UNK]", "<unk>"},
+    [PITH_SPECIAL_CLS] = {"cls_token", "[CLS]", "<s>"},
+    [PITH_SPECIAL_SEP] = {"sep_token", "[SEP]", "</s>"},
+    [PITH_SPECIAL_PAD] = {"pad_token", "[PAD]", "<pad>"},
     [PITH_SPECIAL_MASK] = {"mask_token", "[MASK]", "<mask>"},
 };
 
-static pith_status copy_text(const char *file, const char *text, pith_arena *arena, pith_draft_text *out, pith_error *error) {
+static pith_status copy_text(const char *file, const char *text, pith_arena *arena,
+                             pith_draft_text *out, pith_error *error) {
   size_t bytes = strlen(text);
   char *copy = pith_arena_string(arena, text, bytes);
   if (copy == NULL)
@@ -129,16 +142,19 @@ static pith_status copy_text(const char *file, const char *text, pith_arena *are
 }
 
 /* The texts of the special roles: as the configuration says, else the usual ones. */
-static pith_status read_roles(pith_draft *draft, const cJSON *config, pith_arena *arena, pith_error *error) {
+static pith_status read_roles(pith_draft *draft, const cJSON *config, pith_arena *arena,
+                              pith_error *error) {
   for (unsigned i = 0; i < PITH_DRAFT_SPECIALS; i++) {
     const cJSON *value = pith_json_get(config, roles[i].key);
     if (cJSON_IsObject(value))
       value = pith_json_get(value, "content");
     if (value != NULL && !cJSON_IsString(value))
-      return pith_fail(error, PITH_FORMAT, "tokenizer_config.json: %s is not a string", roles[i].key);
-    const char *usual = draft->kind == PITH_TOKENIZER_WORDPIECE ? roles[i].word_piece : roles[i].byte_level;
-    PITH_TRY(copy_text("tokenizer_config.json", value != NULL ? value->valuestring : usual, arena, &draft->specials[i],
-                       error));
+      return pith_fail(error, PITH_FORMAT, "tokenizer_config.json: %s is not a string",
+                       roles[i].key);
+    const char *usual =
+        draft->kind == PITH_TOKENIZER_WORDPIECE ? roles[i].word_piece : roles[i].byte_level;
+    PITH_TRY(copy_text("tokenizer_config.json", value != NULL ? value->valuestring : usual, arena,
+                       &draft->specials[i], error));
   }
   return PITH_OK;
 }
@@ -155,7 +171,8 @@ static bool in_vocabulary(const pith_draft *draft, pith_draft_text text) {
 }
 
 /* Special tokens as added tokens, where the vocabulary has them, and never_split. */
-static pith_status add_specials(pith_draft *draft, const cJSON *config, pith_arena *arena, pith_error *error) {
+static pith_status add_specials(pith_draft *draft, const cJSON *config, pith_arena *arena,
+                                pith_error *error) {
   const cJSON *never = pith_json_get(config, "never_split");
   if (never != NULL && !cJSON_IsArray(never))
     return pith_fail(error, PITH_FORMAT, "tokenizer_config.json: never_split is not an array");
@@ -178,10 +195,12 @@ static pith_status add_specials(pith_draft *draft, const cJSON *config, pith_are
   cJSON_ArrayForEach(item, never) {
     pith_draft_added added = {.id = -1, .flags = PITH_ADDED_SINGLE_WORD};
     if (!cJSON_IsString(item) || item->valuestring[0] == '\0')
-      return pith_fail(error, PITH_FORMAT, "tokenizer_config.json: never_split holds something that is not a text");
+      return pith_fail(error, PITH_FORMAT,
+                       "tokenizer_config.json: never_split holds something that is not a text");
     PITH_TRY(copy_text("tokenizer_config.json", item->valuestring, arena, &added.text, error));
     if (!in_vocabulary(draft, added.text))
-      return pith_fail(error, PITH_UNSUPPORTED, "tokenizer_config.json: never_split \"%.100s\" is not in the vocabulary",
+      return pith_fail(error, PITH_UNSUPPORTED,
+                       "tokenizer_config.json: never_split \"%.100s\" is not in the vocabulary",
                        item->valuestring);
     bool known = false;
     for (size_t k = 0; k < draft->added_count; k++)
@@ -192,10 +211,12 @@ static pith_status add_specials(pith_draft *draft, const cJSON *config, pith_are
   return PITH_OK;
 }
 
-/* ---- vocab.txt ---------------------------------------------------------------------------------------- */
+/* ---- vocab.txt
+ * ---------------------------------------------------------------------------------------- */
 
 /* One token a line, white space at its end dropped; the number of the line, from 0, is the id. */
-static pith_status read_lines(pith_draft *draft, const char *text, size_t bytes, pith_arena *arena, pith_error *error) {
+static pith_status read_lines(pith_draft *draft, const char *text, size_t bytes, pith_arena *arena,
+                              pith_error *error) {
   if (!pith_utf8_valid((const uint8_t *)text, bytes))
     return pith_fail(error, PITH_FORMAT, "%s: not UTF-8", draft->file);
   size_t lines = 0;
@@ -203,7 +224,8 @@ static pith_status read_lines(pith_draft *draft, const char *text, size_t bytes,
     lines += text[i] == '\n';
   lines += bytes > 0 && text[bytes - 1] != '\n';
   if (lines == 0 || lines >= PITH_TRIE_NONE)
-    return pith_fail(error, PITH_FORMAT, "%s: %zu tokens; 1 to %d", draft->file, lines, PITH_TRIE_NONE - 1);
+    return pith_fail(error, PITH_FORMAT, "%s: %zu tokens; 1 to %d", draft->file, lines,
+                     PITH_TRIE_NONE - 1);
   draft->tokens = PITH_ARENA_NEW(arena, pith_draft_token, lines);
   if (draft->tokens == NULL)
     return pith_fail(error, PITH_OUT_OF_MEMORY, "%s: out of memory", draft->file);
@@ -227,8 +249,9 @@ static pith_status read_lines(pith_draft *draft, const char *text, size_t bytes,
   return PITH_OK;
 }
 
-static pith_status from_lines(pith_draft *draft, const char *text, size_t bytes, const cJSON *config, int cased,
-                              pith_arena *arena, pith_error *error) {
+static pith_status from_lines(pith_draft *draft, const char *text, size_t bytes,
+                              const cJSON *config, int cased, pith_arena *arena,
+                              pith_error *error) {
   draft->kind = PITH_TOKENIZER_WORDPIECE;
   draft->pre_tokenizer = PITH_PRE_TOKENIZE_BERT;
   draft->max_word_chars = 100;
@@ -237,7 +260,8 @@ static pith_status from_lines(pith_draft *draft, const char *text, size_t bytes,
   PITH_TRY(read_roles(draft, config, arena, error));
   bool lowercase = true, chinese = true;
   PITH_TRY(pith_json_bool("tokenizer_config.json", config, "do_lower_case", &lowercase, error));
-  PITH_TRY(pith_json_bool("tokenizer_config.json", config, "tokenize_chinese_chars", &chinese, error));
+  PITH_TRY(
+      pith_json_bool("tokenizer_config.json", config, "tokenize_chinese_chars", &chinese, error));
   if (cased >= 0)
     lowercase = cased == 0;
   bool strip = lowercase;
@@ -248,9 +272,11 @@ static pith_status from_lines(pith_draft *draft, const char *text, size_t bytes,
   return add_specials(draft, config, arena, error);
 }
 
-/* ---- vocab.json and merges.txt ------------------------------------------------------------------------ */
+/* ---- vocab.json and merges.txt
+ * ------------------------------------------------------------------------ */
 
-pith_status pith_draft_vocabulary(pith_draft *draft, const cJSON *object, pith_arena *arena, pith_error *error) {
+pith_status pith_draft_vocabulary(pith_draft *draft, const cJSON *object, pith_arena *arena,
+                                  pith_error *error) {
   if (!cJSON_IsObject(object))
     return pith_fail(error, PITH_FORMAT, "%s: the vocabulary is not an object", draft->file);
   size_t count = 0;
@@ -270,7 +296,8 @@ pith_status pith_draft_vocabulary(pith_draft *draft, const cJSON *object, pith_a
 }
 
 /* merges.txt: "left right" a line, "#version" lines skipped, the rank is the order. */
-static pith_status read_merges(pith_draft *draft, const char *text, size_t bytes, pith_arena *arena, pith_error *error) {
+static pith_status read_merges(pith_draft *draft, const char *text, size_t bytes, pith_arena *arena,
+                               pith_error *error) {
   if (!pith_utf8_valid((const uint8_t *)text, bytes))
     return pith_fail(error, PITH_FORMAT, "merges.txt: not UTF-8");
   while (bytes > 0 && (text[bytes - 1] == '\n' || text[bytes - 1] == '\r'))
@@ -291,17 +318,19 @@ static pith_status read_merges(pith_draft *draft, const char *text, size_t bytes
     if (stop - at < 8 || memcmp(at, "#version", 8) != 0) {
       const char *space = memchr(at, ' ', (size_t)(stop - at));
       if (space == NULL || memchr(space + 1, ' ', (size_t)(stop - space - 1)) != NULL)
-        return pith_fail(error, PITH_FORMAT, "merges.txt: line %zu is not two texts and a space between them", line);
-      draft->merges[draft->merge_count++] =
-          (pith_draft_merge){{at, (uint32_t)(space - at)}, {space + 1, (uint32_t)(stop - space - 1)}};
+        return pith_fail(error, PITH_FORMAT,
+                         "merges.txt: line %zu is not two texts and a space between them", line);
+      draft->merges[draft->merge_count++] = (pith_draft_merge){
+          {at, (uint32_t)(space - at)}, {space + 1, (uint32_t)(stop - space - 1)}};
     }
     at = next;
   }
   return PITH_OK;
 }
 
-static pith_status from_vocabulary(pith_draft *draft, const cJSON *vocabulary, const char *merges, size_t merges_bytes,
-                                   const cJSON *config, pith_arena *arena, pith_error *error) {
+static pith_status from_vocabulary(pith_draft *draft, const cJSON *vocabulary, const char *merges,
+                                   size_t merges_bytes, const cJSON *config, pith_arena *arena,
+                                   pith_error *error) {
   draft->kind = PITH_TOKENIZER_BYTE_BPE;
   draft->pre_tokenizer = PITH_PRE_TOKENIZE_BYTE_LEVEL;
   draft->continuing_prefix = "";
@@ -323,14 +352,15 @@ static pith_status from_vocabulary(pith_draft *draft, const cJSON *vocabulary, c
   return add_specials(draft, config, arena, error);
 }
 
-/* ---- the directory ------------------------------------------------------------------------------------ */
+/* ---- the directory
+ * ------------------------------------------------------------------------------------ */
 
 typedef struct source_files {
   cJSON *config, *main; /* released by the caller */
 } source_files;
 
-static pith_status read_draft(pith_draft *draft, const pith_tokenizer_source *source, source_files *files,
-                              pith_arena *scratch, pith_error *error) {
+static pith_status read_draft(pith_draft *draft, const pith_tokenizer_source *source,
+                              source_files *files, pith_arena *scratch, pith_error *error) {
   char *text, *merges;
   size_t bytes, merges_bytes;
   const char *directory = source->directory;
@@ -353,7 +383,9 @@ static pith_status read_draft(pith_draft *draft, const pith_tokenizer_source *so
   PITH_TRY(pith_draft_read(directory, draft->file, scratch, &text, &bytes, error));
   PITH_TRY(pith_draft_read(directory, "merges.txt", scratch, &merges, &merges_bytes, error));
   if (text == NULL || merges == NULL)
-    return pith_fail(error, PITH_IO, "%s: no tokenizer.json, no vocab.txt, and no vocab.json with merges.txt", directory);
+    return pith_fail(error, PITH_IO,
+                     "%s: no tokenizer.json, no vocab.txt, and no vocab.json with merges.txt",
+                     directory);
   PITH_TRY(pith_draft_parse(draft->file, text, bytes, &files->main, error));
   return from_vocabulary(draft, files->main, merges, merges_bytes, files->config, scratch, error);
 }
@@ -364,8 +396,8 @@ typedef struct source_text {
   size_t bytes;
 } source_text;
 
-static pith_status draft_source(pith_draft *draft, const source_text *from, source_files *files, pith_arena *scratch,
-                                pith_error *error) {
+static pith_status draft_source(pith_draft *draft, const source_text *from, source_files *files,
+                                pith_arena *scratch, pith_error *error) {
   if (from->source != NULL)
     return read_draft(draft, from->source, files, scratch, error);
   draft->file = "tokenizer.json";
@@ -374,7 +406,8 @@ static pith_status draft_source(pith_draft *draft, const source_text *from, sour
   return read_roles(draft, NULL, scratch, error);
 }
 
-static pith_status compile(const source_text *from, pith_arena *arena, pith_tokenizer_data *out_data, pith_error *error) {
+static pith_status compile(const source_text *from, pith_arena *arena,
+                           pith_tokenizer_data *out_data, pith_error *error) {
   pith_arena scratch;
   pith_arena_init(&scratch, arena->allocator);
   source_files files = {NULL, NULL};
@@ -390,12 +423,12 @@ static pith_status compile(const source_text *from, pith_arena *arena, pith_toke
   return status;
 }
 
-pith_status pith_tokenizer_compile(const pith_tokenizer_source *source, pith_arena *arena, pith_tokenizer_data *out_data,
-                                   pith_error *error) {
+pith_status pith_tokenizer_compile(const pith_tokenizer_source *source, pith_arena *arena,
+                                   pith_tokenizer_data *out_data, pith_error *error) {
   return compile(&(source_text){.source = source}, arena, out_data, error);
 }
 
-pith_status pith_tokenizer_compile_json(const char *text, size_t bytes, pith_arena *arena, pith_tokenizer_data *out_data,
-                                        pith_error *error) {
+pith_status pith_tokenizer_compile_json(const char *text, size_t bytes, pith_arena *arena,
+                                        pith_tokenizer_data *out_data, pith_error *error) {
   return compile(&(source_text){.text = text, .bytes = bytes}, arena, out_data, error);
 }

@@ -44,7 +44,7 @@ typedef struct pith_draft {
   uint32_t flags, normalizer, pre_tokenizer;
   uint64_t max_word_chars;
   const char *continuing_prefix;
-  pith_draft_text unknown;                      /* the model's; empty: none */
+  pith_draft_text unknown;                       /* the model's; empty: none */
   pith_draft_text specials[PITH_DRAFT_SPECIALS]; /* by role; empty: none */
 
   pith_draft_token *tokens;
@@ -59,10 +59,12 @@ typedef struct pith_draft {
 } pith_draft;
 
 /* Appends a normalizer step; PITH_UNSUPPORTED where they do not fit. */
-PITH_WARN_UNUSED pith_status pith_draft_add_step(pith_draft *draft, pith_normalize_step step, pith_error *error);
+PITH_WARN_UNUSED pith_status pith_draft_add_step(pith_draft *draft, pith_normalize_step step,
+                                                 pith_error *error);
 /* BertNormalizer's options as steps. */
-PITH_WARN_UNUSED pith_status pith_draft_bert_normalizer(pith_draft *draft, bool clean, bool chinese, bool strip,
-                                                        bool lowercase, pith_error *error);
+PITH_WARN_UNUSED pith_status pith_draft_bert_normalizer(pith_draft *draft, bool clean, bool chinese,
+                                                        bool strip, bool lowercase,
+                                                        pith_error *error);
 /* [CLS] A [SEP] (B [SEP]) or <s> A </s> (</s> B </s>): from specials[CLS] and [SEP]. */
 void pith_draft_bert_template(pith_draft *draft);
 void pith_draft_roberta_template(pith_draft *draft);
@@ -70,36 +72,42 @@ void pith_draft_roberta_template(pith_draft *draft);
 void pith_draft_plain_template(pith_draft *draft);
 
 /* Everything of the draft is in an arena that outlives the call; `data` lives in `arena`. */
-PITH_WARN_UNUSED pith_status pith_draft_build(const pith_draft *draft, pith_arena *arena, pith_tokenizer_data *out_data,
-                                              pith_error *error);
+PITH_WARN_UNUSED pith_status pith_draft_build(const pith_draft *draft, pith_arena *arena,
+                                              pith_tokenizer_data *out_data, pith_error *error);
 
-/* ---- files -------------------------------------------------------------------------------------------- */
+/* ---- files
+ * -------------------------------------------------------------------------------------------- */
 
-/* A whole file of the directory, zero-terminated, in `arena`. A file that is not there: *out_text NULL and PITH_OK. */
-PITH_WARN_UNUSED pith_status pith_draft_read(const char *directory, const char *name, pith_arena *arena, char **out_text,
-                                             size_t *out_bytes, pith_error *error);
+/* A whole file of the directory, zero-terminated, in `arena`. A file that is not there: *out_text
+ * NULL and PITH_OK. */
+PITH_WARN_UNUSED pith_status pith_draft_read(const char *directory, const char *name,
+                                             pith_arena *arena, char **out_text, size_t *out_bytes,
+                                             pith_error *error);
 
 /* Parses a file's text, UTF-8 checked; the result is released with cJSON_Delete. */
-PITH_WARN_UNUSED pith_status pith_draft_parse(const char *name, const char *text, size_t bytes, cJSON **out_json,
-                                              pith_error *error);
+PITH_WARN_UNUSED pith_status pith_draft_parse(const char *name, const char *text, size_t bytes,
+                                              cJSON **out_json, pith_error *error);
 /* Members of an object, by exact name; NULL where there is none or it is null. */
 const cJSON *pith_json_get(const cJSON *object, const char *name);
 /* An optional member that must be true or false. */
-PITH_WARN_UNUSED pith_status pith_json_bool(const char *file, const cJSON *object, const char *name, bool *in_out,
-                                            pith_error *error);
+PITH_WARN_UNUSED pith_status pith_json_bool(const char *file, const cJSON *object, const char *name,
+                                            bool *in_out, pith_error *error);
 /* A whole number in [0, limit]. */
-PITH_WARN_UNUSED pith_status pith_json_id(const char *file, const char *key, const cJSON *number, uint64_t limit,
-                                          uint64_t *out, pith_error *error);
+PITH_WARN_UNUSED pith_status pith_json_id(const char *file, const char *key, const cJSON *number,
+                                          uint64_t limit, uint64_t *out, pith_error *error);
 
 /* A whole vocabulary object, {"text": id, ...}. */
-PITH_WARN_UNUSED pith_status pith_draft_vocabulary(pith_draft *draft, const cJSON *object, pith_arena *arena,
-                                                   pith_error *error);
+PITH_WARN_UNUSED pith_status pith_draft_vocabulary(pith_draft *draft, const cJSON *object,
+                                                   pith_arena *arena, pith_error *error);
 /* tokenizer.json, parsed. `cased`: as in pith_tokenizer_source. */
-PITH_WARN_UNUSED pith_status pith_draft_from_json(pith_draft *draft, const cJSON *json, int cased, pith_arena *arena,
-                                                  pith_error *error);
+PITH_WARN_UNUSED pith_status pith_draft_from_json(pith_draft *draft, const cJSON *json, int cased,
+                                                  pith_arena *arena, pith_error *error);
 
-/* pith_tokenizer_compile for a tokenizer.json of `bytes` at `text`, zero-terminated (text[bytes] is 0). */
-PITH_WARN_UNUSED pith_status pith_tokenizer_compile_json(const char *text, size_t bytes, pith_arena *arena,
-                                                         pith_tokenizer_data *out_data, pith_error *error);
+/* pith_tokenizer_compile for a tokenizer.json of `bytes` at `text`, zero-terminated (text[bytes] is
+ * 0). */
+PITH_WARN_UNUSED pith_status pith_tokenizer_compile_json(const char *text, size_t bytes,
+                                                         pith_arena *arena,
+                                                         pith_tokenizer_data *out_data,
+                                                         pith_error *error);
 
 #endif

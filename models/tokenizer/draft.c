@@ -3,7 +3,8 @@
 #include "models/tokenizer/encode_internal.h"
 #include "models/tokenizer/trie_build.h"
 
-/* ---- normalizer and templates ------------------------------------------------------------------------- */
+/* ---- normalizer and templates
+ * ------------------------------------------------------------------------- */
 
 pith_status pith_draft_add_step(pith_draft *draft, pith_normalize_step step, pith_error *error) {
   unsigned at = 0;
@@ -16,8 +17,8 @@ pith_status pith_draft_add_step(pith_draft *draft, pith_normalize_step step, pit
   return PITH_OK;
 }
 
-pith_status pith_draft_bert_normalizer(pith_draft *draft, bool clean, bool chinese, bool strip, bool lowercase,
-                                       pith_error *error) {
+pith_status pith_draft_bert_normalizer(pith_draft *draft, bool clean, bool chinese, bool strip,
+                                       bool lowercase, pith_error *error) {
   if (clean)
     PITH_TRY(pith_draft_add_step(draft, PITH_NORMALIZE_CLEAN, error));
   if (chinese)
@@ -32,7 +33,8 @@ pith_status pith_draft_bert_normalizer(pith_draft *draft, bool clean, bool chine
 void pith_draft_bert_template(pith_draft *draft) {
   pith_draft_piece cls = {.text = draft->specials[PITH_SPECIAL_CLS], .id = -1};
   pith_draft_piece sep = {.text = draft->specials[PITH_SPECIAL_SEP], .id = -1};
-  pith_draft_piece a = {.sequence = PITH_TEMPLATE_A}, b = {.sequence = PITH_TEMPLATE_B, .type_id = 1}, end = sep;
+  pith_draft_piece a = {.sequence = PITH_TEMPLATE_A},
+                   b = {.sequence = PITH_TEMPLATE_B, .type_id = 1}, end = sep;
   end.type_id = 1;
   const pith_draft_piece pieces[] = {cls, a, sep, b, end};
   memcpy(draft->single, pieces, 3 * sizeof *pieces);
@@ -59,18 +61,22 @@ void pith_draft_plain_template(pith_draft *draft) {
   draft->pair_count = 2;
 }
 
-/* ---- vocabulary --------------------------------------------------------------------------------------- */
+/* ---- vocabulary
+ * --------------------------------------------------------------------------------------- */
 
-#define OUT_OF_MEMORY(draft) pith_fail(error, PITH_OUT_OF_MEMORY, "%s: out of memory", (draft)->file)
+#define OUT_OF_MEMORY(draft)                                                                       \
+  pith_fail(error, PITH_OUT_OF_MEMORY, "%s: out of memory", (draft)->file)
 
 /* The text table: every id's text in the order of ids. */
-static pith_status build_table(const pith_draft *draft, uint32_t token_count, const pith_draft_text *texts,
-                               pith_arena *arena, pith_tokenizer_data *data, pith_error *error) {
+static pith_status build_table(const pith_draft *draft, uint32_t token_count,
+                               const pith_draft_text *texts, pith_arena *arena,
+                               pith_tokenizer_data *data, pith_error *error) {
   size_t bytes = 0;
   for (uint32_t id = 0; id < token_count; id++)
     bytes += texts[id].bytes;
   if (bytes > INT32_MAX)
-    return pith_fail(error, PITH_LIMIT, "%s: %zu bytes of tokens; at most %d", draft->file, bytes, INT32_MAX);
+    return pith_fail(error, PITH_LIMIT, "%s: %zu bytes of tokens; at most %d", draft->file, bytes,
+                     INT32_MAX);
   uint32_t *offsets = PITH_ARENA_NEW(arena, uint32_t, (size_t)token_count + 1);
   char *all = PITH_ARENA_NEW(arena, char, bytes);
   if (offsets == NULL || all == NULL)
@@ -90,8 +96,10 @@ static pith_status build_table(const pith_draft *draft, uint32_t token_count, co
   return PITH_OK;
 }
 
-/* A token's bytes from its stand-ins; NULL text: it is not written in them. Memory is out: *out_failed. */
-static pith_draft_text stand_ins_to_bytes(pith_draft_text text, pith_arena *arena, bool *out_failed) {
+/* A token's bytes from its stand-ins; NULL text: it is not written in them. Memory is out:
+ * *out_failed. */
+static pith_draft_text stand_ins_to_bytes(pith_draft_text text, pith_arena *arena,
+                                          bool *out_failed) {
   uint8_t *bytes = PITH_ARENA_NEW(arena, uint8_t, text.bytes);
   if (bytes == NULL) {
     *out_failed = true;
@@ -131,7 +139,8 @@ static int64_t find_text(const pith_draft *draft, const draft_index *index, pith
     uint32_t id = find_bytes(index, (const uint8_t *)text.text, text.bytes);
     return id == PITH_TRIE_NONE ? -1 : (int64_t)id;
   }
-  /* Stand-ins are at most as many as bytes of text; a long special token is looked up the slow way. */
+  /* Stand-ins are at most as many as bytes of text; a long special token is looked up the slow way.
+   */
   uint8_t bytes[256];
   size_t count = 0;
   bool written = text.bytes <= sizeof bytes;
@@ -147,13 +156,14 @@ static int64_t find_text(const pith_draft *draft, const draft_index *index, pith
     return id == PITH_TRIE_NONE ? -1 : (int64_t)id;
   }
   for (size_t i = 0; i < draft->token_count; i++)
-    if (draft->tokens[i].text.bytes == text.bytes && memcmp(draft->tokens[i].text.text, text.text, text.bytes) == 0)
+    if (draft->tokens[i].text.bytes == text.bytes &&
+        memcmp(draft->tokens[i].text.text, text.text, text.bytes) == 0)
       return draft->tokens[i].id;
   return -1;
 }
 
-static pith_status build_token_trie(const pith_draft *draft, pith_arena *scratch, pith_arena *arena, draft_index *index,
-                                    pith_error *error) {
+static pith_status build_token_trie(const pith_draft *draft, pith_arena *scratch, pith_arena *arena,
+                                    draft_index *index, pith_error *error) {
   pith_trie_key *keys = PITH_ARENA_NEW(scratch, pith_trie_key, draft->token_count);
   if (keys == NULL)
     return OUT_OF_MEMORY(draft);
@@ -172,19 +182,22 @@ static pith_status build_token_trie(const pith_draft *draft, pith_arena *scratch
     return OUT_OF_MEMORY(draft);
   size_t kept = 0;
   for (size_t i = 0; i < count; i++) {
-    if (i + 1 < count && keys[i].bytes == keys[i + 1].bytes && memcmp(keys[i].text, keys[i + 1].text, keys[i].bytes) == 0) {
+    if (i + 1 < count && keys[i].bytes == keys[i + 1].bytes &&
+        memcmp(keys[i].text, keys[i + 1].text, keys[i].bytes) == 0) {
       if (!draft->duplicates)
-        return pith_fail(error, PITH_FORMAT, "%s: token \"%.*s\" occurs twice (ids %u and %u)", draft->file,
-                         (int)(keys[i].bytes < 100 ? keys[i].bytes : 100), (const char *)keys[i].text, keys[i].value,
-                         keys[i + 1].value);
+        return pith_fail(error, PITH_FORMAT, "%s: token \"%.*s\" occurs twice (ids %u and %u)",
+                         draft->file, (int)(keys[i].bytes < 100 ? keys[i].bytes : 100),
+                         (const char *)keys[i].text, keys[i].value, keys[i + 1].value);
       continue;
     }
     keys[kept++] = keys[i];
   }
-  return pith_trie_build(keys, kept, arena, &index->cells[PITH_TRIE_TOKENS], &index->counts[PITH_TRIE_TOKENS], error);
+  return pith_trie_build(keys, kept, arena, &index->cells[PITH_TRIE_TOKENS],
+                         &index->counts[PITH_TRIE_TOKENS], error);
 }
 
-/* ---- added tokens ------------------------------------------------------------------------------------- */
+/* ---- added tokens
+ * ------------------------------------------------------------------------------------- */
 
 /* A token's text after the normalizer. */
 typedef struct text_builder {
@@ -212,8 +225,8 @@ static void text_push(void *context, uint32_t character, pith_span span) {
   builder->count += pith_utf8_encode(character, builder->bytes + builder->count);
 }
 
-static pith_status normalize_text(const pith_draft *draft, pith_draft_text *in_out, pith_arena *arena,
-                                  pith_error *error) {
+static pith_status normalize_text(const pith_draft *draft, pith_draft_text *in_out,
+                                  pith_arena *arena, pith_error *error) {
   text_builder builder = {.arena = arena};
   pith_normalizer normalizer;
   pith_normalizer_init(&normalizer, draft->normalizer, text_push, &builder);
@@ -231,9 +244,11 @@ static pith_status normalize_text(const pith_draft *draft, pith_draft_text *in_o
   return PITH_OK;
 }
 
-/* The added tokens and their two tries; `texts` (by id, `limit` of them) gains those that the vocabulary lacks. */
-static pith_status build_added(const pith_draft *draft, pith_draft_text *texts, uint32_t limit, pith_arena *scratch,
-                               pith_arena *arena, draft_index *index, pith_tokenizer_data *data, pith_error *error) {
+/* The added tokens and their two tries; `texts` (by id, `limit` of them) gains those that the
+ * vocabulary lacks. */
+static pith_status build_added(const pith_draft *draft, pith_draft_text *texts, uint32_t limit,
+                               pith_arena *scratch, pith_arena *arena, draft_index *index,
+                               pith_tokenizer_data *data, pith_error *error) {
   size_t count = draft->added_count, bytes = 0;
   pith_added_token *added = PITH_ARENA_NEW(arena, pith_added_token, count);
   pith_draft_text *patterns = PITH_ARENA_NEW(scratch, pith_draft_text, count);
@@ -245,30 +260,35 @@ static pith_status build_added(const pith_draft *draft, pith_draft_text *texts, 
     int shown = (int)(token->text.bytes < 100 ? token->text.bytes : 100);
     int64_t id = find_text(draft, index, token->text);
     if (id >= 0 && token->id >= 0 && token->id != id)
-      return pith_fail(error, PITH_FORMAT, "%s: added_tokens: \"%.*s\" has id %lld; the vocabulary gives it %lld",
+      return pith_fail(error, PITH_FORMAT,
+                       "%s: added_tokens: \"%.*s\" has id %lld; the vocabulary gives it %lld",
                        draft->file, shown, token->text.text, (long long)token->id, (long long)id);
     if (id < 0)
       id = token->id;
     if (id < 0 || id >= (int64_t)limit)
-      return pith_fail(error, PITH_FORMAT, "%s: special token \"%.*s\" is not in the vocabulary", draft->file, shown,
-                       token->text.text);
+      return pith_fail(error, PITH_FORMAT, "%s: special token \"%.*s\" is not in the vocabulary",
+                       draft->file, shown, token->text.text);
     if (texts[id].bytes == 0)
       texts[id] = token->text;
-    else if (texts[id].bytes != token->text.bytes || memcmp(texts[id].text, token->text.text, token->text.bytes) != 0)
-      return pith_fail(error, PITH_FORMAT, "%s: added_tokens: \"%.*s\" has id %lld, which is \"%.*s\"", draft->file, shown,
-                       token->text.text, (long long)id, (int)(texts[id].bytes < 100 ? texts[id].bytes : 100),
-                       texts[id].text);
+    else if (texts[id].bytes != token->text.bytes ||
+             memcmp(texts[id].text, token->text.text, token->text.bytes) != 0)
+      return pith_fail(error, PITH_FORMAT,
+                       "%s: added_tokens: \"%.*s\" has id %lld, which is \"%.*s\"", draft->file,
+                       shown, token->text.text, (long long)id,
+                       (int)(texts[id].bytes < 100 ? texts[id].bytes : 100), texts[id].text);
     patterns[i] = token->text;
     if (token->flags & PITH_ADDED_NORMALIZED)
       PITH_TRY(normalize_text(draft, &patterns[i], scratch, error));
     if (patterns[i].bytes == 0)
-      return pith_fail(error, PITH_UNSUPPORTED, "%s: added_tokens: nothing is left of \"%.*s\" after the normalizer",
+      return pith_fail(error, PITH_UNSUPPORTED,
+                       "%s: added_tokens: nothing is left of \"%.*s\" after the normalizer",
                        draft->file, shown, token->text.text);
     added[i] = (pith_added_token){(uint32_t)id, 0, patterns[i].bytes, token->flags};
     bytes += patterns[i].bytes;
   }
   if (bytes > INT32_MAX)
-    return pith_fail(error, PITH_LIMIT, "%s: %zu bytes of added tokens; at most %d", draft->file, bytes, INT32_MAX);
+    return pith_fail(error, PITH_LIMIT, "%s: %zu bytes of added tokens; at most %d", draft->file,
+                     bytes, INT32_MAX);
   char *text = PITH_ARENA_NEW(arena, char, bytes);
   if (text == NULL)
     return OUT_OF_MEMORY(draft);
@@ -280,18 +300,22 @@ static pith_status build_added(const pith_draft *draft, pith_draft_text *texts, 
     size_t kept = 0;
     for (size_t i = 0; i < count; i++)
       if (((added[i].flags & PITH_ADDED_NORMALIZED) != 0) == (normalized != 0)) {
-        keys[kept++] = (pith_trie_key){(const uint8_t *)text + added[i].text, added[i].text_bytes, (uint32_t)i};
+        keys[kept++] = (pith_trie_key){(const uint8_t *)text + added[i].text, added[i].text_bytes,
+                                       (uint32_t)i};
         uint8_t first = (uint8_t)text[added[i].text];
         index->first_bytes[normalized][first >> 5] |= 1u << (first & 31);
       }
     if (!pith_trie_sort(keys, kept))
       return OUT_OF_MEMORY(draft);
     for (size_t i = 1; i < kept; i++)
-      if (keys[i - 1].bytes == keys[i].bytes && memcmp(keys[i - 1].text, keys[i].text, keys[i].bytes) == 0)
+      if (keys[i - 1].bytes == keys[i].bytes &&
+          memcmp(keys[i - 1].text, keys[i].text, keys[i].bytes) == 0)
         return pith_fail(error, PITH_FORMAT, "%s: added_tokens: \"%.*s\" occurs twice", draft->file,
-                         (int)(keys[i].bytes < 100 ? keys[i].bytes : 100), (const char *)keys[i].text);
+                         (int)(keys[i].bytes < 100 ? keys[i].bytes : 100),
+                         (const char *)keys[i].text);
     unsigned which = normalized ? PITH_TRIE_ADDED_NORMALIZED : PITH_TRIE_ADDED_RAW;
-    PITH_TRY(pith_trie_build(keys, kept, arena, &index->cells[which], &index->counts[which], error));
+    PITH_TRY(
+        pith_trie_build(keys, kept, arena, &index->cells[which], &index->counts[which], error));
   }
   data->added_count = (uint32_t)count;
   data->added = added;
@@ -332,10 +356,12 @@ static pith_status build_index(const pith_draft *draft, const draft_index *index
   return PITH_OK;
 }
 
-/* ---- merges ------------------------------------------------------------------------------------------- */
+/* ---- merges
+ * ------------------------------------------------------------------------------------------- */
 
-static pith_status build_merge_table(const pith_draft *draft, const draft_index *index, uint32_t *table, uint32_t slots,
-                                     pith_arena *scratch, uint32_t *out_longest, pith_error *error) {
+static pith_status build_merge_table(const pith_draft *draft, const draft_index *index,
+                                     uint32_t *table, uint32_t slots, pith_arena *scratch,
+                                     uint32_t *out_longest, pith_error *error) {
   for (size_t i = 0; i < (size_t)slots * PITH_MERGE_SLOT_WORDS; i++)
     table[i] = UINT32_MAX;
   *out_longest = 1;
@@ -358,12 +384,14 @@ static pith_status build_merge_table(const pith_draft *draft, const draft_index 
                        find_bytes(index, joined, (size_t)left.bytes + right.bytes)};
     for (unsigned i = 0; i < 3; i++)
       if (ids[i] == PITH_TRIE_NONE)
-        return pith_fail(error, PITH_FORMAT, "%s: merge %zu (\"%.*s %.*s\"): %s is not in the vocabulary", draft->file,
-                         rank, (int)(merge->left.bytes < 100 ? merge->left.bytes : 100), merge->left.text,
-                         (int)(merge->right.bytes < 100 ? merge->right.bytes : 100), merge->right.text,
-                         i == 0   ? "the left part"
-                         : i == 1 ? "the right part"
-                                  : "their union");
+        return pith_fail(
+            error, PITH_FORMAT, "%s: merge %zu (\"%.*s %.*s\"): %s is not in the vocabulary",
+            draft->file, rank, (int)(merge->left.bytes < 100 ? merge->left.bytes : 100),
+            merge->left.text, (int)(merge->right.bytes < 100 ? merge->right.bytes : 100),
+            merge->right.text,
+            i == 0   ? "the left part"
+            : i == 1 ? "the right part"
+                     : "their union");
     uint32_t slot = pith_merge_hash(ids[0], ids[1]) & (slots - 1), length = 1;
     uint32_t *entry = table + (size_t)slot * PITH_MERGE_SLOT_WORDS;
     for (; entry[0] != UINT32_MAX && (entry[0] != ids[0] || entry[1] != ids[1]); length++) {
@@ -380,10 +408,12 @@ static pith_status build_merge_table(const pith_draft *draft, const draft_index 
   return PITH_OK;
 }
 
-static pith_status build_merges(const pith_draft *draft, const draft_index *index, pith_arena *scratch, pith_arena *arena,
-                                pith_tokenizer_data *data, pith_error *error) {
+static pith_status build_merges(const pith_draft *draft, const draft_index *index,
+                                pith_arena *scratch, pith_arena *arena, pith_tokenizer_data *data,
+                                pith_error *error) {
   if (draft->merge_count > PITH_TRIE_NONE)
-    return pith_fail(error, PITH_LIMIT, "%s: %zu merges; at most %d", draft->file, draft->merge_count, PITH_TRIE_NONE);
+    return pith_fail(error, PITH_LIMIT, "%s: %zu merges; at most %d", draft->file,
+                     draft->merge_count, PITH_TRIE_NONE);
   uint32_t slots = 16;
   while (slots < draft->merge_count + draft->merge_count / 4)
     slots *= 2;
@@ -426,20 +456,24 @@ static pith_status build_merges(const pith_draft *draft, const draft_index *inde
   return status;
 }
 
-/* ---- the whole ---------------------------------------------------------------------------------------- */
+/* ---- the whole
+ * ---------------------------------------------------------------------------------------- */
 
-static pith_status resolve(const pith_draft *draft, const draft_index *index, const pith_draft_added *added, size_t count,
-                           pith_draft_text text, int32_t *out_id) {
+static pith_status resolve(const pith_draft *draft, const draft_index *index,
+                           const pith_draft_added *added, size_t count, pith_draft_text text,
+                           int32_t *out_id) {
   int64_t id = text.bytes == 0 ? -1 : find_text(draft, index, text);
   for (size_t i = 0; i < count && id < 0; i++)
-    if (text.bytes > 0 && added[i].text.bytes == text.bytes && memcmp(added[i].text.text, text.text, text.bytes) == 0)
+    if (text.bytes > 0 && added[i].text.bytes == text.bytes &&
+        memcmp(added[i].text.text, text.text, text.bytes) == 0)
       id = added[i].id;
   *out_id = (int32_t)id;
   return PITH_OK;
 }
 
-static pith_status build_template(const pith_draft *draft, const draft_index *index, const pith_draft_piece *pieces,
-                                  uint32_t count, pith_arena *arena, const pith_template_piece **out, pith_error *error) {
+static pith_status build_template(const pith_draft *draft, const draft_index *index,
+                                  const pith_draft_piece *pieces, uint32_t count, pith_arena *arena,
+                                  const pith_template_piece **out, pith_error *error) {
   pith_template_piece *made = PITH_ARENA_NEW(arena, pith_template_piece, count);
   if (made == NULL)
     return OUT_OF_MEMORY(draft);
@@ -450,8 +484,8 @@ static pith_status build_template(const pith_draft *draft, const draft_index *in
     else if (id == 0)
       PITH_TRY(resolve(draft, index, draft->added, draft->added_count, pieces[i].text, &id));
     if (pieces[i].sequence == 0 && id < 0)
-      return pith_fail(error, PITH_FORMAT, "%s: special token \"%.*s\" is not in the vocabulary", draft->file,
-                       (int)(pieces[i].text.bytes < 100 ? pieces[i].text.bytes : 100),
+      return pith_fail(error, PITH_FORMAT, "%s: special token \"%.*s\" is not in the vocabulary",
+                       draft->file, (int)(pieces[i].text.bytes < 100 ? pieces[i].text.bytes : 100),
                        pieces[i].text.bytes > 0 ? pieces[i].text.text : "");
     made[i] = (pith_template_piece){id, pieces[i].type_id};
   }
@@ -459,15 +493,17 @@ static pith_status build_template(const pith_draft *draft, const draft_index *in
   return PITH_OK;
 }
 
-static pith_status build(const pith_draft *draft, pith_arena *scratch, pith_arena *arena, pith_tokenizer_data *data,
-                         pith_error *error) {
+static pith_status build(const pith_draft *draft, pith_arena *scratch, pith_arena *arena,
+                         pith_tokenizer_data *data, pith_error *error) {
   *data = (pith_tokenizer_data){
       .kind = draft->kind,
       .flags = draft->flags,
       .normalizer = draft->normalizer,
       .pre_tokenizer = draft->pre_tokenizer,
-      .max_word_chars = draft->max_word_chars > UINT32_MAX ? UINT32_MAX : (uint32_t)draft->max_word_chars,
-      .continuing_prefix = pith_arena_string(arena, draft->continuing_prefix, strlen(draft->continuing_prefix)),
+      .max_word_chars =
+          draft->max_word_chars > UINT32_MAX ? UINT32_MAX : (uint32_t)draft->max_word_chars,
+      .continuing_prefix =
+          pith_arena_string(arena, draft->continuing_prefix, strlen(draft->continuing_prefix)),
   };
   uint64_t limit = 0; /* ids */
   for (size_t i = 0; i < draft->token_count; i++)
@@ -477,17 +513,20 @@ static pith_status build(const pith_draft *draft, pith_arena *scratch, pith_aren
     if (draft->added[i].id >= (int64_t)limit)
       limit = (uint64_t)draft->added[i].id + 1;
   if (limit == 0 || limit >= PITH_TRIE_NONE)
-    return pith_fail(error, limit == 0 ? PITH_FORMAT : PITH_LIMIT, "%s: the vocabulary has ids up to %lld; at most %d",
-                     draft->file, (long long)limit - 1, PITH_TRIE_NONE - 2);
+    return pith_fail(error, limit == 0 ? PITH_FORMAT : PITH_LIMIT,
+                     "%s: the vocabulary has ids up to %lld; at most %d", draft->file,
+                     (long long)limit - 1, PITH_TRIE_NONE - 2);
   pith_draft_text *texts = PITH_ARENA_NEW(scratch, pith_draft_text, limit);
   if (texts == NULL || data->continuing_prefix == NULL)
     return OUT_OF_MEMORY(draft);
   for (size_t i = 0; i < draft->token_count; i++) {
     const pith_draft_token *token = &draft->tokens[i];
     if (texts[token->id].text != NULL)
-      return pith_fail(error, PITH_FORMAT, "%s: id %u is given to two tokens (\"%.*s\" and \"%.*s\")", draft->file,
-                       token->id, (int)(texts[token->id].bytes < 100 ? texts[token->id].bytes : 100),
-                       texts[token->id].text, (int)(token->text.bytes < 100 ? token->text.bytes : 100), token->text.text);
+      return pith_fail(
+          error, PITH_FORMAT, "%s: id %u is given to two tokens (\"%.*s\" and \"%.*s\")",
+          draft->file, token->id,
+          (int)(texts[token->id].bytes < 100 ? texts[token->id].bytes : 100), texts[token->id].text,
+          (int)(token->text.bytes < 100 ? token->text.bytes : 100), token->text.text);
     texts[token->id] = token->text;
   }
   draft_index index = {0};
@@ -500,21 +539,24 @@ static pith_status build(const pith_draft *draft, pith_arena *scratch, pith_aren
 
   int32_t *roles[] = {&data->unk_id, &data->cls_id, &data->sep_id, &data->pad_id, &data->mask_id};
   for (unsigned i = 0; i < PITH_DRAFT_SPECIALS; i++)
-    PITH_TRY(resolve(draft, &index, draft->added, draft->added_count, draft->specials[i], roles[i]));
+    PITH_TRY(
+        resolve(draft, &index, draft->added, draft->added_count, draft->specials[i], roles[i]));
   PITH_TRY(resolve(draft, &index, NULL, 0, draft->unknown, &data->unk_id));
   if (data->unk_id < 0 && (draft->kind == PITH_TOKENIZER_WORDPIECE || draft->unknown.bytes > 0))
-    return pith_fail(error, PITH_FORMAT, "%s: the unknown token \"%.*s\" is not in the vocabulary", draft->file,
-                     (int)(draft->unknown.bytes < 100 ? draft->unknown.bytes : 100),
+    return pith_fail(error, PITH_FORMAT, "%s: the unknown token \"%.*s\" is not in the vocabulary",
+                     draft->file, (int)(draft->unknown.bytes < 100 ? draft->unknown.bytes : 100),
                      draft->unknown.bytes > 0 ? draft->unknown.text : "");
-  PITH_TRY(build_template(draft, &index, draft->single, draft->single_count, arena, &data->single_template, error));
-  PITH_TRY(build_template(draft, &index, draft->pair, draft->pair_count, arena, &data->pair_template, error));
+  PITH_TRY(build_template(draft, &index, draft->single, draft->single_count, arena,
+                          &data->single_template, error));
+  PITH_TRY(build_template(draft, &index, draft->pair, draft->pair_count, arena,
+                          &data->pair_template, error));
   data->single_count = draft->single_count;
   data->pair_count = draft->pair_count;
   return pith_tokenizer_data_verify(data, error);
 }
 
-pith_status pith_draft_build(const pith_draft *draft, pith_arena *arena, pith_tokenizer_data *out_data,
-                             pith_error *error) {
+pith_status pith_draft_build(const pith_draft *draft, pith_arena *arena,
+                             pith_tokenizer_data *out_data, pith_error *error) {
   pith_arena scratch;
   pith_arena_init(&scratch, arena->allocator);
   pith_status status = build(draft, &scratch, arena, out_data, error);

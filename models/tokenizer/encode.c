@@ -1,14 +1,17 @@
-/* Text to tokens: added tokens are cut out of the raw text, the rest is normalized, cut once more, and goes to the model;
- * then truncation and the post-processor's template. */
+/* Text to tokens: added tokens are cut out of the raw text, the rest is normalized, cut once more,
+ * and goes to the model; then truncation and the post-processor's template. */
 #include "engine/base/arena.h"
 #include "engine/base/error.h"
 #include "models/tokenizer/encode_internal.h"
 
-/* ---- offsets ------------------------------------------------------------------------------------------ */
+/* ---- offsets
+ * ------------------------------------------------------------------------------------------ */
 
-pith_span pith_encoder_trim(const pith_encoder *encoder, pith_span span, size_t leading, size_t trailing, bool first) {
+pith_span pith_encoder_trim(const pith_encoder *encoder, pith_span span, size_t leading,
+                            size_t trailing, bool first) {
   uint32_t character;
-  if (leading == 1 && (first || span.begin == 0) && (encoder->data->flags & PITH_TOKENIZER_TRIM_KEEPS_PREFIX))
+  if (leading == 1 && (first || span.begin == 0) &&
+      (encoder->data->flags & PITH_TOKENIZER_TRIM_KEEPS_PREFIX))
     leading = 0; /* the space that was added, or could have been */
   for (; leading > 0 && span.begin < span.end; leading--)
     span.begin += pith_utf8_decode(encoder->text + span.begin, span.end - span.begin, &character);
@@ -21,9 +24,11 @@ pith_span pith_encoder_trim(const pith_encoder *encoder, pith_span span, size_t 
   return span;
 }
 
-/* ---- added tokens ------------------------------------------------------------------------------------- */
+/* ---- added tokens
+ * ------------------------------------------------------------------------------------- */
 
-static bool is_class_before(const uint8_t *text, size_t begin, size_t at, unsigned class, unsigned *out_bytes) {
+static bool is_class_before(const uint8_t *text, size_t begin, size_t at, unsigned class,
+                            unsigned *out_bytes) {
   if (at <= begin)
     return false;
   uint32_t character;
@@ -31,7 +36,8 @@ static bool is_class_before(const uint8_t *text, size_t begin, size_t at, unsign
   return (pith_char_class(character) & class) != 0;
 }
 
-static bool is_class_at(const uint8_t *text, size_t at, size_t end, unsigned class, unsigned *out_bytes) {
+static bool is_class_at(const uint8_t *text, size_t at, size_t end, unsigned class,
+                        unsigned *out_bytes) {
   if (at >= end)
     return false;
   uint32_t character;
@@ -50,7 +56,8 @@ typedef struct added_search {
 } added_search;
 
 /* The next added token, with the white space it takes; NULL: none is left. */
-static const pith_added_token *added_next(added_search *search, size_t *out_begin, size_t *out_end) {
+static const pith_added_token *added_next(added_search *search, size_t *out_begin,
+                                          size_t *out_end) {
   const pith_tokenizer_data *data = search->data;
   pith_trie trie = pith_index_trie(data, search->which);
   if (trie.count == 0)
@@ -76,10 +83,12 @@ static const pith_added_token *added_next(added_search *search, size_t *out_begi
          is_class_at(text, stop, search->end, PITH_CHAR_WORD, &length)))
       continue;
     if (token->flags & PITH_ADDED_LSTRIP)
-      while (start > search->done && is_class_before(text, search->begin, start, PITH_CHAR_SPACE, &length))
+      while (start > search->done &&
+             is_class_before(text, search->begin, start, PITH_CHAR_SPACE, &length))
         start -= length;
     if (start < search->done)
-      start = search->done < stop ? search->done : stop; /* an earlier token took this white space */
+      start =
+          search->done < stop ? search->done : stop; /* an earlier token took this white space */
     if (token->flags & PITH_ADDED_RSTRIP)
       while (is_class_at(text, stop, search->end, PITH_CHAR_SPACE, &length))
         stop += length;
@@ -91,9 +100,10 @@ static const pith_added_token *added_next(added_search *search, size_t *out_begi
   return NULL;
 }
 
-/* Emits an added token whose text (white space included) is text[begin, end) and whose span in the original is `span`. */
-static void emit_added(pith_encoder *encoder, const pith_added_token *token, const uint8_t *text, size_t begin, size_t end,
-                       pith_span span) {
+/* Emits an added token whose text (white space included) is text[begin, end) and whose span in the
+ * original is `span`. */
+static void emit_added(pith_encoder *encoder, const pith_added_token *token, const uint8_t *text,
+                       size_t begin, size_t end, pith_span span) {
   if (encoder->data->flags & PITH_TOKENIZER_TRIM_OFFSETS) {
     size_t leading = 0, trailing = 0;
     unsigned length;
@@ -107,9 +117,11 @@ static void emit_added(pith_encoder *encoder, const pith_added_token *token, con
   pith_token_emit(&encoder->sink, token->id, span.begin, span.end);
 }
 
-/* ---- one sequence ------------------------------------------------------------------------------------- */
+/* ---- one sequence
+ * ------------------------------------------------------------------------------------- */
 
-static void encode_segment(pith_encoder *encoder, const pith_text_view *view, size_t begin, size_t end) {
+static void encode_segment(pith_encoder *encoder, const pith_text_view *view, size_t begin,
+                           size_t end) {
   if (begin >= end || encoder->stopped)
     return;
   if (encoder->data->kind == PITH_TOKENIZER_BYTE_BPE)
@@ -119,7 +131,8 @@ static void encode_segment(pith_encoder *encoder, const pith_text_view *view, si
 }
 
 static void encode_view(pith_encoder *encoder, const pith_text_view *view) {
-  added_search search = {encoder->data, PITH_TRIE_ADDED_NORMALIZED, view->bytes, 0, view->count, 0, 0};
+  added_search search = {
+      encoder->data, PITH_TRIE_ADDED_NORMALIZED, view->bytes, 0, view->count, 0, 0};
   size_t begin, end, from = 0;
   const pith_added_token *token;
   while (!encoder->stopped && (token = added_next(&search, &begin, &end)) != NULL) {
@@ -154,7 +167,8 @@ static void view_push(void *context, uint32_t character, pith_span span) {
   builder->count += bytes;
 }
 
-static __attribute__((noinline)) void encode_normalized(pith_encoder *encoder, size_t begin, size_t end) {
+static __attribute__((noinline)) void encode_normalized(pith_encoder *encoder, size_t begin,
+                                                        size_t end) {
   view_builder builder;
   builder.encoder = encoder;
   builder.count = 0;
@@ -165,7 +179,8 @@ static __attribute__((noinline)) void encode_normalized(pith_encoder *encoder, s
   while (begin < end && !encoder->out_of_memory) {
     uint32_t character;
     unsigned bytes = pith_utf8_decode(encoder->text + begin, end - begin, &character);
-    pith_normalizer_push(&normalizer, character, (pith_span){(uint32_t)begin, (uint32_t)(begin + bytes)});
+    pith_normalizer_push(&normalizer, character,
+                         (pith_span){(uint32_t)begin, (uint32_t)(begin + bytes)});
     begin += bytes;
   }
   pith_normalizer_finish(&normalizer);
@@ -173,7 +188,8 @@ static __attribute__((noinline)) void encode_normalized(pith_encoder *encoder, s
     encoder->out_of_memory = true;
   pith_normalizer_deinit(&normalizer);
   if (!encoder->out_of_memory)
-    encode_view(encoder, &(pith_text_view){builder.bytes.items, builder.count, builder.spans.items, 0});
+    encode_view(encoder,
+                &(pith_text_view){builder.bytes.items, builder.count, builder.spans.items, 0});
   pith_scratch_release(&builder.bytes);
   pith_scratch_release(&builder.spans);
 }
@@ -187,19 +203,22 @@ static void encode_piece(pith_encoder *encoder, size_t begin, size_t end) {
   if (data->kind == PITH_TOKENIZER_WORDPIECE && !added)
     pith_wordpiece_encode_raw(encoder, begin, end);
   else if (data->normalizer == 0 && pith_utf8_valid(encoder->text + begin, end - begin))
-    encode_view(encoder, &(pith_text_view){encoder->text + begin, end - begin, NULL, (uint32_t)begin});
+    encode_view(encoder,
+                &(pith_text_view){encoder->text + begin, end - begin, NULL, (uint32_t)begin});
   else
     encode_normalized(encoder, begin, end);
 }
 
 static pith_status encode_sequence(pith_encoder *encoder, pith_error *error) {
-  added_search search = {encoder->data, PITH_TRIE_ADDED_RAW, encoder->text, 0, encoder->text_bytes, 0, 0};
+  added_search search = {
+      encoder->data, PITH_TRIE_ADDED_RAW, encoder->text, 0, encoder->text_bytes, 0, 0};
   size_t begin, end, from = 0;
   const pith_added_token *token;
   while (!encoder->stopped && (token = added_next(&search, &begin, &end)) != NULL) {
     encode_piece(encoder, from, begin);
     if (begin < end && !encoder->stopped)
-      emit_added(encoder, token, encoder->text, begin, end, (pith_span){(uint32_t)begin, (uint32_t)end});
+      emit_added(encoder, token, encoder->text, begin, end,
+                 (pith_span){(uint32_t)begin, (uint32_t)end});
     from = end;
   }
   encode_piece(encoder, from, encoder->text_bytes);
@@ -209,7 +228,8 @@ static pith_status encode_sequence(pith_encoder *encoder, pith_error *error) {
   return PITH_OK;
 }
 
-/* ---- template and truncation -------------------------------------------------------------------------- */
+/* ---- template and truncation
+ * -------------------------------------------------------------------------- */
 
 typedef struct sequence_text {
   const char *text;
@@ -218,11 +238,12 @@ typedef struct sequence_text {
   size_t keep; /* most tokens */
 } sequence_text;
 
-/* Writes everything as the template says; *out_counts: tokens of each sequence. encoding->count is what was written or, past
- * the capacity, what would have been. */
-static pith_status write_template(const pith_tokenizer_data *data, const pith_template_piece *pieces, uint32_t piece_count,
-                                  const sequence_text sequences[2], pith_encoding *encoding, size_t out_counts[2],
-                                  pith_error *error) {
+/* Writes everything as the template says; *out_counts: tokens of each sequence. encoding->count is
+ * what was written or, past the capacity, what would have been. */
+static pith_status write_template(const pith_tokenizer_data *data,
+                                  const pith_template_piece *pieces, uint32_t piece_count,
+                                  const sequence_text sequences[2], pith_encoding *encoding,
+                                  size_t out_counts[2], pith_error *error) {
   size_t count = 0;
   for (uint32_t i = 0; i < piece_count; i++) {
     size_t first = count, room = count < encoding->capacity ? encoding->capacity - count : 0;
@@ -238,11 +259,15 @@ static pith_status write_template(const pith_tokenizer_data *data, const pith_te
     } else {
       sequence = pieces[i].id_or_sequence == PITH_TEMPLATE_B;
       const sequence_text *from = &sequences[sequence];
-      pith_encoder encoder = {data, (const uint8_t *)from->text, from->bytes,
-                              {encoding->ids == NULL || room == 0 ? NULL : encoding->ids + first,
-                               encoding->offsets == NULL || room == 0 ? NULL : encoding->offsets + first,
-                                room < from->keep ? room : from->keep, from->stop, 0},
-                              from->stop == 0, false};
+      pith_encoder encoder = {
+          data,
+          (const uint8_t *)from->text,
+          from->bytes,
+          {encoding->ids == NULL || room == 0 ? NULL : encoding->ids + first,
+           encoding->offsets == NULL || room == 0 ? NULL : encoding->offsets + first,
+           room < from->keep ? room : from->keep, from->stop, 0},
+          from->stop == 0,
+          false};
       PITH_TRY(encode_sequence(&encoder, error));
       out_counts[sequence] = encoder.sink.count;
       count += encoder.sink.count < from->keep ? encoder.sink.count : from->keep;
@@ -277,19 +302,22 @@ static void truncate_pair(size_t counts[2], size_t room) {
     counts[!shorter] = high;
 }
 
-pith_status pith_tokenizer_encode(const pith_tokenizer_data *data, const char *text, size_t text_bytes, const char *pair,
-                                  size_t pair_bytes, size_t max_length, pith_encoding *encoding, pith_error *error) {
+pith_status pith_tokenizer_encode(const pith_tokenizer_data *data, const char *text,
+                                  size_t text_bytes, const char *pair, size_t pair_bytes,
+                                  size_t max_length, pith_encoding *encoding, pith_error *error) {
   if (text == NULL || encoding == NULL || encoding->struct_size < sizeof *encoding)
     return pith_fail(error, PITH_INVALID_ARGUMENT, "encode: %s",
                      text == NULL       ? "text is NULL"
                      : encoding == NULL ? "encoding is NULL"
                                         : "encoding.struct_size is not set");
-  sequence_text sequences[2] = {{text, text_bytes, SIZE_MAX, SIZE_MAX}, {pair, pair_bytes, SIZE_MAX, SIZE_MAX}};
+  sequence_text sequences[2] = {{text, text_bytes, SIZE_MAX, SIZE_MAX},
+                                {pair, pair_bytes, SIZE_MAX, SIZE_MAX}};
   for (unsigned i = 0; i < 2 && sequences[i].text != NULL; i++) {
     if (sequences[i].bytes == SIZE_MAX)
       sequences[i].bytes = strlen(sequences[i].text);
     if (sequences[i].bytes > INT32_MAX)
-      return pith_fail(error, PITH_LIMIT, "encode: a text of %zu bytes; at most %d", sequences[i].bytes, INT32_MAX);
+      return pith_fail(error, PITH_LIMIT, "encode: a text of %zu bytes; at most %d",
+                       sequences[i].bytes, INT32_MAX);
   }
   const pith_template_piece *pieces = pair == NULL ? data->single_template : data->pair_template;
   uint32_t piece_count = pair == NULL ? data->single_count : data->pair_count;
@@ -299,13 +327,14 @@ pith_status pith_tokenizer_encode(const pith_tokenizer_data *data, const char *t
   encoding->count = 0;
   if (max_length != 0 && max_length < special)
     return pith_fail(error, PITH_INVALID_ARGUMENT,
-                     "encode: max_length %zu has no room for the %zu special tokens around %s", max_length, special,
-                     pair == NULL ? "a text" : "a pair");
+                     "encode: max_length %zu has no room for the %zu special tokens around %s",
+                     max_length, special, pair == NULL ? "a text" : "a pair");
   size_t room = max_length == 0 ? SIZE_MAX : max_length - special;
   if (pair == NULL)
     sequences[0].stop = sequences[0].keep = room;
 
-  size_t counts[2] = {0, 0}; /* of a pair, all tokens: which is longer decides who gives up the odd one */
+  size_t counts[2] = {
+      0, 0}; /* of a pair, all tokens: which is longer decides who gives up the odd one */
   PITH_TRY(write_template(data, pieces, piece_count, sequences, encoding, counts, error));
   if (pair != NULL && counts[0] + counts[1] > room) {
     truncate_pair(counts, room);
@@ -322,7 +351,8 @@ pith_status pith_tokenizer_encode(const pith_tokenizer_data *data, const char *t
   return PITH_OK;
 }
 
-/* ---- lookup ------------------------------------------------------------------------------------------- */
+/* ---- lookup
+ * ------------------------------------------------------------------------------------------- */
 
 int32_t pith_tokenizer_find(const pith_tokenizer_data *data, const char *text, size_t bytes) {
   if (text == NULL || bytes == 0)
@@ -352,8 +382,8 @@ int32_t pith_tokenizer_find(const pith_tokenizer_data *data, const char *text, s
   }
   if (inside && value < data->token_count)
     return (int32_t)value;
-  /* Added tokens past the vocabulary, and what is not written in stand-ins ("<\u4e00>"), are in no trie: rare enough to
-   * look for them one by one. */
+  /* Added tokens past the vocabulary, and what is not written in stand-ins ("<\u4e00>"), are in no
+   * trie: rare enough to look for them one by one. */
   for (uint32_t id = 0; id < data->token_count; id++)
     if (data->token_offsets[id + 1] - data->token_offsets[id] == bytes &&
         memcmp(data->token_text + data->token_offsets[id], text, bytes) == 0)

@@ -25,7 +25,8 @@ void pith_scratch_release(pith_scratch *scratch) {
   *scratch = (pith_scratch){0};
 }
 
-void pith_normalizer_init(pith_normalizer *normalizer, uint32_t packed, pith_normalize_sink sink, void *context) {
+void pith_normalizer_init(pith_normalizer *normalizer, uint32_t packed, pith_normalize_sink sink,
+                          void *context) {
   normalizer->step_count = 0;
   normalizer->form_step = PITH_NORMALIZER_STEPS;
   normalizer->compatible = normalizer->compose = false;
@@ -42,7 +43,8 @@ void pith_normalizer_init(pith_normalizer *normalizer, uint32_t packed, pith_nor
   normalizer->sink = sink;
   normalizer->context = context;
   normalizer->out_of_memory = false;
-  normalizer->mark_count = normalizer->follower_count = normalizer->source_first = normalizer->source_count = 0;
+  normalizer->mark_count = normalizer->follower_count = normalizer->source_first =
+      normalizer->source_count = 0;
   normalizer->last_source = (pith_span){0, 0};
   normalizer->has_composee = false;
   normalizer->last_class = -1;
@@ -57,12 +59,15 @@ void pith_normalizer_deinit(pith_normalizer *normalizer) {
   pith_scratch_release(&normalizer->sources);
 }
 
-static void run_step(pith_normalizer *normalizer, uint32_t step, uint32_t character, pith_span span);
+static void run_step(pith_normalizer *normalizer, uint32_t step, uint32_t character,
+                     pith_span span);
 
-/* ---- Unicode forms ------------------------------------------------------------------------------------ */
+/* ---- Unicode forms
+ * ------------------------------------------------------------------------------------ */
 
-/* Leaves the form: finds the span as the reference does. It walks along the characters read; one that replaces takes the
- * next, one that is added takes the span of the last one taken. After reordering that is not always its own. */
+/* Leaves the form: finds the span as the reference does. It walks along the characters read; one
+ * that replaces takes the next, one that is added takes the span of the last one taken. After
+ * reordering that is not always its own. */
 static void form_emit(pith_normalizer *normalizer, pith_mark mark) {
   pith_span span = normalizer->last_source;
   if (mark.change <= 0) {
@@ -88,7 +93,8 @@ static void flush_followers(pith_normalizer *normalizer) {
   normalizer->follower_count = 0;
 }
 
-static void append(pith_normalizer *normalizer, pith_scratch *scratch, size_t *count, pith_mark mark) {
+static void append(pith_normalizer *normalizer, pith_scratch *scratch, size_t *count,
+                   pith_mark mark) {
   if (!pith_scratch_reserve(scratch, *count, *count + 1, sizeof mark)) {
     normalizer->out_of_memory = true;
     return;
@@ -96,7 +102,8 @@ static void append(pith_normalizer *normalizer, pith_scratch *scratch, size_t *c
   ((pith_mark *)scratch->items)[(*count)++] = mark;
 }
 
-/* A character in canonical order, to be composed with the starter before it where the form asks for that. */
+/* A character in canonical order, to be composed with the starter before it where the form asks for
+ * that. */
 static void form_ordered(pith_normalizer *normalizer, pith_mark mark) {
   if (!normalizer->compose) {
     form_emit(normalizer, mark);
@@ -130,8 +137,8 @@ static void form_ordered(pith_normalizer *normalizer, pith_mark mark) {
   normalizer->last_class = mark.combining_class;
 }
 
-/* Canonical order: a stable sort by combining class. Merge-free: an insertion sort, but for long runs, which only hostile
- * text has, one pass for each class. */
+/* Canonical order: a stable sort by combining class. Merge-free: an insertion sort, but for long
+ * runs, which only hostile text has, one pass for each class. */
 static void flush_marks(pith_normalizer *normalizer) {
   pith_mark *marks = normalizer->marks.items;
   size_t count = normalizer->mark_count;
@@ -139,7 +146,7 @@ static void flush_marks(pith_normalizer *normalizer) {
     bool present[256] = {false};
     for (size_t i = 0; i < count; i++)
       present[marks[i].combining_class] = true;
-    for (unsigned class = 1; class < 256; class++)
+    for (unsigned class = 1; class < 256; class ++)
       for (size_t i = 0; present[class] && i < count; i++)
         if (marks[i].combining_class == class)
           form_ordered(normalizer, marks[i]);
@@ -163,11 +170,12 @@ static void form_push(pith_normalizer *normalizer, uint32_t character, pith_span
   if (normalizer->source_count == normalizer->sources.capacity && normalizer->source_first > 0) {
     pith_span *sources = normalizer->sources.items;
     normalizer->source_count -= normalizer->source_first;
-    memmove(sources, sources + normalizer->source_first, normalizer->source_count * sizeof *sources);
+    memmove(sources, sources + normalizer->source_first,
+            normalizer->source_count * sizeof *sources);
     normalizer->source_first = 0;
   }
-  if (!pith_scratch_reserve(&normalizer->sources, normalizer->source_count, normalizer->source_count + 1,
-                            sizeof span)) {
+  if (!pith_scratch_reserve(&normalizer->sources, normalizer->source_count,
+                            normalizer->source_count + 1, sizeof span)) {
     normalizer->out_of_memory = true;
     return;
   }
@@ -184,9 +192,11 @@ static void form_push(pith_normalizer *normalizer, uint32_t character, pith_span
   }
 }
 
-/* ---- steps -------------------------------------------------------------------------------------------- */
+/* ---- steps
+ * -------------------------------------------------------------------------------------------- */
 
-static void run_step(pith_normalizer *normalizer, uint32_t step, uint32_t character, pith_span span) {
+static void run_step(pith_normalizer *normalizer, uint32_t step, uint32_t character,
+                     pith_span span) {
   for (; step < normalizer->step_count; step++) {
     switch ((pith_normalize_step)normalizer->steps[step]) {
     case PITH_NORMALIZE_CLEAN: {

@@ -1,7 +1,9 @@
-/* The normalizer: characters in, characters out, each with the range of the original text that it stands for.
+/* The normalizer: characters in, characters out, each with the range of the original text that it
+ * stands for.
  *
- * It works as a stream, so that a text of any length needs no buffer: only combining marks that wait to be reordered or
- * composed are held, in the structure itself up to PITH_NORMALIZER_MARKS of them, then in memory of its own. */
+ * It works as a stream, so that a text of any length needs no buffer: only combining marks that
+ * wait to be reordered or composed are held, in the structure itself up to PITH_NORMALIZER_MARKS of
+ * them, then in memory of its own. */
 #ifndef PITH_MODELS_NORMALIZE_H
 #define PITH_MODELS_NORMALIZE_H
 
@@ -19,15 +21,16 @@ typedef void (*pith_normalize_sink)(void *context, uint32_t character, pith_span
 /* A growing array that starts in storage of the one who embeds it. */
 typedef struct pith_scratch {
   void *items;
-  size_t capacity; /* items */
+  size_t capacity;  /* items */
   size_t own_bytes; /* 0: the embedded storage */
 } pith_scratch;
 /* Room for `count` items, the first `used` kept; false when memory is out. */
 bool pith_scratch_reserve(pith_scratch *scratch, size_t used, size_t count, size_t item_bytes);
 void pith_scratch_release(pith_scratch *scratch);
 
-/* A character between decomposition and output: `change` is how it relates to the characters before the step, as in the
- * reference: 0 replaces one, 1 is added after one, -n replaces one and n more. */
+/* A character between decomposition and output: `change` is how it relates to the characters before
+ * the step, as in the reference: 0 replaces one, 1 is added after one, -n replaces one and n more.
+ */
 typedef struct pith_mark {
   uint32_t character;
   int32_t change;
@@ -59,13 +62,15 @@ typedef struct pith_normalizer {
 } pith_normalizer;
 
 /* `packed`: pith_tokenizer_data.normalizer, verified. */
-void pith_normalizer_init(pith_normalizer *normalizer, uint32_t packed, pith_normalize_sink sink, void *context);
+void pith_normalizer_init(pith_normalizer *normalizer, uint32_t packed, pith_normalize_sink sink,
+                          void *context);
 void pith_normalizer_push(pith_normalizer *normalizer, uint32_t character, pith_span span);
 /* The end of the text: what waits comes out. The normalizer is as new. */
 void pith_normalizer_finish(pith_normalizer *normalizer);
 void pith_normalizer_deinit(pith_normalizer *normalizer);
 
-/* Whether an ASCII character stands for itself whatever follows it, but for lower case and clean_text. */
+/* Whether an ASCII character stands for itself whatever follows it, but for lower case and
+ * clean_text. */
 bool pith_normalizer_is_local(uint32_t packed);
 
 #endif

@@ -3,7 +3,8 @@
 #include "engine/base/arena.h"
 #include "engine/base/error.h"
 
-/* ---- sorting ------------------------------------------------------------------------------------------ */
+/* ---- sorting
+ * ------------------------------------------------------------------------------------------ */
 
 static int compare(const pith_trie_key *a, const pith_trie_key *b) {
   uint32_t common = a->bytes < b->bytes ? a->bytes : b->bytes;
@@ -15,7 +16,8 @@ bool pith_trie_sort(pith_trie_key *keys, size_t count) { /* bottom-up merge sort
   size_t bytes;
   if (count < 2)
     return true;
-  pith_trie_key *other = pith_size_multiply(count, sizeof *keys, &bytes) ? pith_allocate(NULL, bytes) : NULL;
+  pith_trie_key *other =
+      pith_size_multiply(count, sizeof *keys, &bytes) ? pith_allocate(NULL, bytes) : NULL;
   if (other == NULL)
     return false;
   pith_trie_key *from = keys, *to = other;
@@ -25,7 +27,8 @@ bool pith_trie_sort(pith_trie_key *keys, size_t count) { /* bottom-up merge sort
       size_t end = middle + width < count ? middle + width : count;
       size_t a = begin, b = middle;
       for (size_t at = begin; at < end; at++)
-        to[at] = b >= end || (a < middle && compare(&from[a], &from[b]) <= 0) ? from[a++] : from[b++];
+        to[at] =
+            b >= end || (a < middle && compare(&from[a], &from[b]) <= 0) ? from[a++] : from[b++];
     }
     pith_trie_key *swap = from;
     from = to;
@@ -37,7 +40,8 @@ bool pith_trie_sort(pith_trie_key *keys, size_t count) { /* bottom-up merge sort
   return true;
 }
 
-/* ---- building ----------------------------------------------------------------------------------------- */
+/* ---- building
+ * ----------------------------------------------------------------------------------------- */
 
 enum {
   BLOCK = 256, /* cells that one base can reach */
@@ -68,7 +72,8 @@ static bool add_block(trie_builder *builder) {
     if (builder->capacity > UINT32_MAX / 8)
       return false;
     uint32_t capacity = builder->capacity == 0 ? 16 * BLOCK : 2 * builder->capacity;
-    uint32_t *cells = PITH_ARENA_NEW(builder->arena, uint32_t, (size_t)capacity * PITH_TRIE_CELL_WORDS);
+    uint32_t *cells =
+        PITH_ARENA_NEW(builder->arena, uint32_t, (size_t)capacity * PITH_TRIE_CELL_WORDS);
     cell_state *state = PITH_ARENA_NEW(builder->arena, cell_state, capacity);
     uint16_t *bases = PITH_ARENA_NEW(builder->arena, uint16_t, capacity / BLOCK);
     if (cells == NULL || state == NULL || bases == NULL)
@@ -103,8 +108,10 @@ static void take_cell(trie_builder *builder, uint32_t cell) {
   state[cell].used = true;
 }
 
-static bool base_fits(const trie_builder *builder, uint32_t base, const uint8_t *labels, unsigned count) {
-  if (base < PITH_TRIE_FIRST_BASE || builder->state[base].is_base || builder->block_bases[base / BLOCK] >= BLOCK_BASES)
+static bool base_fits(const trie_builder *builder, uint32_t base, const uint8_t *labels,
+                      unsigned count) {
+  if (base < PITH_TRIE_FIRST_BASE || builder->state[base].is_base ||
+      builder->block_bases[base / BLOCK] >= BLOCK_BASES)
     return false;
   for (unsigned i = 0; i < count; i++)
     if (builder->state[base ^ labels[i]].used)
@@ -125,8 +132,8 @@ static uint32_t find_base(trie_builder *builder, const uint8_t *labels, unsigned
   return add_block(builder) ? base : 0;
 }
 
-pith_status pith_trie_build(const pith_trie_key *keys, size_t count, pith_arena *arena, uint32_t **out_cells,
-                            uint32_t *out_count, pith_error *error) {
+pith_status pith_trie_build(const pith_trie_key *keys, size_t count, pith_arena *arena,
+                            uint32_t **out_cells, uint32_t *out_count, pith_error *error) {
   *out_cells = NULL;
   *out_count = 0;
   if (count == 0)
@@ -139,7 +146,8 @@ pith_status pith_trie_build(const pith_trie_key *keys, size_t count, pith_arena 
   trie_builder builder = {.arena = &scratch};
   pith_status status = PITH_OUT_OF_MEMORY;
   pending_node *queue = PITH_ARENA_NEW(&scratch, pending_node, nodes);
-  /* Two blocks: bases of block 0 do not exist, so that base 0 can mean that there are no children. */
+  /* Two blocks: bases of block 0 do not exist, so that base 0 can mean that there are no children.
+   */
   if (queue == NULL || nodes >= UINT32_MAX || !add_block(&builder) || !add_block(&builder))
     goto done;
   while (builder.state[0].next != 0 && builder.state[0].next < PITH_TRIE_FIRST_BASE)
@@ -196,5 +204,7 @@ pith_status pith_trie_build(const pith_trie_key *keys, size_t count, pith_arena 
   }
 done:
   pith_arena_deinit(&scratch);
-  return status == PITH_OK ? status : pith_fail(error, status, "out of memory while building a trie of %zu keys", count);
+  return status == PITH_OK
+             ? status
+             : pith_fail(error, status, "out of memory while building a trie of %zu keys", count);
 }

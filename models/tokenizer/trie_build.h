@@ -10,11 +10,13 @@ typedef struct pith_trie_key {
   uint32_t value; /* below PITH_TRIE_NONE */
 } pith_trie_key;
 
-/* Orders keys by their bytes, a prefix before what it begins; equal keys stay in their order. False: out of memory. */
+/* Orders keys by their bytes, a prefix before what it begins; equal keys stay in their order.
+ * False: out of memory. */
 bool pith_trie_sort(pith_trie_key *keys, size_t count);
 
 /* The cells of a trie of sorted, distinct keys, in `arena`; none for no keys. */
-PITH_WARN_UNUSED pith_status pith_trie_build(const pith_trie_key *keys, size_t count, pith_arena *arena,
-                                             uint32_t **out_cells, uint32_t *out_count, pith_error *error);
+PITH_WARN_UNUSED pith_status pith_trie_build(const pith_trie_key *keys, size_t count,
+                                             pith_arena *arena, uint32_t **out_cells,
+                                             uint32_t *out_count, pith_error *error);
 
 #endif

@@ -45,7 +45,8 @@ unsigned pith_utf8_encode(uint32_t character, uint8_t *out) {
 
 unsigned pith_utf8_decode_before(const uint8_t *text, size_t end, uint32_t *out_char) {
   for (unsigned length = end < 4 ? (unsigned)end : 4; length > 1; length--)
-    if (pith_utf8_decode(text + end - length, length, out_char) == length && *out_char != PITH_REPLACEMENT)
+    if (pith_utf8_decode(text + end - length, length, out_char) == length &&
+        *out_char != PITH_REPLACEMENT)
       return length;
   if (end >= 3 && pith_utf8_decode(text + end - 3, 3, out_char) == 3)
     return 3; /* U+FFFD itself, or three bytes of a broken sequence */
@@ -80,7 +81,9 @@ bool pith_utf8_valid(const uint8_t *text, size_t bytes) {
 const uint8_t pith_char_ascii_classes[128] = {
     [0 ... 8] = REMOVED,
     ['\t' ... '\n'] = SPACE,
-    ['\v' ... '\f'] = REMOVED | SPACE, /* white space for a split, but a control to clean_text, which comes first */
+    ['\v' ... '\f'] =
+        REMOVED |
+        SPACE, /* white space for a split, but a control to clean_text, which comes first */
     ['\r'] = SPACE,
     [14 ... 31] = REMOVED,
     [' '] = SPACE,
@@ -156,8 +159,9 @@ unsigned pith_char_class_beyond_ascii(uint32_t character) {
 bool pith_char_is_chinese(uint32_t c) {
   if (c < 0x3400)
     return false;
-  return (c >= 0x4E00 && c <= 0x9FFF) || (c >= 0x3400 && c <= 0x4DBF) || (c >= 0x20000 && c <= 0x2A6DF) ||
-         (c >= 0x2A700 && c <= 0x2B73F) || (c >= 0x2B740 && c <= 0x2B81F) || (c >= 0x2B920 && c <= 0x2CEAF) ||
+  return (c >= 0x4E00 && c <= 0x9FFF) || (c >= 0x3400 && c <= 0x4DBF) ||
+         (c >= 0x20000 && c <= 0x2A6DF) || (c >= 0x2A700 && c <= 0x2B73F) ||
+         (c >= 0x2B740 && c <= 0x2B81F) || (c >= 0x2B920 && c <= 0x2CEAF) ||
          (c >= 0xF900 && c <= 0xFAFF) || (c >= 0x2F800 && c <= 0x2FA1F);
 }
 
@@ -174,10 +178,11 @@ uint8_t pith_char_combining_class(uint32_t character) {
   unsigned class = (unsigned)utf8proc_get_property((utf8proc_int32_t)character)->combining_class;
   if (class != 0 && in_ranges(unordered_exceptions, COUNT(unordered_exceptions), character))
     return 0;
-  return (uint8_t)class;
+  return (uint8_t) class;
 }
 
-unsigned pith_char_decompose(uint32_t character, bool compatible, uint32_t out[PITH_DECOMPOSITION_MAX]) {
+unsigned pith_char_decompose(uint32_t character, bool compatible,
+                             uint32_t out[PITH_DECOMPOSITION_MAX]) {
   out[0] = character;
   if (character < 0xA0)
     return 1;
@@ -188,9 +193,10 @@ unsigned pith_char_decompose(uint32_t character, bool compatible, uint32_t out[P
     return 1;
   utf8proc_int32_t parts[PITH_DECOMPOSITION_MAX];
   int boundary = 0;
-  utf8proc_option_t options = compatible ? UTF8PROC_DECOMPOSE | UTF8PROC_COMPAT : UTF8PROC_DECOMPOSE;
-  utf8proc_ssize_t count = utf8proc_decompose_char((utf8proc_int32_t)character, parts, PITH_DECOMPOSITION_MAX,
-                                                   options, &boundary);
+  utf8proc_option_t options =
+      compatible ? UTF8PROC_DECOMPOSE | UTF8PROC_COMPAT : UTF8PROC_DECOMPOSE;
+  utf8proc_ssize_t count = utf8proc_decompose_char((utf8proc_int32_t)character, parts,
+                                                   PITH_DECOMPOSITION_MAX, options, &boundary);
   if (count < 1 || count > PITH_DECOMPOSITION_MAX)
     return 1;
   for (utf8proc_ssize_t i = 0; i < count; i++)
@@ -218,7 +224,8 @@ unsigned pith_char_lower(uint32_t character, uint32_t out[PITH_LOWER_MAX]) {
   }
   out[0] = (uint32_t)utf8proc_tolower((utf8proc_int32_t)character);
   if (character >= (uint32_t)lower_exceptions[0][0])
-    for (size_t i = 0; i < COUNT(lower_exceptions) && (uint32_t)lower_exceptions[i][0] <= character; i++)
+    for (size_t i = 0; i < COUNT(lower_exceptions) && (uint32_t)lower_exceptions[i][0] <= character;
+         i++)
       if (character <= (uint32_t)lower_exceptions[i][1])
         out[0] = character + (uint32_t)lower_exceptions[i][2];
   return 1;

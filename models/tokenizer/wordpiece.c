@@ -1,7 +1,8 @@
 /* WordPiece: words by white space and punctuation, then the longest pieces from the left.
  *
- * ASCII goes through a table and straight into the trie. Where a word holds anything else it is normalized as a stream,
- * character by character, up to the next ASCII space or punctuation: BERT's steps never look across those. */
+ * ASCII goes through a table and straight into the trie. Where a word holds anything else it is
+ * normalized as a stream, character by character, up to the next ASCII space or punctuation: BERT's
+ * steps never look across those. */
 #include "models/tokenizer/encode_internal.h"
 
 /* What an ASCII byte is to the fast path. */
@@ -25,20 +26,20 @@ static const uint8_t fast_kinds[256] = {
 };
 
 #define SAME(c) (c), (c) + 1, (c) + 2, (c) + 3, (c) + 4, (c) + 5, (c) + 6, (c) + 7
-static const uint8_t fold_none[128] = {SAME(0),  SAME(8),  SAME(16), SAME(24), SAME(32),  SAME(40),  SAME(48),  SAME(56),
-                                       SAME(64), SAME(72), SAME(80), SAME(88), SAME(96), SAME(104), SAME(112), SAME(120)};
-static const uint8_t fold_lower[128] = {SAME(0),   SAME(8),   SAME(16), SAME(24), SAME(32), SAME(40), SAME(48),
-                                        SAME(56),  '@',       'a',      'b',      'c',      'd',      'e',
-                                        'f',       'g',       SAME(104), SAME(112), 'x',     'y',      'z',
-                                        '[',       '\\',      ']',      '^',      '_',      SAME(96), SAME(104),
-                                        SAME(112), SAME(120)};
+static const uint8_t fold_none[128] = {SAME(0),  SAME(8),   SAME(16),  SAME(24), SAME(32), SAME(40),
+                                       SAME(48), SAME(56),  SAME(64),  SAME(72), SAME(80), SAME(88),
+                                       SAME(96), SAME(104), SAME(112), SAME(120)};
+static const uint8_t fold_lower[128] = {
+    SAME(0), SAME(8), SAME(16), SAME(24), SAME(32), SAME(40),  SAME(48),  SAME(56), '@', 'a', 'b',
+    'c',     'd',     'e',      'f',      'g',      SAME(104), SAME(112), 'x',      'y', 'z', '[',
+    '\\',    ']',     '^',      '_',      SAME(96), SAME(104), SAME(112), SAME(120)};
 
 /* The word being gathered from normalized characters. */
 enum { WORD_BYTES = 512 };
 typedef struct word_state {
   pith_encoder *encoder;
   size_t bytes, characters;
-  pith_span whole; /* first begin, last end */
+  pith_span whole;    /* first begin, last end */
   unsigned run_class; /* Whitespace: what the characters of this word are */
   pith_scratch text, spans;
   uint8_t text_storage[WORD_BYTES];
@@ -154,9 +155,10 @@ static void word_push(void *context, uint32_t character, pith_span span) {
   }
 }
 
-/* Normalizes from text[at] on. Where `local`, up to the next ASCII space or punctuation (at < end); else to the end.
- * Returns where it stopped. */
-static __attribute__((noinline)) size_t encode_slow(pith_encoder *encoder, size_t at, size_t end, bool local) {
+/* Normalizes from text[at] on. Where `local`, up to the next ASCII space or punctuation (at < end);
+ * else to the end. Returns where it stopped. */
+static __attribute__((noinline)) size_t encode_slow(pith_encoder *encoder, size_t at, size_t end,
+                                                    bool local) {
   word_state word;
   word_init(&word, encoder);
   pith_normalizer normalizer;
@@ -188,12 +190,14 @@ static bool has_step(uint32_t packed, pith_normalize_step step) {
 
 void pith_wordpiece_encode_raw(pith_encoder *encoder, size_t begin, size_t end) {
   const pith_tokenizer_data *data = encoder->data;
-  if (data->pre_tokenizer != PITH_PRE_TOKENIZE_BERT || !pith_normalizer_is_local(data->normalizer)) {
+  if (data->pre_tokenizer != PITH_PRE_TOKENIZE_BERT ||
+      !pith_normalizer_is_local(data->normalizer)) {
     encode_slow(encoder, begin, end, false);
     return;
   }
   const uint8_t *text = encoder->text;
-  const uint8_t *fold = has_step(data->normalizer, PITH_NORMALIZE_LOWERCASE) ? fold_lower : fold_none;
+  const uint8_t *fold =
+      has_step(data->normalizer, PITH_NORMALIZE_LOWERCASE) ? fold_lower : fold_none;
   pith_trie trie = pith_index_trie(data, PITH_TRIE_TOKENS);
   uint32_t first_root = pith_trie_root(&trie), next_root = data->index[PITH_INDEX_CONTINUING];
   pith_token_sink sink = encoder->sink; /* in registers */
@@ -247,7 +251,8 @@ void pith_wordpiece_encode_raw(pith_encoder *encoder, size_t begin, size_t end) 
   encoder->stopped = stopped;
 }
 
-void pith_wordpiece_encode_view(pith_encoder *encoder, const pith_text_view *view, size_t begin, size_t end) {
+void pith_wordpiece_encode_view(pith_encoder *encoder, const pith_text_view *view, size_t begin,
+                                size_t end) {
   word_state word;
   word_init(&word, encoder);
   while (begin < end && !encoder->stopped) {

@@ -1,40 +1,54 @@
 /* Any text, through several tokenizers, whole and with words of their index overwritten.
  *
- * byte 0: the tokenizer; byte 1: max_length (0: none), byte 2: how many words are overwritten; then 6 bytes for each of those
- * (place, value), then the text; what follows its first 0xFE is the pair. */
+ * byte 0: the tokenizer; byte 1: max_length (0: none), byte 2: how many words are overwritten; then
+ * 6 bytes for each of those (place, value), then the text; what follows its first 0xFE is the pair.
+ */
 #include <stdlib.h>
 
 #include "models/tokenizer/compile_internal.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);
 
-#define ADDED                                                                                                          \
-  "\"added_tokens\":[{\"id\":0,\"content\":\"[UNK]\",\"normalized\":false,\"special\":true},"                          \
-  "{\"id\":1,\"content\":\"[M]\",\"normalized\":false,\"lstrip\":true,\"rstrip\":true},"                               \
-  "{\"id\":2,\"content\":\"one\",\"normalized\":false,\"single_word\":true},"                                          \
+#define ADDED                                                                                      \
+  "\"added_tokens\":[{\"id\":0,\"content\":\"[UNK]\",\"normalized\":false,\"special\":true},"      \
+  "{\"id\":1,\"content\":\"[M]\",\"normalized\":false,\"lstrip\":true,\"rstrip\":true},"           \
+  "{\"id\":2,\"content\":\"one\",\"normalized\":false,\"single_word\":true},"                      \
   "{\"id\":3,\"content\":\"\\u00c9t\\u00e9\",\"normalized\":true,\"rstrip\":true}],"
-#define TEMPLATE                                                                                                       \
-  "\"post_processor\":{\"type\":\"TemplateProcessing\",\"single\":[{\"SpecialToken\":{\"id\":\"[M]\",\"type_id\":0}}," \
-  "{\"Sequence\":{\"id\":\"A\",\"type_id\":0}}],\"pair\":[{\"Sequence\":{\"id\":\"B\",\"type_id\":1}},"                \
-  "{\"SpecialToken\":{\"id\":\"[M]\",\"type_id\":0}},{\"Sequence\":{\"id\":\"A\",\"type_id\":0}}],"                    \
+#define TEMPLATE                                                                                   \
+  "\"post_processor\":{\"type\":\"TemplateProcessing\",\"single\":[{\"SpecialToken\":{\"id\":\"["  \
+  "M]\",\"type_id\":0}},"                                                                          \
+  "{\"Sequence\":{\"id\":\"A\",\"type_id\":0}}],\"pair\":[{\"Sequence\":{\"id\":\"B\",\"type_"     \
+  "id\":1}},"                                                                                      \
+  "{\"SpecialToken\":{\"id\":\"[M]\",\"type_id\":0}},{\"Sequence\":{\"id\":\"A\",\"type_id\":0}}]" \
+  ","                                                                                              \
   "\"special_tokens\":{\"[M]\":{\"id\":\"[M]\",\"ids\":[1],\"tokens\":[\"[M]\"]}}},"
-#define WORD_PIECE                                                                                                     \
-  "\"model\":{\"type\":\"WordPiece\",\"unk_token\":\"[UNK]\",\"continuing_subword_prefix\":\"##\","                    \
-  "\"max_input_chars_per_word\":40,\"vocab\":{\"[UNK]\":0,\"[M]\":1,\"one\":2,\"\\u00c9t\\u00e9\":3,\"a\":4,"          \
-  "\"##a\":5,\"ab\":6,\"##b\":7,\"\\u4e2d\":8,\"e\":9,\"##\\u0301\":10,\"!\":11,\"##\\u00e9\":12,\"i\":13}}}"
-#define BPE                                                                                                            \
-  "\"pre_tokenizer\":{\"type\":\"ByteLevel\",\"add_prefix_space\":true,\"use_regex\":true},"                           \
-  "\"model\":{\"type\":\"BPE\",\"unk_token\":\"[UNK]\",\"fuse_unk\":true,\"vocab\":{\"[UNK]\":0,\"[M]\":1,\"one\":2,"  \
-  "\"\\u00c9t\\u00e9\":3,\"a\":4,\"b\":5,\"\\u0120\":6,\"ab\":7,\"\\u0120a\":8,\"\\u00c3\":9,\"\\u00a9\":10,"          \
-  "\"\\u00c3\\u00a9\":11,\"aa\":12,\"aaaa\":13,\"'\":14,\"s\":15},\"merges\":[\"a b\",\"\\u0120 a\",\"\\u00c3 \\u00a9\"," \
+#define WORD_PIECE                                                                                 \
+  "\"model\":{\"type\":\"WordPiece\",\"unk_token\":\"[UNK]\",\"continuing_subword_prefix\":\"##"   \
+  "\","                                                                                            \
+  "\"max_input_chars_per_word\":40,\"vocab\":{\"[UNK]\":0,\"[M]\":1,\"one\":2,"                    \
+  "\"\\u00c9t\\u00e9\":3,\"a\":4,"                                                                 \
+  "\"##a\":5,\"ab\":6,\"##b\":7,\"\\u4e2d\":8,\"e\":9,\"##\\u0301\":10,\"!\":11,\"##\\u00e9\":12," \
+  "\"i\":13}}}"
+#define BPE                                                                                        \
+  "\"pre_tokenizer\":{\"type\":\"ByteLevel\",\"add_prefix_space\":true,\"use_regex\":true},"       \
+  "\"model\":{\"type\":\"BPE\",\"unk_token\":\"[UNK]\",\"fuse_unk\":true,\"vocab\":{\"[UNK]\":0,"  \
+  "\"[M]\":1,\"one\":2,"                                                                           \
+  "\"\\u00c9t\\u00e9\":3,\"a\":4,\"b\":5,\"\\u0120\":6,\"ab\":7,\"\\u0120a\":8,\"\\u00c3\":9,"     \
+  "\"\\u00a9\":10,"                                                                                \
+  "\"\\u00c3\\u00a9\":11,\"aa\":12,\"aaaa\":13,\"'\":14,\"s\":15},\"merges\":[\"a b\",\"\\u0120 "  \
+  "a\",\"\\u00c3 \\u00a9\","                                                                       \
   "\"a a\",[\"aa\",\"aa\"]]}}"
 
 static const char *const sources[] = {
-    "{" ADDED TEMPLATE "\"normalizer\":{\"type\":\"BertNormalizer\"},\"pre_tokenizer\":{\"type\":\"BertPreTokenizer\"}," WORD_PIECE,
-    "{\"normalizer\":{\"type\":\"BertNormalizer\",\"lowercase\":false},\"pre_tokenizer\":{\"type\":\"BertPreTokenizer\"}," WORD_PIECE,
-    "{" TEMPLATE "\"normalizer\":{\"type\":\"Sequence\",\"normalizers\":[{\"type\":\"NFKC\"},{\"type\":\"Lowercase\"}]},"
+    "{" ADDED TEMPLATE "\"normalizer\":{\"type\":\"BertNormalizer\"},\"pre_tokenizer\":{\"type\":"
+                       "\"BertPreTokenizer\"}," WORD_PIECE,
+    "{\"normalizer\":{\"type\":\"BertNormalizer\",\"lowercase\":false},\"pre_tokenizer\":{\"type\":"
+    "\"BertPreTokenizer\"}," WORD_PIECE,
+    "{" TEMPLATE "\"normalizer\":{\"type\":\"Sequence\",\"normalizers\":[{\"type\":\"NFKC\"},{"
+                 "\"type\":\"Lowercase\"}]},"
     "\"pre_tokenizer\":{\"type\":\"Whitespace\"}," WORD_PIECE,
-    "{" ADDED "\"post_processor\":{\"type\":\"ByteLevel\",\"trim_offsets\":true,\"add_prefix_space\":true}," BPE,
+    "{" ADDED "\"post_processor\":{\"type\":\"ByteLevel\",\"trim_offsets\":true,\"add_prefix_"
+              "space\":true}," BPE,
     "{" ADDED TEMPLATE "\"normalizer\":{\"type\":\"NFC\"}," BPE,
 };
 enum { SOURCES = sizeof sources / sizeof *sources, CHANGES = 16, CHANGE_BYTES = 6 };
@@ -50,7 +64,8 @@ static const pith_tokenizer_data *tokenizer(unsigned which) {
   static bool made;
   for (unsigned i = 0; i < SOURCES && !made; i++) {
     pith_error error = {PITH_OK, ""};
-    require(pith_tokenizer_compile_json(sources[i], strlen(sources[i]), &arena, &all[i], &error) == PITH_OK);
+    require(pith_tokenizer_compile_json(sources[i], strlen(sources[i]), &arena, &all[i], &error) ==
+            PITH_OK);
   }
   made = true;
   return &all[which % SOURCES];
@@ -72,10 +87,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size) {
   unsigned changes = bytes[2] % CHANGES;
   bytes += 3;
   size -= 3;
-  uint32_t *index = copy_words(data.index, data.index_count), *merges = copy_words(data.merges, data.merge_word_count);
+  uint32_t *index = copy_words(data.index, data.index_count),
+           *merges = copy_words(data.merges, data.merge_word_count);
   data.index = index;
   data.merges = merges;
-  for (unsigned i = 0; i < changes && size >= CHANGE_BYTES; i++, bytes += CHANGE_BYTES, size -= CHANGE_BYTES) {
+  for (unsigned i = 0; i < changes && size >= CHANGE_BYTES;
+       i++, bytes += CHANGE_BYTES, size -= CHANGE_BYTES) {
     uint32_t at = bytes[0] | (uint32_t)bytes[1] << 8, value;
     memcpy(&value, bytes + 2, sizeof value);
     if (at < data.index_count)
@@ -87,8 +104,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size) {
   if (pith_tokenizer_data_verify(&data, &error) == PITH_OK) {
     /* Exact copies, so that a byte read past the end is seen. */
     const uint8_t *cut = size == 0 ? NULL : memchr(bytes, 0xFE, size);
-    size_t text_bytes = cut == NULL ? size : (size_t)(cut - bytes), pair_bytes = cut == NULL ? 0 : size - text_bytes - 1;
-    char *text = malloc(text_bytes + (text_bytes == 0)), *pair = malloc(pair_bytes + (pair_bytes == 0));
+    size_t text_bytes = cut == NULL ? size : (size_t)(cut - bytes),
+           pair_bytes = cut == NULL ? 0 : size - text_bytes - 1;
+    char *text = malloc(text_bytes + (text_bytes == 0)),
+         *pair = malloc(pair_bytes + (pair_bytes == 0));
     size_t capacity = 16 + 8 * size;
     int32_t *ids = malloc(capacity * sizeof *ids);
     uint32_t(*offsets)[2] = malloc(capacity * sizeof *offsets);
@@ -98,11 +117,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size) {
       memcpy(text, bytes, text_bytes);
     if (pair_bytes > 0)
       memcpy(pair, cut + 1, pair_bytes);
-    pith_encoding encoding = {.struct_size = sizeof encoding, .capacity = capacity, .ids = ids, .offsets = offsets,
+    pith_encoding encoding = {.struct_size = sizeof encoding,
+                              .capacity = capacity,
+                              .ids = ids,
+                              .offsets = offsets,
                               .sequence = sequence};
-    pith_status status = pith_tokenizer_encode(&data, text, text_bytes, cut == NULL ? NULL : pair, pair_bytes, max_length,
-                                               &encoding, &error);
-    require(status == PITH_OK || status == PITH_INVALID_ARGUMENT || (status == PITH_LIMIT && changes > 0));
+    pith_status status = pith_tokenizer_encode(&data, text, text_bytes, cut == NULL ? NULL : pair,
+                                               pair_bytes, max_length, &encoding, &error);
+    require(status == PITH_OK || status == PITH_INVALID_ARGUMENT ||
+            (status == PITH_LIMIT && changes > 0));
     require(status != PITH_OK || max_length == 0 || encoding.count <= max_length);
     for (size_t i = 0; status == PITH_OK && i < encoding.count; i++) {
       size_t limit = sequence[i] == 0 ? text_bytes : sequence[i] == 1 ? pair_bytes : 0;

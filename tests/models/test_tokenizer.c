@@ -1,4 +1,5 @@
-/* Tokenizers against golden encodings (tests/golden/tokenizer/make_golden.py), bad files, limits, allocation failure. */
+/* Tokenizers against golden encodings (tests/golden/tokenizer/make_golden.py), bad files, limits,
+ * allocation failure. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -16,15 +17,20 @@
 
 #define GOLDEN PITH_SOURCE_DIR "/tests/golden/tokenizer/"
 
-/* ---- allocation --------------------------------------------------------------------------------------- */
+/* ---- allocation
+ * --------------------------------------------------------------------------------------- */
 
 static long allocations, failing = -1; /* the number of the allocation that fails; -1: none */
 
-static bool fails(void) { return allocations++ == failing; }
+static bool fails(void) {
+  return allocations++ == failing;
+}
 
 void *__real_malloc(size_t bytes);
 void *__wrap_malloc(size_t bytes);
-void *__wrap_malloc(size_t bytes) { return fails() ? NULL : __real_malloc(bytes); }
+void *__wrap_malloc(size_t bytes) {
+  return fails() ? NULL : __real_malloc(bytes);
+}
 
 int __real_posix_memalign(void **out, size_t alignment, size_t bytes);
 int __wrap_posix_memalign(void **out, size_t alignment, size_t bytes);
@@ -32,7 +38,8 @@ int __wrap_posix_memalign(void **out, size_t alignment, size_t bytes) {
   return fails() ? 12 : __real_posix_memalign(out, alignment, bytes);
 }
 
-/* ---- helpers ------------------------------------------------------------------------------------------ */
+/* ---- helpers
+ * ------------------------------------------------------------------------------------------ */
 
 enum { CAPACITY = 20000 };
 static int32_t ids[CAPACITY], type_ids[CAPACITY];
@@ -40,8 +47,12 @@ static uint32_t offsets[CAPACITY][2];
 static uint8_t sequence[CAPACITY];
 
 static pith_encoding new_encoding(void) {
-  return (pith_encoding){.struct_size = sizeof(pith_encoding), .capacity = CAPACITY, .ids = ids, .type_ids = type_ids,
-                         .offsets = offsets, .sequence = sequence};
+  return (pith_encoding){.struct_size = sizeof(pith_encoding),
+                         .capacity = CAPACITY,
+                         .ids = ids,
+                         .type_ids = type_ids,
+                         .offsets = offsets,
+                         .sequence = sequence};
 }
 
 static uint64_t hash_on(uint64_t hash, size_t count) {
@@ -103,7 +114,9 @@ static void free_lines(lines *all) {
   free(all->bytes);
 }
 
-static unsigned hex(char c) { return c <= '9' ? (unsigned)(c - '0') : (unsigned)(c - 'A' + 10); }
+static unsigned hex(char c) {
+  return c <= '9' ? (unsigned)(c - '0') : (unsigned)(c - 'A' + 10);
+}
 
 /* torture.txt: \xHH and \\ (texts.py). */
 static lines read_torture(void) {
@@ -127,14 +140,17 @@ static lines read_torture(void) {
   return all;
 }
 
-static void compile(const char *directory, int cased, pith_arena *arena, pith_tokenizer_data *data) {
+static void compile(const char *directory, int cased, pith_arena *arena,
+                    pith_tokenizer_data *data) {
   pith_error error = {PITH_OK, ""};
   pith_arena_init(arena, NULL);
-  if (pith_tokenizer_compile(&(pith_tokenizer_source){directory, cased}, arena, data, &error) != PITH_OK)
+  if (pith_tokenizer_compile(&(pith_tokenizer_source){directory, cased}, arena, data, &error) !=
+      PITH_OK)
     fail_msg("%s: %s", directory, error.message);
 }
 
-/* ---- golden encodings --------------------------------------------------------------------------------- */
+/* ---- golden encodings
+ * --------------------------------------------------------------------------------- */
 
 static void check_line(const char *name, const char *golden, size_t line, size_t count) {
   const char *hash = strchr(golden, '=');
@@ -142,11 +158,12 @@ static void check_line(const char *name, const char *golden, size_t line, size_t
   const char *at = golden;
   for (size_t i = 0; at < hash; i++) {
     char *next;
-    long want[3] = {strtol(at, &next, 10), strtol(next + 1, &next, 10), strtol(next + 1, &next, 10)};
+    long want[3] = {strtol(at, &next, 10), strtol(next + 1, &next, 10),
+                    strtol(next + 1, &next, 10)};
     if (i >= count || ids[i] != want[0] || offsets[i][0] != want[1] || offsets[i][1] != want[2])
-      fail_msg("%s, line %zu of torture.txt, token %zu of %zu: %d [%u, %u), not %ld [%ld, %ld)", name, line, i, count,
-               i < count ? ids[i] : -1, i < count ? offsets[i][0] : 0, i < count ? offsets[i][1] : 0, want[0], want[1],
-               want[2]);
+      fail_msg("%s, line %zu of torture.txt, token %zu of %zu: %d [%u, %u), not %ld [%ld, %ld)",
+               name, line, i, count, i < count ? ids[i] : -1, i < count ? offsets[i][0] : 0,
+               i < count ? offsets[i][1] : 0, want[0], want[1], want[2]);
     at = next + 1;
   }
   if (hash_on(hash_start, count) != strtoull(hash + 1, NULL, 16))
@@ -156,10 +173,23 @@ static void check_line(const char *name, const char *golden, size_t line, size_t
 static void test_golden(void **state) {
   (void)state;
   static const char *const names[] = {
-      "bpe_lower",         "bpe_nfc",          "bpe_prefix",      "bpe_roberta",           "bpe_unknown",
-      "bpe_untrimmed",     "bpe_vocab_json",   "bpe_whole",       "word_piece_added",      "word_piece_cased",
-      "word_piece_nfd",    "word_piece_nfkc",  "word_piece_nfkd", "word_piece_lower_only", "word_piece_raw",
-      "word_piece_uncased", "word_piece_vocab_txt",
+      "bpe_lower",
+      "bpe_nfc",
+      "bpe_prefix",
+      "bpe_roberta",
+      "bpe_unknown",
+      "bpe_untrimmed",
+      "bpe_vocab_json",
+      "bpe_whole",
+      "word_piece_added",
+      "word_piece_cased",
+      "word_piece_nfd",
+      "word_piece_nfkc",
+      "word_piece_nfkd",
+      "word_piece_lower_only",
+      "word_piece_raw",
+      "word_piece_uncased",
+      "word_piece_vocab_txt",
   };
   lines torture = read_torture();
   for (size_t n = 0; n < sizeof names / sizeof *names; n++) {
@@ -174,7 +204,8 @@ static void test_golden(void **state) {
     pith_error error = {PITH_OK, ""};
     for (size_t i = 0; i < torture.count; i++) {
       pith_encoding encoding = new_encoding();
-      assert_int_equal(pith_tokenizer_encode(&data, torture.line[i], torture.bytes[i], NULL, 0, 0, &encoding, &error),
+      assert_int_equal(pith_tokenizer_encode(&data, torture.line[i], torture.bytes[i], NULL, 0, 0,
+                                             &encoding, &error),
                        PITH_OK);
       check_line(names[n], golden.line[at++], i + 1, encoding.count);
     }
@@ -187,8 +218,10 @@ static void test_golden(void **state) {
           continue;
         }
         pith_encoding encoding = new_encoding();
-        assert_int_equal(pith_tokenizer_encode(&data, torture.line[i], torture.bytes[i], torture.line[i + 1],
-                                               torture.bytes[i + 1], length, &encoding, &error), PITH_OK);
+        assert_int_equal(pith_tokenizer_encode(&data, torture.line[i], torture.bytes[i],
+                                               torture.line[i + 1], torture.bytes[i + 1], length,
+                                               &encoding, &error),
+                         PITH_OK);
         assert_true(encoding.count <= length);
         check_line(names[n], golden.line[at++], i + 1, encoding.count);
       }
@@ -199,7 +232,8 @@ static void test_golden(void **state) {
   free_lines(&torture);
 }
 
-/* WikiText-2 with the published vocabularies, where they are: one hash each, from make_golden.py. */
+/* WikiText-2 with the published vocabularies, where they are: one hash each, from make_golden.py.
+ */
 static void test_shared(void **state) {
   (void)state;
   const char *data_folder = getenv("PITH_DATA");
@@ -226,18 +260,22 @@ static void test_shared(void **state) {
     pith_error error = {PITH_OK, ""};
     for (size_t i = 0; i < text.count; i++) {
       pith_encoding encoding = new_encoding();
-      assert_int_equal(pith_tokenizer_encode(&data, text.line[i], text.bytes[i], NULL, 0, 0, &encoding, &error), PITH_OK);
+      assert_int_equal(
+          pith_tokenizer_encode(&data, text.line[i], text.bytes[i], NULL, 0, 0, &encoding, &error),
+          PITH_OK);
       hash = hash_on(hash, encoding.count);
     }
     if (hash != want)
-      fail_msg("%s: WikiText-2 hashes to %016llx, not %016llx: compare.py says where", name, (unsigned long long)hash, want);
+      fail_msg("%s: WikiText-2 hashes to %016llx, not %016llx: compare.py says where", name,
+               (unsigned long long)hash, want);
     pith_arena_deinit(&arena);
   }
   free_lines(&text);
   free_lines(&golden);
 }
 
-/* ---- limits and arguments ----------------------------------------------------------------------------- */
+/* ---- limits and arguments
+ * ----------------------------------------------------------------------------- */
 
 static void test_limits(void **state) {
   (void)state;
@@ -249,35 +287,44 @@ static void test_limits(void **state) {
   assert_int_equal(pith_tokenizer_encode(&data, "", 0, NULL, 0, 0, &encoding, &error), PITH_OK);
   assert_int_equal(encoding.count, 2);
   assert_int_equal(sequence[0], 255);
-  assert_int_equal(pith_tokenizer_encode(&data, "a", SIZE_MAX, "a", SIZE_MAX, 3, &encoding, &error), PITH_OK);
+  assert_int_equal(pith_tokenizer_encode(&data, "a", SIZE_MAX, "a", SIZE_MAX, 3, &encoding, &error),
+                   PITH_OK);
   assert_int_equal(encoding.count, 3);
-  assert_int_equal(pith_tokenizer_encode(&data, "a b", 3, "a", 1, 2, &encoding, &error), PITH_INVALID_ARGUMENT);
+  assert_int_equal(pith_tokenizer_encode(&data, "a b", 3, "a", 1, 2, &encoding, &error),
+                   PITH_INVALID_ARGUMENT);
   assert_non_null(strstr(error.message, "no room for the 3 special tokens"));
   encoding.capacity = 3;
-  assert_int_equal(pith_tokenizer_encode(&data, "a b c", 5, NULL, 0, 0, &encoding, &error), PITH_LIMIT);
+  assert_int_equal(pith_tokenizer_encode(&data, "a b c", 5, NULL, 0, 0, &encoding, &error),
+                   PITH_LIMIT);
   assert_non_null(strstr(error.message, "5 tokens; the encoding's capacity is 3"));
   assert_int_equal(encoding.count, 0);
-  assert_int_equal(pith_tokenizer_encode(&data, "a b c", 5, NULL, 0, 3, &encoding, &error), PITH_OK);
+  assert_int_equal(pith_tokenizer_encode(&data, "a b c", 5, NULL, 0, 3, &encoding, &error),
+                   PITH_OK);
   assert_int_equal(encoding.count, 3);
   pith_encoding nothing = {.struct_size = sizeof nothing, .capacity = 10};
   assert_int_equal(pith_tokenizer_encode(&data, "a b c", 5, NULL, 0, 0, &nothing, &error), PITH_OK);
   assert_int_equal(nothing.count, 5);
   nothing.struct_size = 0;
-  assert_int_equal(pith_tokenizer_encode(&data, "a", 1, NULL, 0, 0, &nothing, &error), PITH_INVALID_ARGUMENT);
-  assert_int_equal(pith_tokenizer_encode(&data, NULL, 1, NULL, 0, 0, &encoding, &error), PITH_INVALID_ARGUMENT);
+  assert_int_equal(pith_tokenizer_encode(&data, "a", 1, NULL, 0, 0, &nothing, &error),
+                   PITH_INVALID_ARGUMENT);
+  assert_int_equal(pith_tokenizer_encode(&data, NULL, 1, NULL, 0, 0, &encoding, &error),
+                   PITH_INVALID_ARGUMENT);
   assert_int_equal(pith_tokenizer_find(&data, "[SEP]", 5), data.sep_id);
   assert_int_equal(data.sep_id, 3);
   assert_int_equal(pith_tokenizer_find(&data, "no such token", 13), -1);
   assert_int_equal(pith_tokenizer_find(&data, "", 0), -1);
   for (uint32_t id = 0; id < data.token_count; id++) {
     uint32_t begin = data.token_offsets[id];
-    assert_int_equal(pith_tokenizer_find(&data, data.token_text + begin, data.token_offsets[id + 1] - begin), id);
+    assert_int_equal(
+        pith_tokenizer_find(&data, data.token_text + begin, data.token_offsets[id + 1] - begin),
+        id);
   }
   pith_arena_deinit(&arena);
 }
 
-/* Ten million bytes of each kind: one word, no words, characters of three bytes, marks, what is no UTF-8. One million where
- * the whole text is normalized or merged as one word: the same code, and seconds less. */
+/* Ten million bytes of each kind: one word, no words, characters of three bytes, marks, what is no
+ * UTF-8. One million where the whole text is normalized or merged as one word: the same code, and
+ * seconds less. */
 static void test_huge(void **state) {
   (void)state;
   enum { BYTES = 10 << 20, MERGED_BYTES = 1 << 20 };
@@ -298,7 +345,9 @@ static void test_huge(void **state) {
         memcpy(text + i, units[u], unit);
       pith_error error = {PITH_OK, ""};
       pith_encoding encoding = new_encoding();
-      assert_int_equal(pith_tokenizer_encode(&data, text, size / unit * unit, NULL, 0, 128, &encoding, &error), PITH_OK);
+      assert_int_equal(
+          pith_tokenizer_encode(&data, text, size / unit * unit, NULL, 0, 128, &encoding, &error),
+          PITH_OK);
       assert_true(encoding.count >= 2 && encoding.count <= 128);
       for (size_t i = 0; i < encoding.count; i++)
         assert_true(offsets[i][0] <= offsets[i][1] && offsets[i][1] <= size);
@@ -308,7 +357,8 @@ static void test_huge(void **state) {
   free(text);
 }
 
-/* ---- bad files ---------------------------------------------------------------------------------------- */
+/* ---- bad files
+ * ---------------------------------------------------------------------------------------- */
 
 static char folder[256];
 
@@ -332,7 +382,8 @@ static void write_file(const char *name, const char *text, size_t bytes) {
   assert_int_equal(fclose(file), 0);
 }
 
-static const char *const file_names[] = {"tokenizer.json", "tokenizer_config.json", "vocab.txt", "vocab.json", "merges.txt"};
+static const char *const file_names[] = {"tokenizer.json", "tokenizer_config.json", "vocab.txt",
+                                         "vocab.json", "merges.txt"};
 enum { FILE_NAMES = sizeof file_names / sizeof *file_names };
 
 static int remove_folder(void **state) {
@@ -342,7 +393,8 @@ static int remove_folder(void **state) {
   return rmdir(folder);
 }
 
-#define MODEL(vocab) "{\"model\":{\"type\":\"WordPiece\",\"unk_token\":\"[UNK]\",\"vocab\":{" vocab "}}"
+#define MODEL(vocab)                                                                               \
+  "{\"model\":{\"type\":\"WordPiece\",\"unk_token\":\"[UNK]\",\"vocab\":{" vocab "}}"
 static const struct bad {
   const char *files[FILE_NAMES];
   pith_status status;
@@ -355,40 +407,77 @@ static const struct bad {
     {{"{\"a\":\"\xFF\"}"}, PITH_FORMAT, "tokenizer.json: not UTF-8"},
     {{"{\"a\":\"\\u0000\"}"}, PITH_UNSUPPORTED, "U+0000"},
     {{"{}"}, PITH_FORMAT, "tokenizer.json: model is missing"},
-    {{"{\"model\":{\"type\":\"Unigram\"}}"}, PITH_UNSUPPORTED, "model type \"Unigram\" is not supported"},
+    {{"{\"model\":{\"type\":\"Unigram\"}}"},
+     PITH_UNSUPPORTED,
+     "model type \"Unigram\" is not supported"},
     {{MODEL("\"a\":0") "}"}, PITH_FORMAT, "the unknown token \"[UNK]\" is not in the vocabulary"},
-    {{MODEL("\"[UNK]\":0,\"a\":1,\"b\":1") "}"}, PITH_FORMAT, "id 1 is given to two tokens (\"a\" and \"b\")"},
-    {{MODEL("\"[UNK]\":0,\"a\":1,\"a\":2") "}"}, PITH_FORMAT, "token \"a\" occurs twice (ids 1 and 2)"},
+    {{MODEL("\"[UNK]\":0,\"a\":1,\"b\":1") "}"},
+     PITH_FORMAT,
+     "id 1 is given to two tokens (\"a\" and \"b\")"},
+    {{MODEL("\"[UNK]\":0,\"a\":1,\"a\":2") "}"},
+     PITH_FORMAT,
+     "token \"a\" occurs twice (ids 1 and 2)"},
     {{MODEL("\"[UNK]\":0,\"a\":2147483648") "}"}, PITH_LIMIT, "\"a\" is 2147483648; at most"},
     {{MODEL("\"[UNK]\":0,\"a\":-1") "}"}, PITH_FORMAT, "\"a\" is not a whole number"},
     {{MODEL("\"[UNK]\":0,\"a\":1.5") "}"}, PITH_FORMAT, "\"a\" is not a whole number"},
     {{MODEL("\"[UNK]\":0,\"a\":\"1\"") "}"}, PITH_FORMAT, "\"a\" is not a whole number"},
-    {{MODEL("\"[UNK]\":0") ",\"normalizer\":{\"type\":\"Replace\"}}"}, PITH_UNSUPPORTED, "normalizer type \"Replace\""},
-    {{MODEL("\"[UNK]\":0") ",\"normalizer\":{\"type\":\"Sequence\",\"normalizers\":[{\"type\":\"NFC\"},{\"type\":\"NFD\"}]}}"},
-     PITH_UNSUPPORTED, "2 Unicode forms"},
-    {{MODEL("\"[UNK]\":0") ",\"pre_tokenizer\":{\"type\":\"Metaspace\"}}"}, PITH_UNSUPPORTED, "pre_tokenizer type \"Metaspace\""},
-    {{MODEL("\"[UNK]\":0") ",\"pre_tokenizer\":{\"type\":\"ByteLevel\"}}"}, PITH_UNSUPPORTED, "with the pre_tokenizer ByteLevel"},
-    {{MODEL("\"[UNK]\":0") ",\"added_tokens\":[{\"id\":3,\"content\":\"[UNK]\"}]}"}, PITH_FORMAT,
+    {{MODEL("\"[UNK]\":0") ",\"normalizer\":{\"type\":\"Replace\"}}"},
+     PITH_UNSUPPORTED,
+     "normalizer type \"Replace\""},
+    {{MODEL("\"[UNK]\":0") ",\"normalizer\":{\"type\":\"Sequence\",\"normalizers\":[{\"type\":"
+                           "\"NFC\"},{\"type\":\"NFD\"}]}}"},
+     PITH_UNSUPPORTED,
+     "2 Unicode forms"},
+    {{MODEL("\"[UNK]\":0") ",\"pre_tokenizer\":{\"type\":\"Metaspace\"}}"},
+     PITH_UNSUPPORTED,
+     "pre_tokenizer type \"Metaspace\""},
+    {{MODEL("\"[UNK]\":0") ",\"pre_tokenizer\":{\"type\":\"ByteLevel\"}}"},
+     PITH_UNSUPPORTED,
+     "with the pre_tokenizer ByteLevel"},
+    {{MODEL("\"[UNK]\":0") ",\"added_tokens\":[{\"id\":3,\"content\":\"[UNK]\"}]}"},
+     PITH_FORMAT,
      "\"[UNK]\" has id 3; the vocabulary gives it 0"},
-    {{MODEL("\"[UNK]\":0") ",\"added_tokens\":[{\"id\":0,\"content\":\"x\"}]}"}, PITH_FORMAT, "which is \"[UNK]\""},
-    {{MODEL("\"[UNK]\":0") ",\"post_processor\":{\"type\":\"BertProcessing\",\"cls\":[\"a\",7],\"sep\":[\"b\",8]}}"}, PITH_FORMAT,
+    {{MODEL("\"[UNK]\":0") ",\"added_tokens\":[{\"id\":0,\"content\":\"x\"}]}"},
+     PITH_FORMAT,
+     "which is \"[UNK]\""},
+    {{MODEL("\"[UNK]\":0") ",\"post_processor\":{\"type\":\"BertProcessing\",\"cls\":[\"a\",7],"
+                           "\"sep\":[\"b\",8]}}"},
+     PITH_FORMAT,
      "template piece 0 is 7; the vocabulary has 1 tokens"},
-    {{MODEL("\"[UNK]\":0") ",\"post_processor\":{\"type\":\"Other\"}}"}, PITH_UNSUPPORTED, "post_processor type \"Other\""},
-    {{"{\"pre_tokenizer\":{\"type\":\"ByteLevel\"},\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0,\"b\":1},\"merges\":[\"a b\"]}}"},
-     PITH_FORMAT, "merge 0 (\"a b\"): their union is not in the vocabulary"},
-    {{"{\"pre_tokenizer\":{\"type\":\"ByteLevel\"},\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"merges\":[\"ab\"]}}"},
-     PITH_FORMAT, "model.merges[0] is not two texts"},
-    {{"{\"pre_tokenizer\":{\"type\":\"ByteLevel\"},\"model\":{\"type\":\"BPE\",\"byte_fallback\":true,\"vocab\":{},\"merges\":[]}}"},
-     PITH_UNSUPPORTED, "model.byte_fallback"},
+    {{MODEL("\"[UNK]\":0") ",\"post_processor\":{\"type\":\"Other\"}}"},
+     PITH_UNSUPPORTED,
+     "post_processor type \"Other\""},
+    {{"{\"pre_tokenizer\":{\"type\":\"ByteLevel\"},\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0,"
+      "\"b\":1},\"merges\":[\"a b\"]}}"},
+     PITH_FORMAT,
+     "merge 0 (\"a b\"): their union is not in the vocabulary"},
+    {{"{\"pre_tokenizer\":{\"type\":\"ByteLevel\"},\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0},"
+      "\"merges\":[\"ab\"]}}"},
+     PITH_FORMAT,
+     "model.merges[0] is not two texts"},
+    {{"{\"pre_tokenizer\":{\"type\":\"ByteLevel\"},\"model\":{\"type\":\"BPE\",\"byte_fallback\":"
+      "true,\"vocab\":{},\"merges\":[]}}"},
+     PITH_UNSUPPORTED,
+     "model.byte_fallback"},
     {{NULL, NULL, ""}, PITH_FORMAT, "vocab.txt: 0 tokens"},
     {{NULL, NULL, "\xFF\n"}, PITH_FORMAT, "vocab.txt: not UTF-8"},
-    {{NULL, NULL, "a\nb\n[CLS]\n[SEP]\n"}, PITH_FORMAT, "vocab.txt: the unknown token \"[UNK]\" is not in the vocabulary"},
-    {{NULL, NULL, "[UNK]\n[SEP]\n"}, PITH_FORMAT, "vocab.txt: special token \"[CLS]\" is not in the vocabulary"},
-    {{NULL, "{\"do_lower_case\":3}", "[UNK]\n[CLS]\n[SEP]\n"}, PITH_FORMAT, "do_lower_case is not true or false"},
-    {{NULL, "{\"never_split\":[\"x\"]}", "[UNK]\n[CLS]\n[SEP]\n"}, PITH_UNSUPPORTED, "never_split \"x\" is not in"},
+    {{NULL, NULL, "a\nb\n[CLS]\n[SEP]\n"},
+     PITH_FORMAT,
+     "vocab.txt: the unknown token \"[UNK]\" is not in the vocabulary"},
+    {{NULL, NULL, "[UNK]\n[SEP]\n"},
+     PITH_FORMAT,
+     "vocab.txt: special token \"[CLS]\" is not in the vocabulary"},
+    {{NULL, "{\"do_lower_case\":3}", "[UNK]\n[CLS]\n[SEP]\n"},
+     PITH_FORMAT,
+     "do_lower_case is not true or false"},
+    {{NULL, "{\"never_split\":[\"x\"]}", "[UNK]\n[CLS]\n[SEP]\n"},
+     PITH_UNSUPPORTED,
+     "never_split \"x\" is not in"},
     {{NULL, NULL, NULL, "{\"a\":0}", NULL}, PITH_IO, "no tokenizer.json"},
     {{NULL, NULL, NULL, "{\"a\":0}", "a\n"}, PITH_FORMAT, "merges.txt: line 1 is not two texts"},
-    {{NULL, NULL, NULL, "{\"a\":0}", "#version: 0.2\na b\n"}, PITH_FORMAT, "the right part is not in the vocabulary"},
+    {{NULL, NULL, NULL, "{\"a\":0}", "#version: 0.2\na b\n"},
+     PITH_FORMAT,
+     "the right part is not in the vocabulary"},
 };
 
 static void write_files(const char *const files[FILE_NAMES]) {
@@ -404,10 +493,12 @@ static void test_bad_files(void **state) {
     pith_arena_init(&arena, NULL);
     pith_tokenizer_data data;
     pith_error error = {PITH_OK, ""};
-    pith_status status = pith_tokenizer_compile(&(pith_tokenizer_source){folder, -1}, &arena, &data, &error);
-    if (status != bads[i].status || error.status != status || strstr(error.message, bads[i].message) == NULL)
-      fail_msg("case %zu: status %d, \"%s\"; wanted %d, \"%s\"", i, (int)status, error.message, (int)bads[i].status,
-               bads[i].message);
+    pith_status status =
+        pith_tokenizer_compile(&(pith_tokenizer_source){folder, -1}, &arena, &data, &error);
+    if (status != bads[i].status || error.status != status ||
+        strstr(error.message, bads[i].message) == NULL)
+      fail_msg("case %zu: status %d, \"%s\"; wanted %d, \"%s\"", i, (int)status, error.message,
+               (int)bads[i].status, bads[i].message);
     pith_arena_deinit(&arena);
   }
   size_t deep = 1000000;
@@ -421,14 +512,16 @@ static void test_bad_files(void **state) {
   pith_arena_init(&arena, NULL);
   pith_tokenizer_data data;
   pith_error error;
-  assert_int_equal(pith_tokenizer_compile(&(pith_tokenizer_source){folder, -1}, &arena, &data, &error), PITH_FORMAT);
+  assert_int_equal(
+      pith_tokenizer_compile(&(pith_tokenizer_source){folder, -1}, &arena, &data, &error),
+      PITH_FORMAT);
   pith_arena_deinit(&arena);
 }
 
 static void test_never_split_and_case(void **state) {
   (void)state;
-  static const char *const files[FILE_NAMES] = {
-      NULL, "{\"never_split\":[\"Keep\"]}", "[UNK]\n[CLS]\n[SEP]\nkeep\nKeep\na\n##b\n"};
+  static const char *const files[FILE_NAMES] = {NULL, "{\"never_split\":[\"Keep\"]}",
+                                                "[UNK]\n[CLS]\n[SEP]\nkeep\nKeep\na\n##b\n"};
   write_files(files);
   pith_error error;
   pith_arena arena;
@@ -436,7 +529,9 @@ static void test_never_split_and_case(void **state) {
   for (int cased = -1; cased <= 1; cased++) {
     compile(folder, cased, &arena, &data);
     pith_encoding encoding = new_encoding();
-    assert_int_equal(pith_tokenizer_encode(&data, "Keep keep AB Keepx", 18, NULL, 0, 0, &encoding, &error), PITH_OK);
+    assert_int_equal(
+        pith_tokenizer_encode(&data, "Keep keep AB Keepx", 18, NULL, 0, 0, &encoding, &error),
+        PITH_OK);
     const int32_t lower[] = {1, 4, 3, 5, 6, 0, 2}, upper[] = {1, 4, 3, 0, 0, 2};
     assert_int_equal(encoding.count, cased == 1 ? 6 : 7);
     assert_memory_equal(ids, cased == 1 ? upper : lower, encoding.count * sizeof *ids);
@@ -444,7 +539,8 @@ static void test_never_split_and_case(void **state) {
   }
 }
 
-/* ---- files that were tampered with -------------------------------------------------------------------- */
+/* ---- files that were tampered with
+ * -------------------------------------------------------------------- */
 
 static void test_verify(void **state) {
   (void)state;
@@ -453,11 +549,11 @@ static void test_verify(void **state) {
   compile(GOLDEN "vocabularies/bpe_roberta", -1, &arena, &good);
   pith_error error;
   assert_int_equal(pith_tokenizer_data_verify(&good, &error), PITH_OK);
-#define REFUSED(change)                                                                                    \
-  do {                                                                                                     \
-    pith_tokenizer_data bad = good;                                                                        \
-    change;                                                                                                \
-    assert_int_equal(pith_tokenizer_data_verify(&bad, &error), PITH_FORMAT);                               \
+#define REFUSED(change)                                                                            \
+  do {                                                                                             \
+    pith_tokenizer_data bad = good;                                                                \
+    change;                                                                                        \
+    assert_int_equal(pith_tokenizer_data_verify(&bad, &error), PITH_FORMAT);                       \
   } while (0)
   REFUSED(bad.kind = (pith_tokenizer_kind)9);
   REFUSED(bad.token_count = UINT32_MAX);
@@ -488,22 +584,27 @@ static void test_verify(void **state) {
   pith_arena_deinit(&arena);
 }
 
-/* ---- allocation --------------------------------------------------------------------------------------- */
+/* ---- allocation
+ * --------------------------------------------------------------------------------------- */
 
 static void test_no_allocation(void **state) {
   (void)state;
-  static const char *const names[] = {"word_piece_uncased", "word_piece_added", "bpe_roberta", "bpe_nfc"};
+  static const char *const names[] = {"word_piece_uncased", "word_piece_added", "bpe_roberta",
+                                      "bpe_nfc"};
   for (size_t n = 0; n < sizeof names / sizeof *names; n++) {
     char path[512];
     snprintf(path, sizeof path, GOLDEN "vocabularies/%s", names[n]);
     pith_arena arena;
     pith_tokenizer_data data;
     compile(path, -1, &arena, &data);
-    static const char text[] = "The caf\xC3\xA9, na\xC3\xAFve and \xE4\xB8\xAD\xE6\x96\x87 <mask> [MASK] newtoken e\xCC\x81 \xF0\x9F\x98\x80!";
+    static const char text[] = "The caf\xC3\xA9, na\xC3\xAFve and \xE4\xB8\xAD\xE6\x96\x87 <mask> "
+                               "[MASK] newtoken e\xCC\x81 \xF0\x9F\x98\x80!";
     pith_encoding encoding = new_encoding();
     pith_error error;
     long before = allocations;
-    assert_int_equal(pith_tokenizer_encode(&data, text, SIZE_MAX, text, SIZE_MAX, 16, &encoding, &error), PITH_OK);
+    assert_int_equal(
+        pith_tokenizer_encode(&data, text, SIZE_MAX, text, SIZE_MAX, 16, &encoding, &error),
+        PITH_OK);
     assert_int_equal(allocations, before);
     assert_int_equal(encoding.count, 16);
     pith_arena_deinit(&arena);
@@ -515,7 +616,11 @@ static void test_encode_without_memory(void **state) {
   static const char *const names[] = {"bpe_roberta", "bpe_nfc", "word_piece_added"};
   char text[6000];
   for (size_t i = 0; i + 2 < sizeof text; i += 2)
-    memcpy(text + i, i < 3000 ? "ab" : i % 4 ? "\xCC\x81" : "\xCC\xA3", 2); /* a long word with many marks */
+    memcpy(text + i,
+           i < 3000 ? "ab"
+           : i % 4  ? "\xCC\x81"
+                    : "\xCC\xA3",
+           2); /* a long word with many marks */
   for (size_t n = 0; n < sizeof names / sizeof *names; n++) {
     char path[512];
     snprintf(path, sizeof path, GOLDEN "vocabularies/%s", names[n]);
@@ -540,10 +645,13 @@ static void test_encode_without_memory(void **state) {
 
 static void test_compile_without_memory(void **state) {
   (void)state;
-  static const char *const words[FILE_NAMES] = {NULL, "{\"never_split\":[\"a\"]}", "[UNK]\n[CLS]\n[SEP]\na\n##b\n"};
-  static const char *const merges[FILE_NAMES] = {NULL, NULL, NULL, "{\"a\":0,\"b\":1,\"ab\":2}", "a b\n"};
+  static const char *const words[FILE_NAMES] = {NULL, "{\"never_split\":[\"a\"]}",
+                                                "[UNK]\n[CLS]\n[SEP]\na\n##b\n"};
+  static const char *const merges[FILE_NAMES] = {NULL, NULL, NULL, "{\"a\":0,\"b\":1,\"ab\":2}",
+                                                 "a b\n"};
   static const char *const json[FILE_NAMES] = {
-      MODEL("\"[UNK]\":0,\"a\":1") ",\"normalizer\":{\"type\":\"BertNormalizer\"},\"added_tokens\":[{\"id\":2,\"content\":\"X\"}]}"};
+      MODEL("\"[UNK]\":0,\"a\":1") ",\"normalizer\":{\"type\":\"BertNormalizer\"},\"added_tokens\":"
+                                   "[{\"id\":2,\"content\":\"X\"}]}"};
   static const char *const *const all[] = {words, merges, json};
   cJSON_Hooks hooks = {__wrap_malloc, free};
   cJSON_InitHooks(&hooks);

@@ -1,10 +1,12 @@
-/* Encodes records with the tokenizer of a Hugging Face directory, for tests/golden/tokenizer/compare.py and bench.py.
+/* Encodes records with the tokenizer of a Hugging Face directory, for
+ * tests/golden/tokenizer/compare.py and bench.py.
  *
  *   tokenize_driver [--cased] [--pairs] [--max-length N] [--repeat N] DIRECTORY <records >encodings
  *
- * A record is a 32-bit length (little-endian, as all numbers here) and that many bytes. An encoding is the number of tokens,
- * then ids, type ids, offsets (begin, end) as 32-bit numbers, then a byte of sequence for each token. With --repeat the
- * records are encoded N times without output, each pass timed: one line "seconds" a pass. */
+ * A record is a 32-bit length (little-endian, as all numbers here) and that many bytes. An encoding
+ * is the number of tokens, then ids, type ids, offsets (begin, end) as 32-bit numbers, then a byte
+ * of sequence for each token. With --repeat the records are encoded N times without output, each
+ * pass timed: one line "seconds" a pass. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,7 +24,8 @@ static records read_all(FILE *file) {
   records all = {NULL, 0};
   size_t capacity = 1 << 20, got;
   all.bytes = malloc(capacity);
-  while (all.bytes != NULL && (got = fread(all.bytes + all.size, 1, capacity - all.size, file)) > 0) {
+  while (all.bytes != NULL &&
+         (got = fread(all.bytes + all.size, 1, capacity - all.size, file)) > 0) {
     all.size += got;
     if (all.size == capacity)
       all.bytes = realloc(all.bytes, capacity *= 2);
@@ -81,7 +84,8 @@ int main(int count, char **arguments) {
   encoding.type_ids = malloc(encoding.capacity * sizeof *encoding.type_ids);
   encoding.offsets = malloc(encoding.capacity * sizeof *encoding.offsets);
   encoding.sequence = malloc(encoding.capacity);
-  if (encoding.ids == NULL || encoding.type_ids == NULL || encoding.offsets == NULL || encoding.sequence == NULL)
+  if (encoding.ids == NULL || encoding.type_ids == NULL || encoding.offsets == NULL ||
+      encoding.sequence == NULL)
     return fail("out of memory");
   for (long pass = 0; pass < (repeat > 0 ? repeat : 1); pass++) {
     struct timespec begin, end;
@@ -91,7 +95,8 @@ int main(int count, char **arguments) {
     for (size_t at = 0; next_record(&all, &at, &text, &bytes);) {
       if (pairs && !next_record(&all, &at, &pair, &pair_bytes))
         return fail("a text without its pair");
-      if (pith_tokenizer_encode(&data, text, bytes, pair, pair_bytes, max_length, &encoding, &error) != PITH_OK)
+      if (pith_tokenizer_encode(&data, text, bytes, pair, pair_bytes, max_length, &encoding,
+                                &error) != PITH_OK)
         return fail(error.message);
       if (repeat > 0)
         continue;
@@ -104,7 +109,8 @@ int main(int count, char **arguments) {
     }
     clock_gettime(CLOCK_MONOTONIC, &end);
     if (repeat > 0)
-      printf("%.6f\n", (double)(end.tv_sec - begin.tv_sec) + 1e-9 * (double)(end.tv_nsec - begin.tv_nsec));
+      printf("%.6f\n",
+             (double)(end.tv_sec - begin.tv_sec) + 1e-9 * (double)(end.tv_nsec - begin.tv_nsec));
   }
   free(encoding.ids);
   free(encoding.type_ids);
