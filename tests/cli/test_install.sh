@@ -1,0 +1,53 @@
+#!/bin/sh
+# Installs into an empty prefix and builds the example service against it, by pkg-config and by find_package, and a C++
+# program; runs them on a model. Checks libpith.so's size and what it needs. Arguments: build folder, source folder, C and
+# C++ compiler, sanitizer flags.
+set -eu
+build=$1 source=$2 cc=$3 cxx=$4 flags=${5-}
+folder=$(mktemp -d)
+trap 'rm -rf "$folder"' EXIT
+prefix=$folder/prefix
+cmake --install "$build" --prefix "$prefix" >"$folder/log"
+for file in bin/pith include/pith/pith.h share/man/man1/pith.1 share/bash-completion/completions/pith; do
+  [ -s "$prefix/$file" ] || { echo "not installed: $file"; exit 1; }
+done
+bash -n "$prefix/share/bash-completion/completions/pith"
+library=$(dirname "$(find "$prefix" -name libpith.so)")
+[ -e "$library/libpith.a" ]
+export PKG_CONFIG_PATH="$library/pkgconfig" LD_LIBRARY_PATH="$library"
+
+"$prefix/bin/pith" import "$source/tests/golden/models/sentence-mean-normalize" -o "$folder/m.pith"
+wanted=$("$prefix/bin/pith" run "$folder/m.pith" --text "a good film" | wc -w)
+
+# shellcheck disable=SC2046,SC2086
+"$cc" -std=c11 -Wall -Wextra -Werror $flags "$source/docs/examples/service.c" $(pkg-config --cflags --libs pith) -o "$folder/service"
+# shellcheck disable=SC2046,SC2086
+"$cc" -std=c11 $flags "$source/docs/examples/service.c" $(pkg-config --cflags pith) "$library/libpith.a" \
+  -lpthreadpool -lutf8proc -lm -o "$folder/service-static"
+# shellcheck disable=SC2046,SC2086
+"$cxx" -std=c++17 -Wall -Wextra -Werror $flags "$source/tests/cli/header.cc" $(pkg-config --cflags --libs pith) -o "$folder/header"
+mkdir "$folder/project"
+cat >"$folder/project/CMakeLists.txt" <<PROJECT
+cmake_minimum_required(VERSION 3.25)
+project(service C)
+find_package(pith 0.1 REQUIRED)
+add_executable(service "$source/docs/examples/service.c")
+target_link_libraries(service PRIVATE pith::pith)
+add_executable(service_static "$source/docs/examples/service.c")
+target_link_libraries(service_static PRIVATE pith::pith_static)
+PROJECT
+CC=$cc CFLAGS=$flags cmake -S "$folder/project" -B "$folder/project/build" -DCMAKE_PREFIX_PATH="$prefix" >"$folder/log"
+cmake --build "$folder/project/build" >"$folder/log" || { cat "$folder/log"; exit 1; }
+for service in "$folder/service" "$folder/service-static" "$folder/project/build/service" "$folder/project/build/service_static"; do
+  got=$(printf 'a good film\n' | "$service" "$folder/m.pith" | wc -w)
+  [ "$got" -eq "$wanted" ] && [ "$got" -gt 8 ] || { echo "$service gives $got numbers, not $wanted"; exit 1; }
+done
+"$folder/header" "$folder/m.pith"
+
+[ -z "$flags" ] || exit 0 # sanitizers add libraries and size
+strip -o "$folder/stripped.so" "$library/libpith.so"
+size=$(stat -c %s "$folder/stripped.so")
+[ "$size" -le 1500000 ] || { echo "libpith.so has $size bytes stripped, over 1500000"; exit 1; }
+extra=$(ldd "$library/libpith.so" | awk '{print $1}' |
+  grep -vE '^(linux-vdso|libc|libm|libpthreadpool|libutf8proc|libpthread|/lib64/ld-linux-x86-64)\.so' || true)
+[ -z "$extra" ] || { echo "libpith.so needs $extra"; exit 1; }
