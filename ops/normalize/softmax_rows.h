@@ -50,8 +50,8 @@ V16_INLINE v16 softmax_row_exp(const float *x, float *y, size_t n, float max) {
     v16_store(y + i, e);
   }
   if (whole < n) {
-    v16 e = v16_exp_nonpositive(v16_sub(v16_load_masked(tail, x + whole), highest));
-    e = v16_select(tail, e, v16_set(0.0f));
+    v16 e = v16_select(tail, v16_load_masked(tail, x + whole), highest); /* no lane may be over 0 */
+    e = v16_select(tail, v16_exp_nonpositive(v16_sub(e, highest)), v16_set(0.0f));
     sum = v16_add(sum, e);
     v16_store_masked(tail, y + whole, e);
   }
