@@ -270,8 +270,10 @@ static int run(const void *given) {
     return pith_usage_error("--question and --context go together");
   if (settings.pair != NULL && settings.text == NULL)
     return pith_usage_error("--pair goes with --text");
-  if (settings.input == NULL && settings.limits.max_tokens == 0)
-    settings.limits.max_tokens = 1; /* raised to the model's max_length: room for one text */
+  if (settings.input == NULL) { /* one text: making threads would cost more than they save */
+    settings.limits.threads = settings.limits.threads == 0 ? 1 : settings.limits.threads;
+    settings.limits.max_tokens = settings.limits.max_tokens == 0 ? 1 : settings.limits.max_tokens; /* raised to max_length */
+  }
 
   pith_error error = {0};
   pith_cli_session open;
@@ -315,7 +317,7 @@ const pith_command pith_command_run = {
     .summary = "text in; labels, vectors, answers or entities out",
     .details = "Answers each text on a line of its own, in the order of the input. Input is read in windows of "
                "4096 texts that are ordered by length inside; it may be of any size. Places in a text are "
-               "bytes from its beginning.",
+               "bytes from its beginning. A single text runs on one thread unless --threads says otherwise.",
     .options = options,
     .defaults = &(const run_settings){.top_k = 5},
     .settings_bytes = sizeof(run_settings),
