@@ -100,86 +100,32 @@ pith_status pith_feed_run(pith_session *session, const pith_sequence *sequences,
  * bytes (U+FDFA). The rest is special tokens. */
 enum { TOKENS_PER_BYTE = 6, SPECIAL_TOKENS = 16 };
 
-static size_t bound_tokens(size_t text_bytes, size_t pair_bytes, size_t max_length) {
-  size_t bytes;
-  if (!pith_size_add(text_bytes, pair_bytes, &bytes) || bytes > max_length)
-    return max_length;
-  size_t tokens = bytes * TOKENS_PER_BYTE + SPECIAL_TOKENS;
-  return tokens < max_length ? tokens : max_length;
-}
-
-typedef struct encode_job {
-  const pith_model *model;
-  const char *const *texts, *const *pairs;
-  size_t max_length;
-  pith_sequence *sequences;
-  int32_t **rooms; /* [n]: ids, then type ids, `capacities[i]` each */
-  const size_t *capacities;
-  atomic_size_t first_failed; /* index, or n */
-} encode_job;
-
-static const char *pair_of(const encode_job *job, size_t i) {
-  return job->pairs == NULL ? NULL : job->pairs[i];
-}
-
-static pith_status encode_one(const encode_job *job, size_t i, pith_error *error) {
-  pith_encoding encoding = {.struct_size = sizeof encoding,
-                            .capacity = job->capacities[i],
-                            .ids = job->rooms[i],
-                            .type_ids = job->rooms[i] + job->capacities[i]};
-  PITH_TRY(pith_encode(job->model, job->texts[i], SIZE_MAX, pair_of(job, i), SIZE_MAX, job->max_length,
-                       &encoding, error));
-  job->sequences[i] = (pith_sequence){encoding.ids, encoding.type_ids, (uint32_t)encoding.count};
-  return PITH_OK;
-}
-
-static void encode_task(void *context, size_t i) {
-  encode_job *job = context;
-  if (encode_one(job, i, NULL) == PITH_OK)
-    return;
-  size_t first = atomic_load(&job->first_failed);
-  while (i < first && !atomic_compare_exchange_weak(&job->first_failed, &first, i))
-    continue;
-}
-
+/* One after the other: a token takes a thousandth of the time to make that it takes to run, so threads would gain nothing. */
 pith_status pith_feed_encode(pith_session *session, const char *const *texts, const char *const *pairs,
                              size_t n, pith_arena *arena, pith_sequence *out_sequences, pith_error *error) {
   const pith_model *model = pith_session_get_model(session);
   size_t max_length = pith_session_get_max_tokens(session);
   if (model->data.max_length < max_length)
     max_length = model->data.max_length;
-  size_t *capacities = PITH_ARENA_NEW(arena, size_t, n);
-  int32_t **rooms = PITH_ARENA_NEW(arena, int32_t *, n);
-  if (capacities == NULL || rooms == NULL)
-    return pith_fail(error, PITH_OUT_OF_MEMORY, "no memory for %zu texts", n);
-  size_t total = 0;
+  int32_t *ids = PITH_ARENA_NEW(arena, int32_t, max_length);
+  int32_t *type_ids = PITH_ARENA_NEW(arena, int32_t, max_length);
+  if (ids == NULL || type_ids == NULL)
+    return pith_fail(error, PITH_OUT_OF_MEMORY, "no memory for a text of %zu tokens", max_length);
   for (size_t i = 0; i < n; i++) {
     if (texts[i] == NULL)
       return pith_fail(error, PITH_INVALID_ARGUMENT, "text %zu is NULL", i);
-    const char *pair = pairs == NULL ? NULL : pairs[i];
-    capacities[i] = bound_tokens(strlen(texts[i]), pair == NULL ? 0 : strlen(pair), max_length);
-    total += 2 * capacities[i]; /* at most 2 * 2^32 * n */
+    pith_encoding encoding = {
+        .struct_size = sizeof encoding, .capacity = max_length, .ids = ids, .type_ids = type_ids};
+    PITH_TRY(pith_encode(model, texts[i], SIZE_MAX, pairs == NULL ? NULL : pairs[i], SIZE_MAX, max_length,
+                         &encoding, error));
+    int32_t *copy = PITH_ARENA_NEW(arena, int32_t, 2 * encoding.count);
+    if (copy == NULL)
+      return pith_fail(error, PITH_OUT_OF_MEMORY, "no memory for the tokens of %zu texts", n);
+    memcpy(copy, ids, encoding.count * sizeof *ids);
+    memcpy(copy + encoding.count, type_ids, encoding.count * sizeof *type_ids);
+    out_sequences[i] = (pith_sequence){copy, copy + encoding.count, (uint32_t)encoding.count};
   }
-  int32_t *room = PITH_ARENA_NEW(arena, int32_t, total);
-  if (room == NULL)
-    return pith_fail(error, PITH_OUT_OF_MEMORY, "no memory for the tokens of %zu texts", n);
-  for (size_t i = 0; i < n; i++) {
-    rooms[i] = room;
-    room += 2 * capacities[i];
-  }
-  encode_job job = {.model = model,
-                    .texts = texts,
-                    .pairs = pairs,
-                    .max_length = max_length,
-                    .sequences = out_sequences,
-                    .rooms = rooms,
-                    .capacities = capacities};
-  atomic_init(&job.first_failed, n);
-  pith_parallel_for(pith_session_get_threadpool(session), encode_task, &job, n);
-  size_t failed = atomic_load(&job.first_failed);
-  if (failed == n)
-    return PITH_OK;
-  return encode_one(&job, failed, error); /* once more, for its message */
+  return PITH_OK;
 }
 
 pith_status pith_feed_encode_whole(const pith_model *model, const char *text, const char *pair,

@@ -36,7 +36,7 @@ PITH_WARN_UNUSED pith_status pith_feed_run(pith_session *session, const pith_seq
                                            pith_arena *arena, pith_feed_consume consume, void *context,
                                            pith_error *error);
 
-/* Encodes texts (and pairs) to sequences in `arena`, on the session's threads, truncated to the model's max_length or the
+/* Encodes texts (and pairs) to sequences in `arena`, truncated to the model's max_length or the
  * session's max_tokens, whichever is less. */
 PITH_WARN_UNUSED pith_status pith_feed_encode(pith_session *session, const char *const *texts,
                                               const char *const *pairs, size_t n, pith_arena *arena,
