@@ -101,10 +101,14 @@ static pith_tensor_id layer(bert *b, int index, pith_tensor_id x) {
       pith_build_node(&b->builder, NAMED("attention"), PITH_OP_PACKED_ATTENTION, 5, inputs, 1,
                       (const pith_attribute_setting[]){PITH_SET_INT("num_heads", EXEC_HEADS)});
   pith_tensor_id y = linear(b, NAMED("attention.dense"), context, EXEC_HIDDEN, EXEC_HIDDEN);
-  x = norm(b, NAMED("attention.norm"), node2(b, NAMED("attention.residual"), PITH_OP_ADD, y, x));
-  y = node1(b, NAMED("gelu"), PITH_OP_GELU, linear(b, NAMED("inner"), x, EXEC_INNER, EXEC_HIDDEN));
+  /* One name at a time: they share a buffer. */
+  y = node2(b, NAMED("attention.residual"), PITH_OP_ADD, y, x);
+  x = norm(b, NAMED("attention.norm"), y);
+  y = linear(b, NAMED("inner"), x, EXEC_INNER, EXEC_HIDDEN);
+  y = node1(b, NAMED("gelu"), PITH_OP_GELU, y);
   y = linear(b, NAMED("outer"), y, EXEC_HIDDEN, EXEC_INNER);
-  return norm(b, NAMED("norm"), node2(b, NAMED("residual"), PITH_OP_ADD, y, x));
+  y = node2(b, NAMED("residual"), PITH_OP_ADD, y, x);
+  return norm(b, NAMED("norm"), y);
 #undef NAMED
 }
 
