@@ -173,9 +173,16 @@ static pith_status bind_inputs(pith_executor *executor, const pith_feed *feeds, 
   PITH_TRY(solve_symbols(executor, feeds, error));
   for (uint32_t i = 0; i < executor->dynamic_count; i++) {
     uint32_t v = executor->dynamic[i];
+    const pith_value *value = &program->values[v];
     void *data = executor->views[v].data;
-    PITH_TRY(pith_value_measure(&program->values[v], executor->symbols, &executor->views[v], error));
+    PITH_TRY(pith_value_measure(value, executor->symbols, &executor->views[v], error));
     executor->views[v].data = data;
+    /* What the verifier accepts never shrinks where a symbol grows, so this cannot happen; it would write past the block. */
+    size_t bytes;
+    PITH_TRY(pith_value_get_bytes(value, &executor->views[v], &bytes, error));
+    if (value->producer != PITH_NONE && bytes > value->bytes)
+      return pith_fail(error, PITH_LIMIT, "%s takes %zu bytes, over the %zu that were planned for it", value->name,
+                       bytes, value->bytes);
   }
   for (uint32_t i = 0; i < program->input_count; i++) {
     pith_view *view = &executor->views[program->inputs[i]];

@@ -97,10 +97,9 @@ static pith_status check_dim(const pith_graph *graph, const char *what, const ch
       return pith_fail(error, PITH_FORMAT,
                        "%s '%s': dimension %u has symbol %u after %u, terms must ascend", what,
                        name, index, term->symbol, dim->terms[i - 1].symbol);
-    if (term->coefficient == 0 || term->coefficient < -PITH_MAX_DIM ||
-        term->coefficient > PITH_MAX_DIM)
-      return pith_fail(error, PITH_FORMAT,
-                       "%s '%s': dimension %u has coefficient %lld, not within +-%d and not 0",
+    /* A size must not shrink where a symbol grows: memory is planned at the symbols' largest values. */
+    if (term->coefficient < 1 || term->coefficient > PITH_MAX_DIM)
+      return pith_fail(error, PITH_FORMAT, "%s '%s': dimension %u has coefficient %lld, not in 1 .. %d",
                        what, name, index, (long long)term->coefficient, PITH_MAX_DIM);
   }
   return PITH_OK;

@@ -56,7 +56,7 @@ pith_dtype pith_dtype_find(const char *name);
 typedef uint32_t pith_symbol_id; /* index into graph->symbols */
 typedef struct pith_dim_term {
   pith_symbol_id symbol;
-  int64_t coefficient; /* not 0 */
+  int64_t coefficient; /* at least 1, so that a size never shrinks where its symbols grow */
 } pith_dim_term;
 /* constant + sum of coefficient * symbol; terms ascend by symbol. */
 typedef struct pith_dim {

@@ -137,10 +137,10 @@ static pith_status plan(pith_program *program, pith_arena *temporary, pith_error
     pith_step *step = &program->steps[i];
     for (uint32_t j = 0; j < step->output_count; j++) {
       pith_value_id id = step->outputs[j];
-      size_t bytes;
-      PITH_TRY(pith_value_get_bytes(&program->values[id], &views[id], &bytes, error));
-      if (program->values[id].root == id)
-        items[count++] = (item){pith_align64(bytes), 0, program->values[id].first, program->values[id].last, id};
+      pith_value *value = &program->values[id];
+      PITH_TRY(pith_value_get_bytes(value, &views[id], &value->bytes, error));
+      if (value->root == id)
+        items[count++] = (item){pith_align64(value->bytes), 0, value->first, value->last, id};
     }
     step->row->bind(program, step, views, args);
     step->scratch_bytes =

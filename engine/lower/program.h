@@ -56,6 +56,7 @@ typedef struct pith_value {
   uint32_t root;      /* the value whose bytes it shares (itself, unless computed in place) */
   uint32_t first, last; /* steps between which it lives */
   size_t offset;      /* in the session's memory */
+  size_t bytes;       /* planned: at the symbols' limits */
 
   /* Kept current by pith_program_index. */
   uint32_t producer;  /* step, or PITH_NONE */

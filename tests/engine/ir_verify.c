@@ -81,6 +81,9 @@ BREAK(terms_descend,
       get_tensor(graph, "pool")->dims[1] = ((pith_dim){.term_count = 2, .terms = descending_terms}))
 BREAK(terms_zero,
       get_tensor(graph, "pool")->dims[1] = ((pith_dim){.term_count = 1, .terms = &zero_term}))
+static const pith_dim_term falling_term = {0, -1};
+BREAK(terms_fall, get_tensor(graph, "pool")->dims[1] =
+                      ((pith_dim){.constant = 129, .term_count = 1, .terms = &falling_term}))
 BREAK(terms_huge,
       get_tensor(graph, "pool")->dims[1] = ((pith_dim){.term_count = 1, .terms = &huge_term}))
 BREAK(terms_symbol,
@@ -233,6 +236,7 @@ static const broken_case cases[] = {
     CASE(terms_many, "'pool': dimension 1 has 17 terms, over 16"),
     CASE(terms_descend, "'pool': dimension 1 has symbol 0 after 1"),
     CASE(terms_zero, "'pool': dimension 1 has coefficient 0"),
+    CASE(terms_fall, "'pool': dimension 1 has coefficient -1, not in 1 .. 2147483647"),
     CASE(terms_huge, "'pool': dimension 1 has coefficient 2147483648"),
     CASE(terms_symbol, "'pool': dimension 1 names symbol 2 of 2"),
     CASE(size_overflows, "'type_ids' takes more than 17592186044416 bytes"),
