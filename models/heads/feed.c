@@ -1,10 +1,7 @@
 #include "models/heads/feed.h"
 
-#include <stdatomic.h>
-
 #include "engine/base/error.h"
 #include "engine/exec/model.h"
-#include "engine/exec/parallel.h"
 #include "engine/exec/session_access.h"
 
 /* ---- packing ------------------------------------------------------------------------------------------ */
@@ -96,9 +93,7 @@ pith_status pith_feed_run(pith_session *session, const pith_sequence *sequences,
 
 /* ---- encoding ----------------------------------------------------------------------------------------- */
 
-/* A token stands for at least a sixth of a byte: compatibility decomposition makes at most 18 characters of one of 3
- * bytes (U+FDFA). The rest is special tokens. */
-enum { TOKENS_PER_BYTE = 6, SPECIAL_TOKENS = 16 };
+enum { SPECIAL_TOKENS = 16 }; /* room for more than any template has */
 
 /* One after the other: a token takes a thousandth of the time to make that it takes to run, so threads would gain nothing. */
 pith_status pith_feed_encode(pith_session *session, const char *const *texts, const char *const *pairs,
@@ -133,7 +128,8 @@ pith_status pith_feed_encode_whole(const pith_model *model, const char *text, co
   if (text == NULL)
     return pith_fail(error, PITH_INVALID_ARGUMENT, "the text is NULL");
   size_t text_bytes = strlen(text), pair_bytes = pair == NULL ? 0 : strlen(pair);
-  /* One token a byte is enough for nearly every text; the bound is for those that decompose. */
+  /* One token a byte is enough but for characters that a normalizer decomposes: U+FDFA is 3 bytes and 18 characters, of two
+   * bytes each, which byte-level tokens may stand for one by one. Then the encoder says how many there are. */
   size_t capacity = text_bytes + pair_bytes + SPECIAL_TOKENS;
   for (;;) {
     pith_encoding encoding = {.struct_size = sizeof encoding,
@@ -146,8 +142,8 @@ pith_status pith_feed_encode_whole(const pith_model *model, const char *text, co
         encoding.sequence == NULL)
       return pith_fail(error, PITH_OUT_OF_MEMORY, "no memory for a text of %zu bytes", text_bytes);
     pith_status status = pith_encode(model, text, text_bytes, pair, pair_bytes, 0, &encoding, error);
-    if (status == PITH_LIMIT && capacity < TOKENS_PER_BYTE * (text_bytes + pair_bytes)) {
-      capacity = TOKENS_PER_BYTE * (text_bytes + pair_bytes) + SPECIAL_TOKENS;
+    if (status == PITH_LIMIT && encoding.count > capacity) {
+      capacity = encoding.count;
       continue;
     }
     if (status == PITH_OK)

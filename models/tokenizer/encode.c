@@ -343,10 +343,9 @@ pith_status pith_tokenizer_encode(const pith_tokenizer_data *data, const char *t
     PITH_TRY(write_template(data, pieces, piece_count, sequences, encoding, counts, error));
   }
   if (encoding->count > encoding->capacity) {
-    size_t count = encoding->count;
-    encoding->count = 0;
-    return pith_fail(error, PITH_LIMIT, "encode: %zu tokens; the encoding's capacity is %zu", count,
-                     encoding->capacity);
+    /* count stays: how many there would be */
+    return pith_fail(error, PITH_LIMIT, "encode: %zu tokens; the encoding's capacity is %zu",
+                     encoding->count, encoding->capacity);
   }
   return PITH_OK;
 }

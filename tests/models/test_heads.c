@@ -32,26 +32,32 @@ static void must(pith_status status, const pith_error *error) {
     fail_msg("%s: %s", pith_status_string(status), error->message);
 }
 
-static fixture open_fixture(const char *directory, size_t max_tokens, size_t max_sequences, size_t threads) {
+static fixture open_import(pith_import *import, const pith_session_options *options, size_t threads) {
   fixture f = {0};
   pith_error error = {0};
-  pith_import import;
-  must(pith_import_huggingface(directory, NULL, &import, &error), &error);
   const char *folder = getenv("TMPDIR");
   char path[600];
   snprintf(path, sizeof path, "%s/pith-heads-%d.pith", folder == NULL ? "/tmp" : folder, (int)getpid());
-  must(pith_format_write(path, &import.data, &error), &error);
-  pith_import_deinit(&import);
+  must(pith_format_write(path, &import->data, &error), &error);
+  pith_import_deinit(import);
   must(pith_model_open(path, NULL, &f.model, &error), &error);
   unlink(path);
+  pith_session_options own = *options;
+  if (threads > 1)
+    f.pool = pthreadpool_create(threads);
+  own.threadpool = f.pool;
+  must(pith_session_create(f.model, &own, &f.session, &error), &error);
+  return f;
+}
+
+static fixture open_fixture(const char *directory, size_t max_tokens, size_t max_sequences, size_t threads) {
+  pith_error error = {0};
+  pith_import import;
+  must(pith_import_huggingface(directory, NULL, &import, &error), &error);
   pith_session_options options = PITH_SESSION_OPTIONS_INIT;
   options.max_tokens = max_tokens;
   options.max_sequences = max_sequences;
-  if (threads > 1)
-    f.pool = pthreadpool_create(threads);
-  options.threadpool = f.pool;
-  must(pith_session_create(f.model, &options, &f.session, &error), &error);
-  return f;
+  return open_import(&import, &options, threads);
 }
 
 static fixture open_golden(const char *name, size_t max_tokens, size_t threads) {
@@ -239,6 +245,107 @@ static void test_fills(void **state) {
   check_fills("roberta-masked");
 }
 
+/* ---- texts that decompose ----------------------------------------------------------------------------- */
+
+static char *read_file(const char *path) {
+  pith_mapped_file file;
+  pith_error error = {0};
+  must(pith_mapped_file_open(path, &file, &error), &error);
+  char *text = malloc(file.size + 1);
+  assert_non_null(text);
+  memcpy(text, file.bytes, file.size);
+  text[file.size] = '\0';
+  pith_mapped_file_close(&file);
+  return text;
+}
+
+static void write_file(const char *path, const char *text) {
+  FILE *file = fopen(path, "w");
+  assert_non_null(file);
+  assert_true(fputs(text, file) >= 0);
+  assert_int_equal(fclose(file), 0);
+}
+
+/* A RoBERTa of random weights whose tokenizer decomposes characters before it cuts their bytes. */
+static fixture open_decomposing(const char *class_name, const pith_session_options *options) {
+  const char *parent = getenv("TMPDIR");
+  char folder[600], path[700];
+  snprintf(folder, sizeof folder, "%s/pith-heads-XXXXXX", parent == NULL ? "/tmp" : parent);
+  assert_non_null(mkdtemp(folder));
+  char *tokenizer = read_file(GOLDEN "roberta-masked/tokenizer.json");
+  static const char before[] = "\"normalizer\": null", after[] = "\"normalizer\": {\"type\":\"NFKD\"}";
+  char *at = strstr(tokenizer, before), *changed = malloc(strlen(tokenizer) + sizeof after);
+  assert_true(at != NULL && changed != NULL);
+  sprintf(changed, "%.*s%s%s", (int)(at - tokenizer), tokenizer, after, at + sizeof before - 1);
+  snprintf(path, sizeof path, "%s/tokenizer.json", folder);
+  write_file(path, changed);
+  free(changed);
+  free(tokenizer);
+  char *settings = read_file(GOLDEN "roberta-masked/tokenizer_config.json");
+  snprintf(path, sizeof path, "%s/tokenizer_config.json", folder);
+  write_file(path, settings);
+  free(settings);
+  snprintf(path, sizeof path, "%s/config.json", folder);
+  write_file(path, "{\"model_type\":\"roberta\",\"vocab_size\":330,\"hidden_size\":32,\"num_hidden_layers\":2,"
+                   "\"num_attention_heads\":4,\"intermediate_size\":48,\"max_position_embeddings\":514}");
+  pith_new_options new_options = PITH_NEW_OPTIONS_INIT;
+  new_options.class_name = class_name;
+  new_options.tokenizer_directory = folder;
+  pith_import import;
+  pith_error error = {0};
+  must(pith_new_model(path, &new_options, &import, &error), &error);
+  unlink(path);
+  snprintf(path, sizeof path, "%s/tokenizer.json", folder);
+  unlink(path);
+  snprintf(path, sizeof path, "%s/tokenizer_config.json", folder);
+  unlink(path);
+  rmdir(folder);
+  return open_import(&import, options, 1);
+}
+
+/* U+FDFA is 3 bytes and decomposes to 18 characters of 33 bytes: 11 tokens a byte. */
+#define LONG_LIGATURE "\xEF\xB7\xBA"
+
+static void test_decomposing_text(void **state) {
+  (void)state;
+  enum { COPIES = 100, MOST = 8 };
+  char text[3 * COPIES + 16] = "<mask>", *at = text + strlen(text);
+  for (size_t i = 0; i < COPIES; i++, at += 3)
+    memcpy(at, LONG_LIGATURE, 4);
+  const char *texts[] = {text}, *questions[] = {"who"};
+  pith_session_options options = PITH_SESSION_OPTIONS_INIT;
+  pith_error error = {0};
+  size_t count;
+
+  fixture f = open_decomposing("RobertaForTokenClassification", &options);
+  pith_encoding encoding = {.struct_size = sizeof encoding};
+  assert_int_equal(pith_encode(f.model, text, SIZE_MAX, NULL, 0, 0, &encoding, &error), PITH_LIMIT);
+  assert_true(encoding.count > 6 * 3 * COPIES); /* else the text shows nothing */
+  pith_entity entities[MOST];
+  must(pith_tag(f.session, text, MOST, entities, &count, &error), &error);
+  assert_true(count >= 1 && entities[0].begin < entities[0].end && entities[0].end <= strlen(text));
+  close_fixture(&f);
+
+  f = open_decomposing("RobertaForQuestionAnswering", &options);
+  pith_answer answer;
+  must(pith_answer_questions(f.session, questions, texts, 1, &answer, &error), &error);
+  assert_true(answer.begin < answer.end && answer.end <= strlen(text) && answer.score > 0);
+  close_fixture(&f);
+
+  f = open_decomposing("RobertaForSequenceClassification", &options);
+  pith_label label;
+  must(pith_classify(f.session, texts, texts, 1, &label, NULL, &error), &error);
+  assert_true(label.score > 0 && label.score <= 1);
+  close_fixture(&f);
+
+  f = open_decomposing("RobertaForMaskedLM", &options);
+  pith_fill fill;
+  must(pith_fill_mask(f.session, text, 1, 1, &fill, &count, &error), &error);
+  assert_int_equal(count, 1);
+  assert_true(fill.score > 0 && fill.score <= 1);
+  close_fixture(&f);
+}
+
 /* Answers come in the order of the texts, with the same bits alone and in any batch. */
 static void test_order(void **state) {
   (void)state;
@@ -321,7 +428,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_answers), cmocka_unit_test(test_entities), cmocka_unit_test(test_entities_of_long_text),
       cmocka_unit_test(test_fills),   cmocka_unit_test(test_order),    cmocka_unit_test(test_plan),
-      cmocka_unit_test(test_windows),
+      cmocka_unit_test(test_windows), cmocka_unit_test(test_decomposing_text),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

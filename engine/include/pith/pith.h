@@ -141,7 +141,7 @@ typedef struct pith_encoding {
   int32_t *type_ids;
   uint32_t (*offsets)[2];
   uint8_t *sequence;
-  size_t count; /* out: tokens written */
+  size_t count; /* out: tokens written; with PITH_LIMIT: how many there are, of which the first `capacity` are written */
 } pith_encoding;
 
 /* Encodes `text` (and `pair`, unless NULL), special tokens added, truncated longest-first to `max_length` tokens
