@@ -43,11 +43,18 @@ static const char *copy_text(pith_arena *arena, const cJSON *item) {
   return pith_arena_string(arena, item->valuestring, strlen(item->valuestring));
 }
 
-static pith_status parse_ids(const cJSON *item, const char *where, pith_arena *arena, pith_dataset_row *row,
-                             pith_error *error) {
+static pith_status parse_ids(const cJSON *object, const char *key, const char *where, pith_arena *arena,
+                             const int32_t **out_ids, uint32_t *out_count, pith_error *error) {
+  const cJSON *item = cJSON_GetObjectItemCaseSensitive(object, key);
+  *out_ids = NULL;
+  *out_count = 0;
+  if (item == NULL || cJSON_IsNull(item))
+    return PITH_OK;
+  if (!cJSON_IsArray(item))
+    return pith_fail(error, PITH_FORMAT, "%s: \"%s\" is not an array", where, key);
   int count = cJSON_GetArraySize(item);
   if (count == 0)
-    return pith_fail(error, PITH_FORMAT, "%s: \"ids\" is empty", where);
+    return pith_fail(error, PITH_FORMAT, "%s: \"%s\" is empty", where, key);
   int32_t *ids = PITH_ARENA_NEW(arena, int32_t, (size_t)count);
   if (ids == NULL)
     return pith_fail(error, PITH_OUT_OF_MEMORY, "%s: no memory for %d ids", where, count);
@@ -55,11 +62,11 @@ static pith_status parse_ids(const cJSON *item, const char *where, pith_arena *a
   for (const cJSON *id = item->child; id != NULL; id = id->next, i++) {
     if (!cJSON_IsNumber(id) || !(id->valuedouble >= 0 && id->valuedouble <= INT32_MAX) ||
         id->valuedouble != floor(id->valuedouble))
-      return pith_fail(error, PITH_FORMAT, "%s: ids[%zu] is no token id", where, i);
+      return pith_fail(error, PITH_FORMAT, "%s: %s[%zu] is no token id", where, key, i);
     ids[i] = (int32_t)id->valuedouble;
   }
-  row->ids = ids;
-  row->id_count = (uint32_t)count;
+  *out_ids = ids;
+  *out_count = (uint32_t)count;
   return PITH_OK;
 }
 
@@ -81,12 +88,11 @@ static pith_status parse_object(const cJSON *object, const char *where, pith_are
       return pith_fail(error, PITH_OUT_OF_MEMORY, "%s: no memory for its text", where);
     *(texts[i].is_pair ? &row->pair : &row->text) = copy;
   }
-  const cJSON *ids = cJSON_GetObjectItemCaseSensitive(object, "ids");
-  if (ids != NULL) {
-    if (!cJSON_IsArray(ids))
-      return pith_fail(error, PITH_FORMAT, "%s: \"ids\" is not an array", where);
-    PITH_TRY(parse_ids(ids, where, arena, row, error));
-  }
+  uint32_t type_count;
+  PITH_TRY(parse_ids(object, "ids", where, arena, &row->ids, &row->id_count, error));
+  PITH_TRY(parse_ids(object, "type_ids", where, arena, &row->type_ids, &type_count, error));
+  if (row->type_ids != NULL && type_count != row->id_count)
+    return pith_fail(error, PITH_FORMAT, "%s: %u \"type_ids\" for %u \"ids\"", where, type_count, row->id_count);
   if (row->text == NULL && row->ids == NULL)
     return pith_fail(error, PITH_FORMAT, "%s: neither \"text\" nor \"ids\"", where);
   const cJSON *label = cJSON_GetObjectItemCaseSensitive(object, "label");

@@ -6,7 +6,7 @@
 
 /* How a file's lines become rows; a path that ends in .jsonl is read as JSON lines whatever the format. */
 #define PITH_DATASET_FORMAT_LIST(X)                                                                        \
-  X(JSONL, "JSON lines {\"text\":..,\"pair\":..,\"label\":..} or {\"ids\":[..],\"label\":..}")             \
+  X(JSONL, "JSON lines {\"text\":..,\"pair\":..,\"label\":..} or {\"ids\":[..],\"type_ids\":[..],\"label\":..}") \
   X(SST2, "TSV with a header that names the columns sentence and label")                                   \
   X(STSB, "CSV without header: sentence, sentence, score 0 to 5")                                          \
   X(MRPC, "TSV without quoting: label, id, id, sentence, sentence")                                        \
@@ -21,11 +21,13 @@ typedef struct pith_dataset_row {
   const char *text;     /* SQuAD: the question; NULL where ids are given */
   const char *pair;     /* SQuAD: the context; or NULL */
   const int32_t *ids;   /* token ids in place of text, or NULL */
+  const int32_t *type_ids; /* [id_count], or NULL: all 0 */
   uint32_t id_count;
   double label;         /* number; NaN where there is none or it is a name */
   const char *label_name; /* a label written as text, or NULL */
   const char *const *references; /* SQuAD: answers that count as right */
   uint32_t reference_count;
+  uint64_t line; /* of its file, from 1; 0: not known */
 } pith_dataset_row;
 
 typedef struct pith_dataset {

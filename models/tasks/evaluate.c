@@ -53,7 +53,9 @@ pith_status pith_rows_encode(pith_session *session, const pith_dataset_row *rows
   if (text_count != 0)
     PITH_TRY(pith_feed_encode(session, texts, pairs, text_count, arena, encoded, error));
   for (size_t i = 0, t = 0; i < n; i++)
-    out_sequences[i] = rows[i].ids == NULL ? encoded[t++] : (pith_sequence){rows[i].ids, NULL, rows[i].id_count};
+    out_sequences[i] = rows[i].ids == NULL
+                           ? encoded[t++]
+                           : (pith_sequence){rows[i].ids, rows[i].type_ids, rows[i].id_count};
   return PITH_OK;
 }
 

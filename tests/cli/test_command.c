@@ -252,6 +252,13 @@ static void test_run_inputs(void **state) {
   outcome from_ids = run_pith(ids.out, "run", classifier, "--input", "-", "--jsonl", "--json", NULL);
   assert_success(&from_ids);
   assert_int_equal(strncmp(a.out, from_ids.out, from_ids.out_bytes), 0);
+  /* Those of a pair too: their type ids count. */
+  ids = run_pith(NULL, "tokenize", classifier, "--text", "a good film", "--pair", "the dog", "--json", NULL);
+  from_ids = run_pith(ids.out, "run", classifier, "--input", "-", "--jsonl", "--json", NULL);
+  outcome pair = run_pith(NULL, "run", classifier, "--text", "a good film", "--pair", "the dog", "--json", NULL);
+  assert_success(&from_ids);
+  assert_success(&pair);
+  assert_string_equal(from_ids.out, pair.out);
   outcome empty = run_pith("", "run", classifier, "--input", "-", NULL);
   assert_success(&empty);
   assert_int_equal(empty.out_bytes, 0);

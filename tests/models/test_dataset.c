@@ -83,7 +83,7 @@ static void test_jsonl(void **state) {
   pith_error error = {0};
   assert_int_equal(read_text("a.jsonl", PITH_DATASET_SST2,
                              "{\"text\":\"\\u00e9 \\\"x\\\"\",\"pair\":\"p\",\"label\":2}\n\n"
-                             "{\"ids\":[101,7,102],\"label\":\"good\",\"more\":{\"a\":[]}}\r\n"
+                             "{\"ids\":[101,7,102],\"type_ids\":[0,1,1],\"label\":\"good\",\"more\":{\"a\":[]}}\r\n"
                              "{\"question\":\"q\",\"context\":\"c\",\"label\":true}\n",
                              &d, &error),
                    PITH_OK);
@@ -94,6 +94,8 @@ static void test_jsonl(void **state) {
   assert_null(d.rows[1].text);
   assert_int_equal(d.rows[1].id_count, 3);
   assert_int_equal(d.rows[1].ids[1], 7);
+  assert_non_null(d.rows[1].type_ids);
+  assert_true(d.rows[1].type_ids[0] == 0 && d.rows[1].type_ids[1] == 1 && d.rows[1].type_ids[2] == 1);
   assert_string_equal(d.rows[1].label_name, "good");
   assert_true(isnan(d.rows[1].label));
   assert_string_equal(d.rows[2].text, "q");
@@ -144,6 +146,8 @@ static void test_bad(void **state) {
       {"a.jsonl", PITH_DATASET_JSONL, "{\"ids\":[1,-2]}\n", "ids[1]"},
       {"a.jsonl", PITH_DATASET_JSONL, "{\"ids\":[1.5]}\n", "ids[0]"},
       {"a.jsonl", PITH_DATASET_JSONL, "{\"ids\":7}\n", "not an array"},
+      {"a.jsonl", PITH_DATASET_JSONL, "{\"ids\":[1,2],\"type_ids\":[0]}\n", "1 \"type_ids\" for 2 \"ids\""},
+      {"a.jsonl", PITH_DATASET_JSONL, "{\"text\":\"x\",\"type_ids\":[0]}\n", "1 \"type_ids\" for 0"},
       {"a.jsonl", PITH_DATASET_JSONL, "{\"text\":\"x\"} y\n", "after the JSON object"},
       {"a.jsonl", PITH_DATASET_JSONL, "{\"text\":\"a\\u0000b\"}\n", "zero character"},
       {"a.json", PITH_DATASET_SQUAD, "{\"data\":3}", "no \"data\""},
