@@ -17,7 +17,7 @@ typedef struct run_settings {
 } run_settings;
 
 /* Texts that are ordered by length together. Enough to fill many batches; an answer waits for at most these. */
-enum { WINDOW_ROWS = 4096, WINDOW_BYTES = 4 << 20 };
+enum { WINDOW_ROWS = 4096, WINDOW_BYTES = 4 << 20, DEFAULT_TOP_K = 5 };
 
 typedef struct run_state {
   const run_settings *settings;
@@ -29,6 +29,17 @@ typedef struct run_state {
 
 static pith_status out_of_memory(size_t n, pith_error *error) {
   return pith_fail(error, PITH_OUT_OF_MEMORY, "no memory for %zu texts", n);
+}
+
+/* A text of an input in plain output: line ends, tabs and backslashes escaped, so that an answer stays in its field. */
+static void print_escaped(const char *text, size_t bytes) {
+  static const char escaped[] = "\n\t\r\\", letters[] = "ntr\\";
+  for (size_t i = 0; i < bytes; i++) {
+    const char *at = memchr(escaped, text[i], sizeof escaped - 1);
+    if (at != NULL)
+      putchar('\\');
+    putchar(at != NULL ? letters[at - escaped] : text[i]);
+  }
 }
 
 /* ---- heads: each answers one window and prints it ------------------------------------------------------ */
@@ -92,21 +103,12 @@ static pith_status run_vectors(const run_state *s, pith_error *error) {
   return PITH_OK;
 }
 
-static pith_status check_texts(const run_state *s, bool pair, const char *needs, pith_error *error) {
-  for (size_t i = 0; i < s->n; i++)
-    if (s->rows[i].text == NULL || (s->rows[i].pair != NULL) != pair)
-      return pith_fail(error, PITH_INVALID_ARGUMENT, "the model's task is %s: it takes %s",
-                       pith_task_name(s->open->info.task), needs);
-  return PITH_OK;
-}
-
 static pith_status run_answers(const run_state *s, pith_error *error) {
   const char **questions = PITH_ARENA_NEW(s->arena, const char *, s->n);
   const char **contexts = PITH_ARENA_NEW(s->arena, const char *, s->n);
   pith_answer *answers = PITH_ARENA_NEW(s->arena, pith_answer, s->n);
   if (questions == NULL || contexts == NULL || answers == NULL)
     return out_of_memory(s->n, error);
-  PITH_TRY(check_texts(s, true, "a question and a context", error));
   for (size_t i = 0; i < s->n; i++) {
     questions[i] = s->rows[i].text;
     contexts[i] = s->rows[i].pair;
@@ -116,7 +118,8 @@ static pith_status run_answers(const run_state *s, pith_error *error) {
     const char *answer = contexts[i] + answers[i].begin;
     size_t bytes = answers[i].end - answers[i].begin;
     if (!s->settings->json) {
-      printf("%.*s\t%.6g\n", (int)bytes, answer, (double)answers[i].score);
+      print_escaped(answer, bytes);
+      printf("\t%.6g\n", (double)answers[i].score);
       continue;
     }
     fputs("{\"answer\":", stdout);
@@ -134,7 +137,6 @@ static const char *entity_name(const char *label) {
 }
 
 static pith_status run_entities(const run_state *s, pith_error *error) {
-  PITH_TRY(check_texts(s, false, "texts without a pair", error));
   for (size_t i = 0; i < s->n; i++) {
     const char *text = s->rows[i].text;
     size_t capacity = strlen(text) + 1, count; /* an entity has a byte of its own */
@@ -148,7 +150,8 @@ static pith_status run_entities(const run_state *s, pith_error *error) {
       const char *name = entity_name(s->open->info.labels[entities[e].label]);
       size_t bytes = entities[e].end - entities[e].begin;
       if (!s->settings->json) {
-        printf("%s%s:%.*s", e == 0 ? "" : "\t", name, (int)bytes, text + entities[e].begin);
+        printf("%s%s:", e == 0 ? "" : "\t", name);
+        print_escaped(text + entities[e].begin, bytes);
         continue;
       }
       printf("%s{\"entity\":", e == 0 ? "" : ",");
@@ -165,7 +168,6 @@ static pith_status run_entities(const run_state *s, pith_error *error) {
 }
 
 static pith_status run_fills(const run_state *s, pith_error *error) {
-  PITH_TRY(check_texts(s, false, "texts without a pair", error));
   size_t k = s->settings->top_k;
   for (size_t i = 0; i < s->n; i++) {
     size_t capacity, count;
@@ -196,64 +198,121 @@ static pith_status run_fills(const run_state *s, pith_error *error) {
   return PITH_OK;
 }
 
-static pith_status (*const heads[])(const run_state *s, pith_error *error) = {
-    [PITH_TASK_NONE] = NULL,
-    [PITH_TASK_CLASSIFICATION] = run_labels,
-    [PITH_TASK_MULTI_LABEL] = run_labels,
-    [PITH_TASK_REGRESSION] = run_labels,
-    [PITH_TASK_TOKEN_CLASSIFICATION] = run_entities,
-    [PITH_TASK_QUESTION_ANSWERING] = run_answers,
-    [PITH_TASK_FILL_MASK] = run_fills,
-    [PITH_TASK_EMBEDDING] = run_vectors,
-    [PITH_TASK_RERANK] = run_labels,
+enum needs {
+  NEEDS_TEXT = 1, /* token ids will not do: answers are places in the text */
+  NEEDS_PAIR = 2,
+  TAKES_NO_PAIR = 4,
 };
 
-/* ---- windows ------------------------------------------------------------------------------------------ */
+/* What each task runs, and what a row has to bring. */
+static const struct {
+  pith_status (*run)(const run_state *s, pith_error *error);
+  int needs;
+  const char *takes;
+} heads[] = {
+    [PITH_TASK_NONE] = {NULL, 0, ""},
+    [PITH_TASK_CLASSIFICATION] = {run_labels, 0, ""},
+    [PITH_TASK_MULTI_LABEL] = {run_labels, 0, ""},
+    [PITH_TASK_REGRESSION] = {run_labels, 0, ""},
+    [PITH_TASK_TOKEN_CLASSIFICATION] = {run_entities, NEEDS_TEXT | TAKES_NO_PAIR, "a text without a pair"},
+    [PITH_TASK_QUESTION_ANSWERING] = {run_answers, NEEDS_TEXT | NEEDS_PAIR, "a question and a context"},
+    [PITH_TASK_FILL_MASK] = {run_fills, NEEDS_TEXT | TAKES_NO_PAIR, "a text without a pair"},
+    [PITH_TASK_EMBEDDING] = {run_vectors, TAKES_NO_PAIR, "a text without a pair"},
+    [PITH_TASK_RERANK] = {run_labels, 0, ""},
+};
 
-static pith_status run_window(const run_settings *settings, pith_cli_session *open, pith_arena *arena,
-                              const pith_dataset_row *rows, size_t n, pith_error *error) {
-  run_state state = {settings, open, arena, rows, n};
-  if (heads[open->info.task] == NULL)
+/* ---- rows --------------------------------------------------------------------------------------------- */
+
+static pith_status check_row(pith_task task, const pith_dataset_row *row, pith_error *error) {
+  int needs = heads[task].needs;
+  const char *lacks = (needs & NEEDS_TEXT) && row->text == NULL          ? "token ids alone"
+                      : (needs & NEEDS_PAIR) && row->pair == NULL        ? "one text alone"
+                      : (needs & TAKES_NO_PAIR) && row->pair != NULL     ? "a pair"
+                                                                         : NULL;
+  if (lacks == NULL)
+    return PITH_OK;
+  return pith_fail(error, PITH_INVALID_ARGUMENT, "the model's task is %s: it takes %s, not %s", pith_task_name(task),
+                   heads[task].takes, lacks);
+}
+
+/* Rows that fail together are run one by one: answers up to the row at fault are printed, and its line is told.
+ * *out_bad is that row's index, or n. */
+static pith_status run_rows(const run_settings *settings, pith_cli_session *open, pith_arena *arena,
+                            const pith_dataset_row *rows, size_t n, size_t *out_bad, pith_error *error) {
+  pith_task task = open->info.task;
+  *out_bad = n;
+  if (heads[task].run == NULL)
     return pith_fail(error, PITH_UNSUPPORTED, "%s has no head: there is nothing to answer", settings->operand);
-  return heads[open->info.task](&state, error);
+  size_t good = 0;
+  pith_status status = PITH_OK;
+  while (good < n && (status = check_row(task, &rows[good], error)) == PITH_OK)
+    good++;
+  /* These two print row by row. */
+  bool together = heads[task].run != run_entities && heads[task].run != run_fills && good > 1;
+  pith_error ignored = {0};
+  run_state state = {settings, open, arena, rows, good};
+  if (together && heads[task].run(&state, &ignored) == PITH_OK) {
+    *out_bad = good;
+    return status;
+  }
+  for (size_t i = 0; i < good; i++) {
+    state.rows = &rows[i];
+    state.n = 1;
+    pith_error row_error = {0};
+    pith_status row_status = heads[task].run(&state, &row_error);
+    if (row_status != PITH_OK) {
+      *out_bad = i;
+      *error = row_error;
+      return row_status;
+    }
+  }
+  *out_bad = good;
+  return status;
+}
+
+/* Reads rows until the window is full or the next would have to be waited for. *out_end: there are no more. */
+static pith_status read_window(pith_input *input, pith_arena *arena, pith_dataset_row *rows, size_t *out_n,
+                               bool *out_end, pith_error *error) {
+  uint64_t begin = input->bytes;
+  *out_end = false;
+  for (*out_n = 0; *out_n < WINDOW_ROWS && input->bytes - begin < WINDOW_BYTES; ++*out_n) {
+    if (*out_n != 0 && !pith_input_is_ready(input))
+      break;
+    PITH_TRY(pith_input_next(input, arena, &rows[*out_n], out_end, error));
+    if (*out_end)
+      break;
+  }
+  return PITH_OK;
 }
 
 static pith_status run_input(const run_settings *settings, pith_cli_session *open, pith_error *error) {
   pith_input input;
   PITH_TRY(pith_input_open(&input, settings->input, settings->json_lines, error));
   pith_progress progress;
-  pith_progress_begin(&progress, "run", 0);
+  pith_progress_begin(&progress, "run", input.total_bytes);
   pith_status status = PITH_OK;
-  uint64_t done = 0;
   for (bool end = false; !end && status == PITH_OK;) {
     pith_arena arena;
     pith_arena_init(&arena, NULL);
     pith_dataset_row *rows = PITH_ARENA_NEW(&arena, pith_dataset_row, WINDOW_ROWS);
+    size_t n = 0, bad;
     if (rows == NULL)
       status = out_of_memory(WINDOW_ROWS, error);
-    size_t n = 0, most = input.interactive ? 1 : WINDOW_ROWS;
-    for (uint64_t begin = input.bytes; status == PITH_OK && n < most && input.bytes - begin < WINDOW_BYTES;) {
-      status = pith_input_next(&input, &arena, &rows[n], &end, error);
-      if (end)
-        break;
-      n += status == PITH_OK;
-    }
+    else
+      status = read_window(&input, &arena, rows, &n, &end, error);
     /* What was read before a bad line is answered before it is reported. */
-    pith_error window_error = {0};
-    if (n != 0) {
-      pith_status window_status = run_window(settings, open, &arena, rows, n, &window_error);
-      if (window_status != PITH_OK) {
-        status = window_status;
-        *error = window_error;
-      }
-      if (ferror(stdout))
-        end = true; /* pith_report_finish says why */
-      if (input.interactive)
-        fflush(stdout);
+    pith_error row_error = {0};
+    pith_status row_status = n == 0 ? PITH_OK : run_rows(settings, open, &arena, rows, n, &bad, &row_error);
+    if (row_status != PITH_OK) {
+      status = bad == n ? pith_fail(error, row_status, "%s", row_error.message)
+                        : pith_fail(error, row_status, "%s: line %llu: %s", settings->input,
+                                    (unsigned long long)rows[bad].line, row_error.message);
     }
-    done += n;
+    fflush(stdout);
+    if (ferror(stdout))
+      end = true; /* pith_report_finish says why */
     pith_arena_deinit(&arena);
-    pith_progress_update(&progress, done);
+    pith_progress_update(&progress, input.total_bytes == 0 ? input.line : input.bytes);
   }
   pith_progress_end(&progress);
   pith_input_close(&input);
@@ -270,6 +329,11 @@ static int run(const void *given) {
     return pith_usage_error("--question and --context go together");
   if (settings.pair != NULL && settings.text == NULL)
     return pith_usage_error("--pair goes with --text");
+  if (settings.json_lines && settings.input == NULL)
+    return pith_usage_error("--jsonl goes with --input");
+  bool given_k = settings.top_k != 0;
+  if (!given_k)
+    settings.top_k = DEFAULT_TOP_K;
   if (settings.input == NULL) { /* one text: making threads would cost more than they save */
     settings.limits.threads = settings.limits.threads == 0 ? 1 : settings.limits.threads;
     settings.limits.max_tokens = settings.limits.max_tokens == 0 ? 1 : settings.limits.max_tokens; /* raised to max_length */
@@ -280,13 +344,23 @@ static int run(const void *given) {
   if (pith_cli_session_open(&open, settings.operand, &settings.limits, &error) != PITH_OK)
     return pith_report_error(&error);
   pith_status status;
+  pith_task open_task = open.info.task;
+  if (given_k && open_task != PITH_TASK_FILL_MASK) {
+    pith_cli_session_close(&open);
+    return pith_usage_error("--top-k goes with fill-mask models, not with %s", pith_task_name(open_task));
+  }
+  if (settings.question != NULL && open_task != PITH_TASK_QUESTION_ANSWERING) {
+    pith_cli_session_close(&open);
+    return pith_usage_error("--question goes with question-answering models, not with %s", pith_task_name(open_task));
+  }
   if (settings.input != NULL) {
     status = run_input(&settings, &open, &error);
   } else {
     pith_arena arena;
     pith_arena_init(&arena, NULL);
     pith_dataset_row row = {.text = text, .pair = pair};
-    status = run_window(&settings, &open, &arena, &row, 1, &error);
+    size_t bad;
+    status = run_rows(&settings, &open, &arena, &row, 1, &bad, &error);
     pith_arena_deinit(&arena);
   }
   pith_cli_session_close(&open);
@@ -300,7 +374,7 @@ static const pith_option options[] = {
     {"question", 0, false, PITH_OPTION_TEXT, "TEXT", FIELD(question), 0, 0, "a question, for question answering"},
     {"context", 0, false, PITH_OPTION_TEXT, "TEXT", FIELD(context), 0, 0, "the text that holds its answer"},
     {"input", 0, false, PITH_OPTION_FILE, "FILE", FIELD(input), 0, 0,
-     ".txt: a text a line; .jsonl: {\"text\":..,\"pair\":..} a line; - is standard input"},
+     ".txt: a text a line; .jsonl: {\"text\":..,\"pair\":..} or {\"ids\":[..],\"type_ids\":[..]} a line; - is standard input"},
     {"jsonl", 0, false, PITH_OPTION_FLAG, NULL, FIELD(json_lines), 0, 0, "the input is JSON lines whatever its name"},
     {"top-k", 0, false, PITH_OPTION_COUNT, "K", FIELD(top_k), 1, 100000, "tokens for each mask (default: 5)"},
     {"json", 0, false, PITH_OPTION_FLAG, NULL, FIELD(json), 0, 0, "a JSON object a line"},
@@ -316,10 +390,11 @@ const pith_command pith_command_run = {
     .operand = "M.pith",
     .summary = "text in; labels, vectors, answers or entities out",
     .details = "Answers each text on a line of its own, in the order of the input. Input is read in windows of "
-               "4096 texts that are ordered by length inside; it may be of any size. Places in a text are "
-               "bytes from its beginning. A single text runs on one thread unless --threads says otherwise.",
+               "at most 4096 texts that are ordered by length inside, fewer where more would have to be waited for; "
+               "it may be of any size. Places in a text are bytes from its beginning; without --json, line ends, tabs "
+               "and backslashes of a text are printed as \\n, \\r, \\t and \\\\. A single text runs on one thread unless --threads says otherwise.",
     .options = options,
-    .defaults = &(const run_settings){.top_k = 5},
+    .defaults = &(const run_settings){0},
     .settings_bytes = sizeof(run_settings),
     .run = run,
 };

@@ -90,7 +90,8 @@ static void print_plain(const pith_tokenizer_data *data, const pith_encoding *en
 static pith_status tokenize_row(const tokenize_settings *settings, const pith_tokenizer_data *data,
                                 const pith_dataset_row *row, pith_arena *arena, pith_error *error) {
   if (row->text == NULL)
-    return pith_fail(error, PITH_INVALID_ARGUMENT, "a line without \"text\" has nothing to tokenize");
+    return pith_fail(error, PITH_INVALID_ARGUMENT, "%s: line %llu: no \"text\" to tokenize", settings->input,
+                     (unsigned long long)row->line);
   size_t text_bytes = strlen(row->text), pair_bytes = row->pair == NULL ? 0 : strlen(row->pair);
   for (size_t capacity = text_bytes + pair_bytes + 16;; capacity *= 4) {
     pith_encoding encoding = {.struct_size = sizeof encoding,
@@ -126,6 +127,8 @@ static pith_status tokenize_input(const tokenize_settings *settings, const pith_
     pith_arena_init(&arena, NULL);
     bool end = false;
     pith_dataset_row row;
+    if (!pith_input_is_ready(&input))
+      fflush(stdout); /* answers go out before a wait */
     status = pith_input_next(&input, &arena, &row, &end, error);
     if (status == PITH_OK && !end)
       status = tokenize_row(settings, data, &row, &arena, error);
@@ -145,6 +148,8 @@ static int run(const void *given) {
     return pith_usage_error("one of --text and --input is needed");
   if (settings->pair != NULL && settings->text == NULL)
     return pith_usage_error("--pair goes with --text");
+  if (settings->json_lines && settings->input == NULL)
+    return pith_usage_error("--jsonl goes with --input");
   pith_error error = {0};
   source from;
   pith_status status = open_source(settings, &from, &error);

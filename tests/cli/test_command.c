@@ -1,6 +1,7 @@
 /* Every subcommand's good path on a small model, and what it says of bad usage and bad input. */
 #include <fcntl.h>
 #include <math.h>
+#include <poll.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -8,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -504,7 +506,8 @@ static void test_texts(void **state) {
 static void test_bad_input(void **state) {
   (void)state;
   const char *missing = in_folder("no-such.pith"), *lines = in_folder("bad.jsonl");
-  outcome o = run_pith(NULL, "run", missing, "--text", "x", NULL);
+  outcome o;
+  o = run_pith(NULL, "run", missing, "--text", "x", NULL);
   assert_failure(&o, 1, "no-such.pith");
   o = run_pith(NULL, "inspect", "/", NULL);
   assert_failure(&o, 1, "/");
@@ -526,6 +529,115 @@ static void test_bad_input(void **state) {
   assert_failure(&o, 1, "zero byte");
   o = run_pith_to("/dev/full", NULL, "run", classifier, "--text", "x", NULL);
   assert_failure(&o, 1, "cannot write to standard output");
+}
+
+/* Rows before a bad one are answered; the error names the file and the line. */
+static void test_bad_rows(void **state) {
+  (void)state;
+  const char *lines = in_folder("rows.jsonl");
+  static const struct {
+    const char *model, *text, *says;
+    size_t answered;
+  } cases[] = {
+      {classifier, "{\"text\":\"bad\"}\n\n{\"ids\":[2,5,3]}\n{\"ids\":[99999]}\n{\"text\":\"x\"}\n", "rows.jsonl: line 4: ", 2},
+      {classifier, "{\"text\":\"bad\"}\n{\"ids\":[2,5],\"type_ids\":[0,9]}\n", "rows.jsonl: line 2: ", 1},
+      {classifier, "{\"ids\":[1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1]}\n", "rows.jsonl: line 1: ", 0},
+      {classifier, "{\"text\":\"bad\"}\n{\"text\":\n", "rows.jsonl: line 2: not JSON", 1},
+      {tagger, "{\"text\":\"Anna\"}\n{\"ids\":[2,5,3]}\n", "line 2: the model's task is token-classification: it takes a text without a pair, not token ids alone", 1},
+      {filler, "{\"text\":\"a [MASK]\"}\n{\"ids\":[2,5,3]}\n", "line 2: the model's task is fill-mask: it takes a text without a pair, not token ids alone", 1},
+      {filler, "{\"text\":\"a [MASK]\"}\n{\"text\":\"a\"}\n", "rows.jsonl: line 2: ", 1},
+      {embedder, "{\"text\":\"a\"}\n{\"text\":\"a\"}\n{\"text\":\"a\",\"pair\":\"b\"}\n", "line 3: the model's task is feature-extraction: it takes a text without a pair, not a pair", 2},
+      {answerer, "{\"question\":\"a\",\"context\":\"b\"}\n{\"question\":\"a\"}\n", "line 2: the model's task is question-answering: it takes a question and a context, not one text alone", 1},
+  };
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    write_text(lines, cases[i].text, strlen(cases[i].text));
+    outcome o = run_pith(NULL, "run", cases[i].model, "--input", lines, NULL);
+    if (o.status != 1 || strstr(o.err, cases[i].says) == NULL || count_lines(o.err) != 1 ||
+        count_lines(o.out) != cases[i].answered)
+      fail_msg("case %zu: exit %d, '%s' after %zu answers", i, o.status, o.err, count_lines(o.out));
+  }
+  outcome o = run_pith(NULL, "run", embedder, "--text", "a", "--pair", "b", NULL);
+  assert_failure(&o, 1, "not a pair");
+  o = run_pith(NULL, "run", classifier, "--question", "a", "--context", "b", NULL);
+  assert_failure(&o, 2, "--question goes with question-answering models");
+  o = run_pith(NULL, "run", classifier, "--text", "a", "--top-k", "3", NULL);
+  assert_failure(&o, 2, "--top-k goes with fill-mask models");
+  o = run_pith(NULL, "run", classifier, "--text", "a", "--jsonl", NULL);
+  assert_failure(&o, 2, "--jsonl goes with --input");
+}
+
+/* A process that writes a line and waits for its answer before it writes the next. */
+static void test_live_pipe(void **state) {
+  (void)state;
+  static const char *const commands[] = {"run", "tokenize"};
+  for (size_t c = 0; c < 2; c++) {
+    int in[2], out[2];
+    assert_int_equal(pipe(in), 0);
+    assert_int_equal(pipe(out), 0);
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+      if (dup2(in[0], 0) < 0 || dup2(out[1], 1) < 0 || close(in[1]) != 0 || close(out[0]) != 0)
+        _exit(126);
+      execl(PITH_COMMAND, PITH_COMMAND, commands[c], classifier, "--input", "-", (char *)NULL);
+      _exit(127);
+    }
+    close(in[0]);
+    close(out[1]);
+    for (size_t i = 0; i < 3; i++) {
+      /* A whole line and half of the next: the first is due. */
+      const char *text = i == 0 ? "a good film\nthe" : i == 1 ? " dog\nbad" : "\n";
+      assert_int_equal(write(in[1], text, strlen(text)), (ssize_t)strlen(text));
+      struct pollfd ready = {.fd = out[0], .events = POLLIN};
+      if (poll(&ready, 1, 20000) != 1)
+        fail_msg("%s: no answer to line %zu while the pipe stays open", commands[c], i + 1);
+      char answer[400];
+      ssize_t bytes = read(out[0], answer, sizeof answer - 1);
+      assert_true(bytes > 0);
+      assert_int_equal(answer[bytes - 1], '\n');
+    }
+    close(in[1]);
+    int status;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+    close(out[0]);
+  }
+}
+
+/* A byte order mark is no part of the first text; a line end inside a text stays inside its answer. */
+static void test_marks_and_escapes(void **state) {
+  (void)state;
+  outcome plain = run_pith("a good film\nbad\n", "run", classifier, "--input", "-", "--json", NULL);
+  outcome marked = run_pith("\xef\xbb\xbf" "a good film\nbad\n", "run", classifier, "--input", "-", "--json", NULL);
+  assert_success(&plain);
+  assert_success(&marked);
+  assert_string_equal(plain.out, marked.out);
+  outcome tokens = run_pith("\xef\xbb\xbf" "a b", "tokenize", classifier, "--input", "-", NULL);
+  assert_success(&tokens);
+  assert_string_equal(tokens.out, "[CLS] a b [SEP]\n");
+
+  /* The whole context, its ends included, is what the untrained answerer may give: any span is on one line. */
+  outcome o = run_pith(NULL, "run", answerer, "--question", "Where?", "--context", "Anna\nKeller\tmoved\\Basel\nOdense", "--json", NULL);
+  cJSON *json = parse_only_line(&o);
+  const char *answer = cJSON_GetObjectItem(json, "answer")->valuestring;
+  char wanted[200];
+  size_t bytes = 0;
+  for (const char *a = answer; *a != '\0'; a++) {
+    const char *at = strchr("\nn\tt\\\\", *a);
+    if (at != NULL && (*a == '\n' || *a == '\t' || *a == '\\')) {
+      wanted[bytes++] = '\\';
+      wanted[bytes++] = at[1];
+    } else {
+      wanted[bytes++] = *a;
+    }
+  }
+  wanted[bytes++] = '\t';
+  assert_true(strpbrk(answer, "\n\t\\") != NULL);
+  o = run_pith(NULL, "run", answerer, "--question", "Where?", "--context", "Anna\nKeller\tmoved\\Basel\nOdense", NULL);
+  assert_success(&o);
+  assert_int_equal(strncmp(o.out, wanted, bytes), 0);
+  assert_int_equal(count_lines(o.out), 1);
+  cJSON_Delete(json);
 }
 
 /* Cut at any length, or with a bit changed: refused with one line, by verify always. */
@@ -575,6 +687,8 @@ int main(void) {
       cmocka_unit_test(test_inspect),    cmocka_unit_test(test_eval),
       cmocka_unit_test(test_bench),      cmocka_unit_test(test_bench_equals_run),
       cmocka_unit_test(test_texts),      cmocka_unit_test(test_bad_input),
+      cmocka_unit_test(test_bad_rows),   cmocka_unit_test(test_live_pipe),
+      cmocka_unit_test(test_marks_and_escapes),
       cmocka_unit_test(test_damaged_files), cmocka_unit_test(test_output_places),
   };
   return cmocka_run_group_tests(tests, make_models, remove_models);
