@@ -71,9 +71,101 @@ static void test_a_dimension_that_falls(void **state) {
   pith_graph_destroy(falling);
 }
 
+/* Constant indices read by a Gather that folds and by one over activations: each is held against what it looks into. */
+static void test_indices_of_two_gathers(void **state) {
+  (void)state;
+  static const int32_t picks[3] __attribute__((aligned(64))) = {0, 4, 1};
+  for (uint32_t rewrites = 0; rewrites <= PITH_REWRITES_DEFAULT; rewrites += PITH_REWRITES_DEFAULT) {
+    pith_error error = {PITH_OK, ""};
+    pith_builder builder;
+    pith_graph *graph = open_graph(&builder, &error);
+    const pith_dim tokens = pith_build_dim(&builder, "tokens", 1, 0);
+    pith_tensor_id words[2], fixed[2], chosen[2], sum[2];
+    words[1] = pith_build_input(&builder, "ids", PITH_DTYPE_S32, 1, &tokens);
+    words[0] = fixed[0] = add_table(&builder);
+    fixed[1] = chosen[1] = pith_build_data(&builder, PITH_TENSOR_CONSTANT, "picks", PITH_DTYPE_S32, 1,
+                                           (const int64_t[]){3}, PITH_LAYOUT_ROW_MAJOR, picks, sizeof picks);
+    chosen[0] = pith_build_node(&builder, "words", PITH_OP_GATHER, 2, words, 0, NULL);
+    sum[0] = pith_build_node(&builder, "fixed", PITH_OP_GATHER, 2, fixed, 0, NULL);
+    sum[1] = pith_build_node(&builder, "chosen", PITH_OP_GATHER, 2, chosen, 0, NULL);
+    pith_build_output(&builder, pith_build_node(&builder, "sum", PITH_OP_ADD, 2, sum, 0, NULL), "y");
+    assert_int_equal(pith_builder_finish(&builder), PITH_OK);
+    for (size_t i = 0; i < 5; i++)
+      ids[i] = (int32_t)i + 2;
+    const pith_run_options options = {.rewrites = rewrites};
+    const pith_feed enough = {ids, {5}}, few = {ids, {4}};
+    pith_graph_run run;
+    if (pith_graph_run_init(&run, graph, &options, &enough, &error) != PITH_OK)
+      fail_msg("%s", error.message);
+    const float *y = pith_executor_get_output(run.executor, 0)->data;
+    for (size_t i = 0; i < 3; i++)
+      for (size_t j = 0; j < HIDDEN; j++)
+        assert_true(y[i * HIDDEN + j] == table[(size_t)picks[i] * HIDDEN + j] +
+                                             table[(size_t)ids[picks[i]] * HIDDEN + j]);
+    pith_graph_run_deinit(&run);
+    assert_int_equal(pith_graph_run_init(&run, graph, &options, &few, &error), PITH_INVALID_ARGUMENT);
+    assert_string_equal(error.message, "picks[1] is 4, outside 0..3, the rows of words");
+    pith_graph_destroy(graph);
+  }
+}
+
+/* y = column [n, 1] + row [m], then `more` times the row again. */
+static pith_graph *build_spread(int64_t n, int64_t m, int more) {
+  static float numbers[4096] __attribute__((aligned(64)));
+  for (size_t i = 0; i < 4096; i++)
+    numbers[i] = (float)i;
+  pith_error error = {PITH_OK, ""};
+  pith_builder builder;
+  pith_graph *graph = open_graph(&builder, &error);
+  pith_tensor_id terms[2];
+  terms[0] = pith_build_data(&builder, PITH_TENSOR_CONSTANT, "column", PITH_DTYPE_F32, 2, (const int64_t[]){n, 1},
+                             PITH_LAYOUT_ROW_MAJOR, numbers, (uint64_t)n * sizeof(float));
+  terms[1] = pith_build_data(&builder, PITH_TENSOR_CONSTANT, "row", PITH_DTYPE_F32, 1, &m, PITH_LAYOUT_ROW_MAJOR,
+                             numbers, (uint64_t)m * sizeof(float));
+  for (int i = 0; i <= more; i++)
+    terms[0] = pith_build_node(&builder, NULL, PITH_OP_ADD, 2, terms, 0, NULL);
+  pith_build_output(&builder, terms[0], "y");
+  assert_int_equal(pith_builder_finish(&builder), PITH_OK);
+  return graph;
+}
+
+/* Folds what it can, in little memory; the rest is computed by the run. */
+static void check_spread(int64_t n, int64_t m, int more, uint32_t least_steps, uint32_t most_steps) {
+  fixture_allocator allocator;
+  fixture_allocator_init(&allocator, -1);
+  pith_error error = {PITH_OK, ""};
+  pith_graph *graph = build_spread(n, m, more);
+  const pith_lower_options lowering = {.allocator = &allocator.allocator, .threads = 1};
+  pith_program *program;
+  pith_executor *executor;
+  assert_int_equal(pith_program_create(graph, &lowering, &program, &error), PITH_OK);
+  assert_true(allocator.held_bytes < 3 << 20);
+  assert_in_range(program->step_count, least_steps, most_steps);
+  assert_int_equal(pith_executor_create(program, &(pith_executor_options){0}, &executor, &error), PITH_OK);
+  assert_int_equal(pith_executor_run(executor, NULL, NULL, 0, &error), PITH_OK);
+  const pith_view *y = pith_executor_get_output(executor, 0);
+  assert_int_equal(y->rows, n);
+  assert_int_equal(y->columns, m);
+  assert_true(((const float *)y->data)[n * m - 1] == (float)(n - 1 + (m - 1) * (more + 1)));
+  pith_executor_destroy(executor);
+  pith_program_destroy(program);
+  pith_graph_destroy(graph);
+}
+
+static void test_folding_is_bounded(void **state) {
+  (void)state;
+  check_spread(50, 70, 3, 0, 0);      /* all of it folds */
+  check_spread(3000, 4000, 0, 1, 1);  /* 48 MB from 28 kB */
+  check_spread(300, 300, 40, 38, 39); /* 360 kB each: the third one is over 1 MiB + 2.4 kB */
+}
+
 int main(void) {
+  for (size_t i = 0; i < VOCABULARY * HIDDEN; i++)
+    table[i] = (float)i;
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_a_dimension_that_falls),
+      cmocka_unit_test(test_indices_of_two_gathers),
+      cmocka_unit_test(test_folding_is_bounded),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
