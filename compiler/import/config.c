@@ -173,24 +173,29 @@ static pith_status read_labels(const cJSON *json, pith_arena *arena, pith_config
   return PITH_OK;
 }
 
-/* Whether a classifier is a cross-encoder of sentence-transformers, which score one pair by a
- * sigmoid: its releases before 4 say so by a key of config.json, 4 and 5 by a section, later ones
- * by a file of their own. */
-static pith_status check_cross_encoder(const pith_config_request *request, bool *out_is,
-                                       pith_error *error) {
+/* The task of a cross-encoder of sentence-transformers with one label, else NONE. It scores a pair
+ * by a sigmoid unless its activation is Identity, which leaves the logit: regression. Releases
+ * before 4 say what it is by a key of config.json, 4 and 5 by a section, later ones by a file of
+ * their own. */
+static pith_status find_cross_encoder_task(const pith_config_request *request,
+                                           const pith_config *config, pith_task *out_task,
+                                           pith_error *error) {
   const cJSON *section = find_key(request->json, "sentence_transformers");
   const cJSON *own_type = find_key(request->sentence_transformers, "model_type");
   const cJSON *activation = find_key(request->json, "sbert_ce_default_activation_function");
   if (cJSON_IsString(own_type) && strcmp(own_type->valuestring, "CrossEncoder") == 0)
     section = request->sentence_transformers;
-  *out_is = activation != NULL || section != NULL;
+  bool is_cross_encoder = activation != NULL || section != NULL;
+  *out_task = is_cross_encoder && config->label_count == 1 ? PITH_TASK_RERANK : PITH_TASK_NONE;
   if (find_key(section, "activation_fn") != NULL)
     activation = find_key(section, "activation_fn");
   if (activation == NULL)
     return PITH_OK;
   const char *name = cJSON_IsString(activation) ? strrchr(activation->valuestring, '.') : NULL;
-  /* Identity leaves the logit: the order of answers is the sigmoid's. */
-  if (name == NULL || (strcmp(name, ".Sigmoid") != 0 && strcmp(name, ".Identity") != 0))
+  bool is_identity = name != NULL && strcmp(name, ".Identity") == 0;
+  if (is_identity && *out_task == PITH_TASK_RERANK)
+    *out_task = PITH_TASK_REGRESSION;
+  if (name == NULL || (strcmp(name, ".Sigmoid") != 0 && !is_identity))
     return pith_fail(error, PITH_UNSUPPORTED,
                      "config.json: cross-encoder activation %s is not supported",
                      describe(activation).text);
@@ -207,15 +212,14 @@ static pith_status find_sequence_task(const pith_config_request *request, pith_c
       {"single_label_classification", PITH_TASK_CLASSIFICATION},
       {"multi_label_classification", PITH_TASK_MULTI_LABEL},
   };
-  bool is_cross_encoder;
-  PITH_TRY(check_cross_encoder(request, &is_cross_encoder, error));
-  if (is_cross_encoder && config->label_count == 1) {
-    config->task = PITH_TASK_RERANK;
+  PITH_TRY(find_cross_encoder_task(request, config, &config->task, error));
+  if (config->task != PITH_TASK_NONE)
     return PITH_OK;
-  }
   const cJSON *type = find_key(request->json, "problem_type");
   if (type == NULL) {
-    config->task = config->label_count == 1 ? PITH_TASK_REGRESSION : PITH_TASK_CLASSIFICATION;
+    /* One label: transformers' text-classification pipeline applies a sigmoid unless problem_type
+     * is "regression". */
+    config->task = config->label_count == 1 ? PITH_TASK_RERANK : PITH_TASK_CLASSIFICATION;
     return PITH_OK;
   }
   for (size_t i = 0; i < sizeof types / sizeof *types; i++)

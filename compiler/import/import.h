@@ -29,9 +29,10 @@ typedef struct pith_import_options {
 
 /* Imports a Hugging Face directory: config.json, model.safetensors (or its shards), tokenizer
  * files; or one of sentence-transformers (modules.json). A directory without tokenizer files gives
- * a model without a tokenizer. A cross-encoder of sentence-transformers becomes a model that
- * reranks, whose score is the logit's sigmoid; where its own activation is Identity the order is
- * the same. `options` may be NULL. PITH_UNSUPPORTED names the architecture, key or module that is
+ * a model without a tokenizer. A classifier of one label, such as a cross-encoder of
+ * sentence-transformers, becomes a model that reranks, whose score is the logit's sigmoid; where
+ * problem_type is "regression" or the cross-encoder's activation is Identity it becomes a
+ * regression, whose value is the logit. `options` may be NULL. PITH_UNSUPPORTED names the architecture, key or module that is
  * not supported; PITH_FORMAT a missing, misshapen, not finite or left-over tensor. */
 PITH_WARN_UNUSED pith_status pith_import_huggingface(const char *directory,
                                                      const pith_import_options *options,

@@ -36,7 +36,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size) {
     status = pith_tokenizer_encode(&data, sample, SIZE_MAX, text, size < 64 ? size : 64, 0,
                                    &encoding, &error);
     require(status == PITH_OK || status == PITH_LIMIT); /* a template of many pieces */
-    for (size_t i = 0; i < encoding.count; i++)
+    for (size_t i = 0; status == PITH_OK && i < encoding.count; i++)
       require(ids[i] >= 0 && (uint32_t)ids[i] < data.token_count && offsets[i][0] <= offsets[i][1]);
     for (uint32_t id = 0; id < data.token_count && id < 64; id++) {
       uint32_t begin = data.token_offsets[id], end = data.token_offsets[id + 1];

@@ -379,6 +379,29 @@ static void test_order(void **state) {
   close_fixture(&wide);
 }
 
+/* A lone logit: a sigmoid, unless the checkpoint asks for the value. */
+static void test_one_label(void **state) {
+  (void)state;
+  static const struct {
+    const char *name;
+    bool raw;
+  } cases[] = {{"cross-encoder", false}, {"cross-encoder-2", true}, {"cross-encoder-4", false}};
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    char path[600];
+    snprintf(path, sizeof path, PITH_SOURCE_DIR "/tests/golden/models/%s", cases[i].name);
+    fixture f = open_fixture(path, 24, 1, 1);
+    const char *text = "a good film", *pair = "was it a good dog ?";
+    pith_label label;
+    float logit;
+    pith_error error = {0};
+    must(pith_classify(f.session, &text, &pair, 1, &label, &logit, &error), &error);
+    assert_int_equal(label.index, 0);
+    double wanted = cases[i].raw ? (double)logit : 1 / (1 + exp(-(double)logit));
+    assert_true(fabs((double)label.score - wanted) <= 1e-7 * fabs(wanted));
+    close_fixture(&f);
+  }
+}
+
 static void test_plan(void **state) {
   (void)state;
   pith_arena arena;
@@ -429,6 +452,7 @@ int main(void) {
       cmocka_unit_test(test_answers), cmocka_unit_test(test_entities), cmocka_unit_test(test_entities_of_long_text),
       cmocka_unit_test(test_fills),   cmocka_unit_test(test_order),    cmocka_unit_test(test_plan),
       cmocka_unit_test(test_windows), cmocka_unit_test(test_decomposing_text),
+      cmocka_unit_test(test_one_label),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

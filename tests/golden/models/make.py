@@ -54,7 +54,8 @@ CASES = {
     "bert-silu": (hf.BertForSequenceClassification, dict(BERT, hidden_act="silu"), "f16"),
     "bert-multi-label": (hf.BertForSequenceClassification,
                          dict(BERT, num_labels=4, problem_type="multi_label_classification"), "f16"),
-    "bert-regression": (hf.BertForSequenceClassification, dict(BERT, num_labels=1), "f16"),
+    "bert-regression": (hf.BertForSequenceClassification, dict(BERT, num_labels=1, problem_type="regression"), "f16"),
+    "bert-one-label": (hf.BertForSequenceClassification, dict(BERT, num_labels=1), "f16"),
     "bert-sharded": (hf.BertForSequenceClassification, BERT, "f32"),
     "bert-f64": (hf.BertForSequenceClassification, BERT, "f64"),
     "roberta-model": (hf.RobertaModel, dict(ROBERTA, layer_norm_eps=0.01), "f16"),
@@ -170,7 +171,7 @@ def task_of(name, config):
         return "text-classification"
     for part, task in (("token", "token-classification"), ("question", "question-answering"), ("masked", "fill-mask"),
                        ("pretraining", "fill-mask"), ("multi-label", "multi-label-classification"),
-                       ("regression", "regression"), ("model", "none")):
+                       ("regression", "regression"), ("one-label", "text-ranking"), ("model", "none")):
         if part in name:
             return task
     raise KeyError(name)
@@ -276,7 +277,8 @@ def make_cross_encoder(name, form):
     tidy(folder)
     ids, type_ids = make_inputs(model.config, name)
     outputs = run(model, call_class, ids, type_ids)
-    facts = {"task": "text-ranking", "labels": ["LABEL_0"], "max_length": 24}
+    task = "regression" if "Identity" in json.dumps(form) else "text-ranking"
+    facts = {"task": task, "labels": ["LABEL_0"], "max_length": 24}
     write_golden(folder, facts, ids, type_ids, "logits", torch.stack(outputs).numpy())
 
 
