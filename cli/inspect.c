@@ -60,6 +60,29 @@ static void count_operators(const pith_graph *graph, uint32_t counts[PITH_OP_COU
 
 /* ---- summary ------------------------------------------------------------------------------------------ */
 
+/* Weights that are stored more than once, and what that takes. */
+static void print_copies(const pith_graph *graph) {
+  uint64_t bytes = 0;
+  uint32_t weights = 0;
+  for (uint32_t i = 0; i < graph->tensor_count; i++) {
+    weights += graph->tensors[i].copy_count != 0;
+    for (uint32_t c = 0; c < graph->tensors[i].copy_count; c++)
+      bytes += graph->tensors[i].copies[c].data_bytes;
+  }
+  if (weights != 0)
+    printf("copies        of %u weight%s in %llu bytes, packed\n", weights, weights == 1 ? "" : "s",
+           (unsigned long long)bytes);
+  for (uint32_t i = 0; i < graph->tensor_count; i++)
+    for (uint32_t c = 0; c < graph->tensors[i].copy_count; c++) {
+      const pith_tensor_copy *copy = &graph->tensors[i].copies[c];
+      printf("  %s: %s%s, %llu bytes, for", graph->tensors[i].name, pith_format_layout_name(copy->layout),
+             copy->transposed ? " transposed" : "", (unsigned long long)copy->data_bytes);
+      for (uint32_t t = 0; t < copy->target_count; t++)
+        printf("%s%s", t == 0 ? " " : ", ", copy->targets[t]);
+      putchar('\n');
+    }
+}
+
 static void print_summary(const pith_model *model, const pith_model_info *info) {
   const pith_graph *graph = model->data.graph;
   printf("architecture  %s, hidden size %zu\ntask          %s", info->architecture, info->hidden_size,
@@ -83,6 +106,7 @@ static void print_summary(const pith_model *model, const pith_model_info *info) 
       before = ", ";
     }
   putchar('\n');
+  print_copies(graph);
   for (uint32_t i = 0; i < model->data.history_count; i++)
     printf("history       %s (pith %s) %s\n", model->data.history[i].step, model->data.history[i].version,
            model->data.history[i].json);
@@ -94,6 +118,21 @@ static void print_summary(const pith_model *model, const pith_model_info *info) 
 static void print_json_text(const char *key, const char *text) {
   printf("\"%s\":", key);
   pith_json_string(stdout, text, strlen(text));
+}
+
+static void print_json_copies(const pith_tensor *tensor) {
+  fputs(",\"copies\":[", stdout);
+  for (uint32_t c = 0; c < tensor->copy_count; c++) {
+    const pith_tensor_copy *copy = &tensor->copies[c];
+    printf("%s{\"layout\":\"%s\",\"transposed\":%s,\"targets\":[", c == 0 ? "" : ",",
+           pith_format_layout_name(copy->layout), copy->transposed ? "true" : "false");
+    for (uint32_t t = 0; t < copy->target_count; t++) {
+      fputs(t == 0 ? "" : ",", stdout);
+      pith_json_string(stdout, copy->targets[t], strlen(copy->targets[t]));
+    }
+    printf("],\"bytes\":%llu}", (unsigned long long)copy->data_bytes);
+  }
+  putchar(']');
 }
 
 static void print_json_tensors(const pith_graph *graph) {
@@ -110,8 +149,10 @@ static void print_json_tensors(const pith_graph *graph) {
     for (uint32_t d = 0; d < tensor->rank; d++)
       printf("%s%lld", d == 0 ? "" : ",", (long long)tensor->dims[d].constant);
     uint64_t elements = count_elements(tensor);
-    printf("],\"bytes\":%llu,\"sparsity\":%.6f}", (unsigned long long)tensor->data_bytes,
+    printf("],\"bytes\":%llu,\"sparsity\":%.6f", (unsigned long long)tensor->data_bytes,
            elements == 0 ? 0 : (double)count_zeros(tensor) / (double)elements);
+    print_json_copies(tensor);
+    putchar('}');
   }
 }
 

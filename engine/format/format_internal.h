@@ -63,10 +63,12 @@ typedef struct pith_format_buffer {
   size_t hash_offset;
 } pith_format_buffer;
 
-/* tensor_segments: [tensor_count], the segment that holds all of a tensor's data, PITH_NONE for none. */
+/* tensor_segments: [tensor_count], the segment that holds all of a tensor's data, PITH_NONE for none. Copies that have bytes
+ * have the segments from first_copy_segment on, in the order of their tensors. */
 PITH_WARN_UNUSED pith_status pith_format_build_metadata(const pith_model_data *data, uint32_t segment_count,
                                                         const pith_format_segment *segments,
-                                                        const uint32_t *tensor_segments, pith_arena *arena,
+                                                        const uint32_t *tensor_segments,
+                                                        uint32_t first_copy_segment, pith_arena *arena,
                                                         pith_format_buffer *out_buffer, pith_error *error);
 
 #ifdef __cplusplus

@@ -1,36 +1,48 @@
 #include "engine/base/file_writer.h"
 #include "engine/format/format_internal.h"
 
-/* One segment for each tensor that has bytes, in the graph's order. */
+/* One segment for each tensor that has bytes, in the graph's order, then one for each packed copy. */
 typedef struct plan {
-  uint32_t segment_count;
+  uint32_t segment_count, first_copy;
+  uint64_t end; /* where the next segment begins */
   pith_format_segment *segments;
-  const pith_tensor **tensors; /* [segment_count] */
-  uint32_t *tensor_segments;   /* [graph->tensor_count] */
+  const void **data;         /* [segment_count] */
+  uint32_t *tensor_segments; /* [graph->tensor_count] */
 } plan;
 
+static void add_segment(plan *p, const void *data, uint64_t bytes) {
+  pith_format_segment *segment = &p->segments[p->segment_count];
+  segment->offset = p->end;
+  segment->bytes = bytes;
+  pith_sha256_digest(data, bytes, segment->hash);
+  p->data[p->segment_count++] = data;
+  p->end += (bytes + PITH_FORMAT_ALIGNMENT - 1) & ~(uint64_t)(PITH_FORMAT_ALIGNMENT - 1);
+}
+
 static pith_status plan_segments(const pith_graph *graph, pith_arena *arena, plan *out_plan, pith_error *error) {
-  uint32_t count = graph->tensor_count;
-  plan p = {0, PITH_ARENA_NEW(arena, pith_format_segment, count), PITH_ARENA_NEW(arena, const pith_tensor *, count),
-            PITH_ARENA_NEW(arena, uint32_t, count)};
-  if (p.segments == NULL || p.tensors == NULL || p.tensor_segments == NULL)
+  size_t count = graph->tensor_count;
+  for (uint32_t i = 0; i < graph->tensor_count; i++)
+    count += graph->tensors[i].copy_count;
+  plan p = {.segments = PITH_ARENA_NEW(arena, pith_format_segment, count),
+            .data = PITH_ARENA_NEW(arena, const void *, count),
+            .tensor_segments = PITH_ARENA_NEW(arena, uint32_t, graph->tensor_count)};
+  if (p.segments == NULL || p.data == NULL || p.tensor_segments == NULL)
     return pith_fail(error, PITH_OUT_OF_MEMORY, "out of memory while writing the model");
-  uint64_t offset = 0;
-  for (uint32_t i = 0; i < count; i++) {
+  for (uint32_t i = 0; i < graph->tensor_count; i++) {
     const pith_tensor *tensor = &graph->tensors[i];
     p.tensor_segments[i] = PITH_NONE;
     if (tensor->data_bytes == 0) /* verified: it has none to store */
       continue;
     if (tensor->data == NULL)
       return pith_fail(error, PITH_INVALID_ARGUMENT, "tensor '%s' has no data to write", tensor->name);
-    pith_format_segment *segment = &p.segments[p.segment_count];
-    segment->offset = offset;
-    segment->bytes = tensor->data_bytes;
-    pith_sha256_digest(tensor->data, tensor->data_bytes, segment->hash);
-    p.tensors[p.segment_count] = tensor;
-    p.tensor_segments[i] = p.segment_count++;
-    offset += (tensor->data_bytes + PITH_FORMAT_ALIGNMENT - 1) & ~(uint64_t)(PITH_FORMAT_ALIGNMENT - 1);
+    p.tensor_segments[i] = p.segment_count;
+    add_segment(&p, tensor->data, tensor->data_bytes);
   }
+  p.first_copy = p.segment_count;
+  for (uint32_t i = 0; i < graph->tensor_count; i++)
+    for (uint32_t c = 0; c < graph->tensors[i].copy_count; c++)
+      if (graph->tensors[i].copies[c].data_bytes != 0)
+        add_segment(&p, graph->tensors[i].copies[c].data, graph->tensors[i].copies[c].data_bytes);
   *out_plan = p;
   return PITH_OK;
 }
@@ -40,7 +52,7 @@ static pith_status write_parts(pith_file_writer *writer, const pith_format_buffe
   PITH_TRY(pith_file_writer_write(writer, metadata->bytes, metadata->size, error));
   PITH_TRY(pith_file_writer_align(writer, PITH_FORMAT_BASE_ALIGNMENT, error));
   for (uint32_t i = 0; i < p->segment_count; i++) {
-    PITH_TRY(pith_file_writer_write(writer, p->tensors[i]->data, p->tensors[i]->data_bytes, error));
+    PITH_TRY(pith_file_writer_write(writer, p->data[i], p->segments[i].bytes, error));
     PITH_TRY(pith_file_writer_align(writer, PITH_FORMAT_ALIGNMENT, error));
   }
   return PITH_OK;
@@ -48,11 +60,11 @@ static pith_status write_parts(pith_file_writer *writer, const pith_format_buffe
 
 static pith_status write_model(pith_file_writer *writer, const pith_model_data *data, pith_arena *arena,
                                pith_error *error) {
-  plan p = {0, NULL, NULL, NULL};
+  plan p = {0};
   PITH_TRY(plan_segments(data->graph, arena, &p, error));
   pith_format_buffer metadata;
-  PITH_TRY(pith_format_build_metadata(data, p.segment_count, p.segments, p.tensor_segments, arena, &metadata,
-                                      error));
+  PITH_TRY(pith_format_build_metadata(data, p.segment_count, p.segments, p.tensor_segments, p.first_copy, arena,
+                                      &metadata, error));
   uint8_t hash[PITH_SHA256_BYTES];
   pith_format_hash_metadata(metadata.bytes, metadata.size, metadata.hash_offset, hash);
   memcpy(metadata.bytes + metadata.hash_offset, hash, sizeof hash);

@@ -178,6 +178,13 @@ pith_status check_segments(const pith_format_metadata &metadata, const Model *mo
   return PITH_OK;
 }
 
+bool copy_lies_in(const fb::Vector<fb::Offset<pith::file::Copy>> *copies, uint32_t segment) {
+  for (uint32_t i = 0; i < count_of(copies); i++)
+    if (copies->Get(i)->segment() == segment)
+      return true;
+  return false;
+}
+
 } // namespace
 
 extern "C" pith_status pith_format_read_metadata(const void *file, size_t size, pith_format_metadata *out_metadata,
@@ -230,7 +237,7 @@ extern "C" void pith_format_get_segment(const pith_format_metadata *metadata, ui
 extern "C" const char *pith_format_get_segment_name(const pith_format_metadata *metadata, uint32_t index) {
   const auto *tensors = static_cast<const Model *>(metadata->root)->graph()->tensors();
   for (uint32_t i = 0; i < count_of(tensors); i++)
-    if (tensors->Get(i)->segment() == index)
+    if (tensors->Get(i)->segment() == index || copy_lies_in(tensors->Get(i)->copies(), index))
       return tensors->Get(i)->name()->c_str();
   return "";
 }
@@ -317,31 +324,81 @@ pith_status read_dims(Reader &r, const pith::file::Tensor *from, pith_tensor *to
   return PITH_OK;
 }
 
-// Points a constant or parameter at its bytes, which are not read.
-pith_status read_data(Reader &r, const pith::file::Tensor *from, pith_tensor *to) {
+// Where the bytes of a tensor, or of a copy of one, lie in the file; they are not read.
+template <typename From> pith_status find_bytes(Reader &r, const From *from, const char *name, const void **out) {
   alignas(64) static const uint8_t nothing[64] = {};
-  const bool has_data = to->kind == PITH_TENSOR_CONSTANT || to->kind == PITH_TENSOR_PARAMETER;
-  if (!has_data) {
-    if (from->segment() != PITH_NONE || from->bytes() != 0)
-      return pith_fail(r.error, PITH_FORMAT, "tensor '%s' has data, but is computed or given", to->name);
-    return PITH_OK;
-  }
-  to->data_bytes = from->bytes();
-  to->data = nothing;
+  *out = nothing;
   if (from->bytes() == 0)
     return PITH_OK;
   if (from->segment() >= r.metadata->segment_count)
-    return pith_fail(r.error, PITH_FORMAT, "tensor '%s' lies in segment %u of %u", to->name, from->segment(),
+    return pith_fail(r.error, PITH_FORMAT, "tensor '%s' lies in segment %u of %u", name, from->segment(),
                      r.metadata->segment_count);
   const pith::file::Segment *segment = r.model->segments()->Get(from->segment());
   if (from->offset() % PITH_FORMAT_ALIGNMENT != 0 || from->offset() > segment->bytes() ||
       from->bytes() > segment->bytes() - from->offset())
     return pith_fail(r.error, PITH_FORMAT, "tensor '%s' of %llu bytes at %llu is outside its segment of %llu",
-                     to->name, static_cast<unsigned long long>(from->bytes()),
+                     name, static_cast<unsigned long long>(from->bytes()),
                      static_cast<unsigned long long>(from->offset()),
                      static_cast<unsigned long long>(segment->bytes()));
-  to->data = r.metadata->file + r.metadata->base + segment->offset() + from->offset();
+  *out = r.metadata->file + r.metadata->base + segment->offset() + from->offset();
   return PITH_OK;
+}
+
+// Whether two ranges, both in the file, share a byte.
+bool overlap(const void *a, uint64_t a_bytes, const void *b, uint64_t b_bytes) {
+  const auto a_begin = reinterpret_cast<uintptr_t>(a), b_begin = reinterpret_cast<uintptr_t>(b);
+  return a_bytes != 0 && b_bytes != 0 && a_begin < b_begin + b_bytes && b_begin < a_begin + a_bytes;
+}
+
+pith_status read_copy(Reader &r, const pith::file::Copy *from, const pith_tensor *tensor, pith_tensor_copy *to) {
+  if (from->layout() >= r.layouts)
+    return pith_fail(r.error, PITH_FORMAT, "a copy of '%s' has layout %u of %u", tensor->name, from->layout(),
+                     r.layouts);
+  to->layout = static_cast<pith_layout>(r.layout_rows[from->layout()]);
+  to->transposed = from->transposed();
+  to->target_count = count_of(from->targets());
+  TRY(charge(r, uint64_t{to->target_count} * sizeof(fb::uoffset_t)));
+  const char **targets;
+  TRY(new_array(r, &r.graph->arena, to->target_count, &targets));
+  for (uint32_t i = 0; i < to->target_count; i++)
+    TRY(read_shared_name(r, from->targets()->Get(i), "a copy's target", &targets[i]));
+  to->targets = targets;
+  to->data_bytes = from->bytes();
+  return find_bytes(r, from, tensor->name, &to->data);
+}
+
+pith_status read_copies(Reader &r, const pith::file::Tensor *from, pith_tensor *to) {
+  const uint32_t count = count_of(from->copies());
+  if (count == 0)
+    return PITH_OK;
+  if (count > PITH_MAX_COPIES)
+    return pith_fail(r.error, PITH_LIMIT, "'%s' has %u copies, over %d", to->name, count, int{PITH_MAX_COPIES});
+  pith_tensor_copy *copies;
+  TRY(new_array(r, &r.graph->arena, count, &copies));
+  for (uint32_t i = 0; i < count; i++) {
+    TRY(read_copy(r, from->copies()->Get(i), to, &copies[i]));
+    bool overlaps = overlap(copies[i].data, copies[i].data_bytes, to->data, to->data_bytes);
+    for (uint32_t j = 0; j < i; j++)
+      overlaps |= overlap(copies[i].data, copies[i].data_bytes, copies[j].data, copies[j].data_bytes);
+    if (overlaps)
+      return pith_fail(r.error, PITH_FORMAT, "copy %u of '%s' lies over what it is a copy of", i, to->name);
+  }
+  to->copy_count = count;
+  to->copies = copies;
+  return PITH_OK;
+}
+
+// Points a constant or parameter at its bytes, which are not read.
+pith_status read_data(Reader &r, const pith::file::Tensor *from, pith_tensor *to) {
+  const bool has_data = to->kind == PITH_TENSOR_CONSTANT || to->kind == PITH_TENSOR_PARAMETER;
+  if (!has_data) {
+    if (from->segment() != PITH_NONE || from->bytes() != 0 || count_of(from->copies()) != 0)
+      return pith_fail(r.error, PITH_FORMAT, "tensor '%s' has data, but is computed or given", to->name);
+    return PITH_OK;
+  }
+  to->data_bytes = from->bytes();
+  TRY(find_bytes(r, from, to->name, &to->data));
+  return read_copies(r, from, to);
 }
 
 pith_status read_tensor(Reader &r, const pith::file::Tensor *from, pith_tensor *to) {

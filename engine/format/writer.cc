@@ -58,6 +58,7 @@ struct Writer {
     Text offset;
   } shared[max_shared]; // names written once: attributes and their values
   uint32_t shared_count;
+  uint32_t next_copy_segment;
 };
 
 pith_status out_of_memory(const Writer &w) {
@@ -118,6 +119,12 @@ uint64_t graph_bound(const pith_graph &graph) {
     bytes += table_bytes + text_bound(tensor.name) + 2 * vector_bytes + sizeof(int64_t) * tensor.rank;
     for (uint32_t d = 0; d < tensor.rank; d++)
       bytes += sizeof(pf::DimTerm) * uint64_t{tensor.dims[d].term_count};
+    bytes += vector_bytes;
+    for (uint32_t c = 0; c < tensor.copy_count; c++) {
+      bytes += table_bytes + vector_bytes;
+      for (uint32_t t = 0; t < tensor.copies[c].target_count; t++)
+        bytes += text_bound(tensor.copies[c].targets[t]);
+    }
   }
   for (uint32_t i = 0; i < graph.node_count; i++)
     bytes += node_bound(graph.nodes[i]);
@@ -172,6 +179,24 @@ pith_status add_texts(Writer &w, const char *const *from, uint32_t count, Vector
   return PITH_OK;
 }
 
+// The copies of one tensor; none: no vector.
+Vector<fb::Offset<pf::Copy>> add_copies(Writer &w, const pith_tensor &tensor) {
+  if (tensor.copy_count == 0)
+    return 0;
+  fb::Offset<pf::Copy> copies[PITH_MAX_COPIES];
+  for (uint32_t c = 0; c < tensor.copy_count; c++) {
+    const pith_tensor_copy &copy = tensor.copies[c];
+    Text targets[PITH_MAX_COPIES];
+    for (uint32_t t = 0; t < copy.target_count; t++)
+      targets[t] = add_shared(w, copy.targets[t]);
+    const Vector<Text> target_vector = w.builder->CreateVector(targets, copy.target_count);
+    const uint32_t segment = copy.data_bytes == 0 ? PITH_NONE : w.next_copy_segment++;
+    copies[c] = pf::CreateCopy(*w.builder, static_cast<uint16_t>(copy.layout), copy.transposed, target_vector,
+                               segment, 0, copy.data_bytes);
+  }
+  return w.builder->CreateVector(copies, tensor.copy_count);
+}
+
 pith_status add_tensor(Writer &w, const pith_tensor &tensor, uint32_t segment, fb::Offset<pf::Tensor> *out) {
   int64_t dims[PITH_MAX_RANK];
   uint32_t term_count = 0, next = 0;
@@ -188,9 +213,10 @@ pith_status add_tensor(Writer &w, const pith_tensor &tensor, uint32_t segment, f
   const Vector<int64_t> dim_vector = w.builder->CreateVector(dims, tensor.rank);
   const Vector<const pf::DimTerm *> term_vector =
       term_count == 0 ? 0 : w.builder->CreateVectorOfStructs(terms, term_count);
+  const Vector<fb::Offset<pf::Copy>> copies = add_copies(w, tensor);
   *out = pf::CreateTensor(*w.builder, name, static_cast<uint16_t>(tensor.kind),
                           static_cast<uint16_t>(tensor.dtype), static_cast<uint16_t>(tensor.layout), dim_vector,
-                          term_vector, segment, 0, segment == PITH_NONE ? 0 : tensor.data_bytes);
+                          term_vector, segment, 0, segment == PITH_NONE ? 0 : tensor.data_bytes, copies);
   return PITH_OK;
 }
 
@@ -374,7 +400,8 @@ pith_status add_model(Writer &w, uint32_t segment_count, const pith_format_segme
 
 extern "C" pith_status pith_format_build_metadata(const pith_model_data *data, uint32_t segment_count,
                                                   const pith_format_segment *segments,
-                                                  const uint32_t *tensor_segments, pith_arena *arena,
+                                                  const uint32_t *tensor_segments,
+                                                  uint32_t first_copy_segment, pith_arena *arena,
                                                   pith_format_buffer *out_buffer, pith_error *error) {
   const uint64_t bound = bound_bytes(*data, segment_count);
   if (bound >= FLATBUFFERS_MAX_BUFFER_SIZE)
@@ -392,6 +419,7 @@ extern "C" pith_status pith_format_build_metadata(const pith_model_data *data, u
   w.builder = &builder;
   w.arena = arena;
   w.error = error;
+  w.next_copy_segment = first_copy_segment;
   pith_status status = new_array(w, PITH_OP_COUNT, &w.operators);
   if (status == PITH_OK)
     status = add_model(w, segment_count, segments, tensor_segments);

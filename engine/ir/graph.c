@@ -93,6 +93,8 @@ pith_status pith_graph_add_tensor(pith_graph *graph, const pith_tensor *tensor,
     memcpy(terms, dim->terms, dim->term_count * sizeof *terms);
     dim->terms = terms;
   }
+  copy.copy_count = 0;
+  copy.copies = NULL;
   graph->tensors[graph->tensor_count] = copy;
   if (out_id != NULL)
     *out_id = graph->tensor_count;
@@ -162,6 +164,8 @@ void pith_graph_set_data(pith_graph *graph, pith_tensor_id tensor, const void *d
   if (tensor < graph->tensor_count) {
     graph->tensors[tensor].data = data;
     graph->tensors[tensor].data_bytes = data_bytes;
+    graph->tensors[tensor].copy_count = 0;
+    graph->tensors[tensor].copies = NULL;
   }
 }
 

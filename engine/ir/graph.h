@@ -74,6 +74,7 @@ enum {
   PITH_MAX_SYMBOLS = 1024,
   PITH_MAX_TENSORS = 1 << 20,
   PITH_MAX_NODES = 1 << 20,
+  PITH_MAX_COPIES = 16, /* of one tensor, and targets of one copy */
 };
 #define PITH_MAX_TENSOR_BYTES (UINT64_C(1) << 44) /* one tensor, over its constant dimensions */
 
@@ -124,6 +125,18 @@ const char *pith_tensor_kind_get_name(pith_tensor_kind kind); /* NULL outside th
 const char *pith_layout_get_name(pith_layout layout);         /* NULL outside the list */
 pith_layout pith_layout_find(const char *name);               /* PITH_LAYOUT_COUNT: none */
 
+/* The same data once more, in the layout that the kernels of some CPUs read (`pith pack`): opt-in, and never needed. */
+typedef struct pith_tensor_copy {
+  pith_layout layout;
+  bool transposed;       /* it holds the transpose of the tensor, which has rank 2 */
+  uint32_t target_count; /* at least 1 */
+  const char *const *targets; /* for CPUs that have one of these features (ops/cpu), or PITH_TARGET_ANY; a name that is
+                                 unknown here is no CPU's */
+  const void *data;      /* borrowed, 64-byte aligned */
+  uint64_t data_bytes;   /* in `layout`, padding included */
+} pith_tensor_copy;
+#define PITH_TARGET_ANY "any"
+
 typedef struct pith_tensor {
   const char *name; /* unique in the graph, not empty */
   pith_tensor_kind kind;
@@ -135,6 +148,8 @@ typedef struct pith_tensor {
                           weights is being built or planned */
   uint64_t data_bytes; /* in `layout`, padding included */
   pith_node_id producer; /* PITH_NONE unless a value */
+  uint32_t copy_count;   /* of data; 0 in every graph that was not packed after its last change */
+  const pith_tensor_copy *copies; /* [copy_count], borrowed */
 } pith_tensor;
 
 /* Attribute values are typed; an ONNX string attribute with a fixed set of values is an ENUM, an index into the
@@ -188,8 +203,8 @@ PITH_WARN_UNUSED pith_status pith_graph_create(const pith_allocator *allocator, 
 void pith_graph_destroy(pith_graph *graph); /* NULL is accepted */
 
 /* ---- appending ----------------------------------------------------------------------------------------- */
-/* For readers and rewriters. Names, dimensions, ids and attributes are copied, data stays borrowed, and nothing is
- * checked: pith_graph_verify does that. `node->op` must be a row of the table; it has as many attributes as its row.
+/* For readers and rewriters. Names, dimensions, ids and attributes are copied, data stays borrowed, a tensor's packed
+ * copies are left behind (what is appended is about to change), and nothing is checked: pith_graph_verify does that. `node->op` must be a row of the table; it has as many attributes as its row.
  * These fail only for want of memory or over PITH_MAX_*. `out_id` may be NULL. */
 
 PITH_WARN_UNUSED pith_status pith_graph_add_symbol(pith_graph *graph, const char *name,
@@ -202,7 +217,7 @@ PITH_WARN_UNUSED pith_status pith_graph_add_input(pith_graph *graph, pith_tensor
                                                   pith_error *error);
 PITH_WARN_UNUSED pith_status pith_graph_add_output(pith_graph *graph, pith_tensor_id tensor,
                                                    pith_error *error);
-/* Sets a constant's or parameter's bytes in its layout; borrowed, 64-byte aligned. */
+/* Sets a constant's or parameter's bytes in its layout; borrowed, 64-byte aligned. Packed copies of others are dropped. */
 void pith_graph_set_data(pith_graph *graph, pith_tensor_id tensor, const void *data, uint64_t data_bytes);
 
 /* ---- building ----------------------------------------------------------------------------------------- */

@@ -11,6 +11,7 @@ const pith_pass pith_passes[] = {
     {"outputs", "an output that is an input is copied", pith_pass_outputs},
     {"layouts", "every activation gets a layout from one table", pith_pass_layouts},
     {"kernels", "each step gets the best kernel that this CPU runs", pith_pass_kernels},
+    {"copies", "weights are read from packed copies that the file has for this CPU", pith_pass_copies},
     {"pack", "weights that the kernel cannot read in place are to be packed", pith_pass_pack},
     {"plan", "buffers, scratch and packed weights get their places in one block", pith_pass_plan},
     {NULL, NULL, NULL},
@@ -243,23 +244,24 @@ pith_status pith_pass_pack(pith_program *program, const pith_lower_options *opti
   return PITH_OK;
 }
 
-void pith_program_pack(const pith_program *program, void *memory) {
-  for (uint32_t i = 0; i < program->pack_count; i++) {
-    const pith_pack *pack = &program->packs[i];
-    float *to = (float *)(void *)((char *)memory + pack->offset);
-    if (!pack->transposed) {
-      pith_gemm_f32_pack(pack->n, pack->k, pack->data, to);
-      continue;
-    }
-    /* Blocks of 64 outputs, each [k][width]: a row of the transpose is contiguous in both. */
-    const float *from = pack->data;
-    for (size_t n = 0; n < pack->n; n += 64) {
-      size_t count = pack->n - n < 64 ? pack->n - n : 64, width = (count + 15) & ~(size_t)15;
-      float *block = to + n * pack->k;
-      for (size_t k = 0; k < pack->k; k++) {
-        memcpy(block + k * width, from + k * pack->n + n, count * sizeof(float));
-        memset(block + k * width + count, 0, (width - count) * sizeof(float));
-      }
+void pith_pack_run(const pith_pack *pack, void *out) {
+  if (!pack->transposed) {
+    pith_gemm_f32_pack(pack->n, pack->k, pack->data, out);
+    return;
+  }
+  /* Blocks of 64 outputs, each [k][width]: a row of the transpose is contiguous in both. */
+  const float *from = pack->data;
+  for (size_t n = 0; n < pack->n; n += 64) {
+    size_t count = pack->n - n < 64 ? pack->n - n : 64, width = (count + 15) & ~(size_t)15;
+    float *block = (float *)out + n * pack->k;
+    for (size_t k = 0; k < pack->k; k++) {
+      memcpy(block + k * width, from + k * pack->n + n, count * sizeof(float));
+      memset(block + k * width + count, 0, (width - count) * sizeof(float));
     }
   }
+}
+
+void pith_program_pack(const pith_program *program, void *memory) {
+  for (uint32_t i = 0; i < program->pack_count; i++)
+    pith_pack_run(&program->packs[i], (char *)memory + program->packs[i].offset);
 }

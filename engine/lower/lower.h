@@ -51,6 +51,8 @@ PITH_WARN_UNUSED pith_status pith_program_create(const pith_graph *graph, const 
                                                  pith_program **out_program, pith_error *error);
 void pith_program_destroy(pith_program *program); /* NULL is accepted */
 
+/* Writes one packed weight, `pack->bytes` at `out`, which is aligned to 64. */
+void pith_pack_run(const pith_pack *pack, void *out);
 /* Writes the packed weights into the session's memory. */
 void pith_program_pack(const pith_program *program, void *memory);
 

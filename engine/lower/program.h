@@ -50,6 +50,7 @@ typedef struct pith_value {
   const void *data;          /* NULL where it is packed (pack) or where the model has no weights yet */
   pith_layout data_layout;
   bool data_transposed;      /* `data` holds the row-major transpose of this rank 2 value */
+  const pith_tensor *tensor; /* of the graph, whose packed copies may serve; NULL: none */
   uint32_t pack;             /* index into packs, or PITH_NONE */
 
   /* BUFFER, set by the plan */

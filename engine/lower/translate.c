@@ -270,6 +270,7 @@ static pith_status add_product(const translation *t, pith_value_id x, pith_value
     value->name = source.name;
     value->kind = PITH_VALUE_DATA;
     value->data = source.data;
+    value->tensor = source.tensor;
     value->data_transposed = true;
   }
   pith_step *step = pith_program_add_step(t->program, gemm ? PITH_STEP_GEMM : PITH_STEP_MATMUL, t->node->name);
@@ -400,6 +401,7 @@ pith_status pith_pass_translate(pith_program *program, const pith_lower_options 
     value->dims = tensor->dims;
     value->data = tensor->data;
     value->data_layout = tensor->layout;
+    value->tensor = tensor;
   }
   if (graph->input_count != 0)
     memcpy(program->inputs, graph->inputs, graph->input_count * sizeof *program->inputs);
