@@ -50,8 +50,11 @@ pith_status pith_program_create(const pith_graph *graph, const pith_lower_option
   if (status == PITH_OK && graph->symbol_count != 0)
     memcpy(limits, options->symbol_limits, graph->symbol_count * sizeof *limits);
   program->symbol_limits = limits;
+  /* Passes round numbers too: attributes to f32, the scale of attention. */
+  uint32_t saved = pith_cpu_enter_float();
   for (const pith_pass *pass = pith_passes; status == PITH_OK && pass->name != NULL; pass++)
     status = pass->run(program, options, error);
+  pith_cpu_leave_float(saved);
   if (status != PITH_OK) {
     pith_program_destroy(program);
     return status;

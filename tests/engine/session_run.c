@@ -113,6 +113,38 @@ static void test_the_same_bits_everywhere(void **state) {
   exec_fixture_close(&fixture);
 }
 
+#if defined(__x86_64__)
+/* Creating a session rounds numbers; how the caller's thread rounds must not show. */
+static void test_the_same_bits_however_the_caller_rounds(void **state) {
+  (void)state;
+  enum { TOWARD_ZERO_FLUSHED = 0x1f80 | 3 << 13 | 1 << 15 | 1 << 6 }; /* MXCSR: rounding, FTZ, DAZ */
+  exec_fixture_model fixture;
+  exec_fixture_open(&fixture, EXEC_CLASSIFY);
+  const pith_graph *graph = fixture.model.data.graph;
+  for (uint32_t i = 0; i < graph->node_count; i++) /* the nearest f32 to 0.1 is above it */
+    if (graph->nodes[i].op->id == PITH_OP_LAYER_NORMALIZATION)
+      for (size_t a = 0; graph->nodes[i].op->attributes[a].name != NULL; a++)
+        if (strcmp(graph->nodes[i].op->attributes[a].name, "epsilon") == 0)
+          graph->nodes[i].attributes[a].f = 0.1;
+  pith_session_options options = limits(400, TEXTS, 0);
+  float logits[2][TEXTS][EXEC_LABELS];
+  for (int changed = 0; changed < 2; changed++) {
+    const unsigned saved = __builtin_ia32_stmxcsr();
+    if (changed != 0)
+      __builtin_ia32_ldmxcsr(TOWARD_ZERO_FLUSHED);
+    pith_session *session = make_session(&fixture.model, &options);
+    unsigned after = __builtin_ia32_stmxcsr();
+    __builtin_ia32_ldmxcsr(saved);
+    if (changed != 0)
+      assert_int_equal(after & ~0x3fu, TOWARD_ZERO_FLUSHED & ~0x3fu); /* all but the sticky flags is as it was */
+    run_alone(session, logits[changed]);
+    pith_session_destroy(session);
+  }
+  assert_memory_equal(logits[0], logits[1], sizeof logits[0]);
+  exec_fixture_close(&fixture);
+}
+#endif
+
 /* Fusion as sessions have it, against every node run by itself on the reference kernels. */
 static void test_against_unfused_references(void **state) {
   (void)state;
@@ -406,6 +438,9 @@ static void test_cpu_features_have_names(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_the_same_bits_everywhere), cmocka_unit_test(test_against_unfused_references),
+#if defined(__x86_64__)
+      cmocka_unit_test(test_the_same_bits_however_the_caller_rounds),
+#endif
       cmocka_unit_test(test_rows),                     cmocka_unit_test(test_nothing_and_defaults),
       cmocka_unit_test(test_bad_batches),              cmocka_unit_test(test_bad_sessions),
       cmocka_unit_test(test_profile),                  cmocka_unit_test(test_cpu_features_have_names),
