@@ -46,6 +46,62 @@ double pith_metric_mcc(const int32_t *predicted, const int32_t *labels, size_t n
                             sqrt(product);
 }
 
+/* What the metrics of several classes count for each of them. */
+typedef struct class_counts {
+  double predicted, labelled, both;
+} class_counts;
+
+static pith_status count_classes(const int32_t *predicted, const int32_t *labels, size_t n, size_t class_count,
+                                 pith_arena *arena, class_counts **out_counts, pith_error *error) {
+  *out_counts = PITH_ARENA_NEW(arena, class_counts, class_count);
+  if (*out_counts == NULL)
+    return pith_fail(error, PITH_OUT_OF_MEMORY, "no memory to count %zu classes", class_count);
+  for (size_t i = 0; i < n; i++) {
+    (*out_counts)[predicted[i]].predicted++;
+    (*out_counts)[labels[i]].labelled++;
+    (*out_counts)[labels[i]].both += predicted[i] == labels[i];
+  }
+  return PITH_OK;
+}
+
+pith_status pith_metric_macro_f1(const int32_t *predicted, const int32_t *labels, size_t n, size_t class_count,
+                                 const pith_allocator *allocator, double *out_value, pith_error *error) {
+  pith_arena arena;
+  pith_arena_init(&arena, allocator);
+  class_counts *counts;
+  pith_status status = count_classes(predicted, labels, n, class_count, &arena, &counts, error);
+  double sum = 0, occurring = 0;
+  for (size_t c = 0; c < class_count && status == PITH_OK; c++) {
+    double either = counts[c].predicted + counts[c].labelled;
+    sum += either == 0 ? 0 : 2 * counts[c].both / either;
+    occurring += either != 0;
+  }
+  *out_value = occurring == 0 ? 0 : sum / occurring;
+  pith_arena_deinit(&arena);
+  return status;
+}
+
+/* Gorodkin 2004: (c s - sum p_k t_k) / sqrt((s^2 - sum p_k^2) (s^2 - sum t_k^2)). */
+pith_status pith_metric_multiclass_mcc(const int32_t *predicted, const int32_t *labels, size_t n,
+                                       size_t class_count, const pith_allocator *allocator, double *out_value,
+                                       pith_error *error) {
+  pith_arena arena;
+  pith_arena_init(&arena, allocator);
+  class_counts *counts;
+  pith_status status = count_classes(predicted, labels, n, class_count, &arena, &counts, error);
+  double all = (double)n, right = 0, products = 0, predicted_squares = 0, labelled_squares = 0;
+  for (size_t c = 0; c < class_count && status == PITH_OK; c++) {
+    right += counts[c].both;
+    products += counts[c].predicted * counts[c].labelled;
+    predicted_squares += counts[c].predicted * counts[c].predicted;
+    labelled_squares += counts[c].labelled * counts[c].labelled;
+  }
+  double below = (all * all - predicted_squares) * (all * all - labelled_squares);
+  *out_value = below == 0 ? 0 : (right * all - products) / sqrt(below);
+  pith_arena_deinit(&arena);
+  return status;
+}
+
 /* ---- correlation -------------------------------------------------------------------------------------- */
 
 double pith_metric_pearson(const double *x, const double *y, size_t n) {

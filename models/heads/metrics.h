@@ -11,6 +11,15 @@ double pith_metric_accuracy(const int32_t *predicted, const int32_t *labels, siz
 double pith_metric_f1(const int32_t *predicted, const int32_t *labels, size_t n, int32_t positive);
 /* Matthews correlation of two classes: `positive` against all others. */
 double pith_metric_mcc(const int32_t *predicted, const int32_t *labels, size_t n, int32_t positive);
+/* Over classes 0..class_count-1, which all predictions and labels must be. F1: the mean over the classes that occur among
+ * predictions or labels (scikit-learn's f1_score, average="macro"). Matthews: Gorodkin's correlation of all classes
+ * (matthews_corrcoef). PITH_OUT_OF_MEMORY where scratch is out. */
+PITH_WARN_UNUSED pith_status pith_metric_macro_f1(const int32_t *predicted, const int32_t *labels, size_t n,
+                                                  size_t class_count, const pith_allocator *allocator,
+                                                  double *out_value, pith_error *error);
+PITH_WARN_UNUSED pith_status pith_metric_multiclass_mcc(const int32_t *predicted, const int32_t *labels, size_t n,
+                                                        size_t class_count, const pith_allocator *allocator,
+                                                        double *out_value, pith_error *error);
 /* Product-moment correlation of n pairs. */
 double pith_metric_pearson(const double *x, const double *y, size_t n);
 /* Rank correlation; equal values share the mean of their ranks. PITH_OUT_OF_MEMORY where scratch is out. */

@@ -184,16 +184,20 @@ static pith_status (*const predictors[])(pith_session *session, const pith_datas
 
 /* ---- scores ------------------------------------------------------------------------------------------- */
 
-static pith_status compute_metric(pith_eval_metric metric, const gathered *g, size_t n,
+static pith_status compute_metric(pith_eval_metric metric, const gathered *g, size_t n, size_t class_count,
                                   const pith_allocator *allocator, double *out, pith_error *error) {
   switch (metric) {
   case PITH_EVAL_ACCURACY:
     *out = pith_metric_accuracy(g->predicted_class, g->classes, n);
     return PITH_OK;
   case PITH_EVAL_F1:
+    if (class_count > 2)
+      return pith_metric_macro_f1(g->predicted_class, g->classes, n, class_count, allocator, out, error);
     *out = pith_metric_f1(g->predicted_class, g->classes, n, 1);
     return PITH_OK;
   case PITH_EVAL_MCC:
+    if (class_count > 2)
+      return pith_metric_multiclass_mcc(g->predicted_class, g->classes, n, class_count, allocator, out, error);
     *out = pith_metric_mcc(g->predicted_class, g->classes, n, 1);
     return PITH_OK;
   case PITH_EVAL_PEARSON:
@@ -239,8 +243,9 @@ pith_status pith_evaluate(pith_session *session, const pith_eval_task *task, con
   *out_evaluation = (pith_evaluation){.n = dataset->count, .metric_count = task->metric_count};
   for (size_t i = 0; i < task->metric_count && status == PITH_OK; i++) {
     out_evaluation->metrics[i].name = pith_eval_metric_name(task->metrics[i]);
-    status = compute_metric(task->metrics[i], &g, dataset->count, allocator, &out_evaluation->metrics[i].value,
-                            error);
+    status = compute_metric(task->metrics[i], &g, dataset->count,
+                            pith_session_get_model(session)->data.label_count, allocator,
+                            &out_evaluation->metrics[i].value, error);
   }
   pith_arena_deinit(&arena);
   return status;

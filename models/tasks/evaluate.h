@@ -7,8 +7,8 @@
 
 typedef enum pith_eval_metric {
   PITH_EVAL_ACCURACY,
-  PITH_EVAL_F1, /* of class 1 */
-  PITH_EVAL_MCC,
+  PITH_EVAL_F1,  /* of class 1; of more than two classes: the mean over classes (macro) */
+  PITH_EVAL_MCC, /* of more than two classes: of all of them */
   PITH_EVAL_PEARSON,
   PITH_EVAL_SPEARMAN,
   PITH_EVAL_EXACT_MATCH,

@@ -29,6 +29,25 @@ static void test_classes(void **state) {
   assert_near(pith_metric_mcc(predicted, labels, CLASSES, 1), 0.28867513459481287, 1e-15);
 }
 
+/* f1_score(average="macro") and matthews_corrcoef. In the second arrays class 3 does not occur, 4 is only predicted. */
+static void test_more_classes(void **state) {
+  (void)state;
+  static const int32_t some_predicted[] = {4, 1, 1, 0, 1, 2, 2, 0}, some_labels[] = {0, 1, 0, 0, 1, 2, 1, 0};
+  double value;
+  assert_int_equal(pith_metric_macro_f1(predicted, labels, CLASSES, 3, NULL, &value, NULL), PITH_OK);
+  assert_near(value, 0.6604506604506604, 1e-15);
+  assert_int_equal(pith_metric_multiclass_mcc(predicted, labels, CLASSES, 3, NULL, &value, NULL), PITH_OK);
+  assert_near(value, 0.4825292810205962, 1e-15);
+  assert_int_equal(pith_metric_macro_f1(some_predicted, some_labels, 8, 6, NULL, &value, NULL), PITH_OK);
+  assert_near(value, 0.5, 1e-15);
+  assert_int_equal(pith_metric_multiclass_mcc(some_predicted, some_labels, 8, 6, NULL, &value, NULL), PITH_OK);
+  assert_near(value, 0.5022831168966868, 1e-15);
+  assert_int_equal(pith_metric_multiclass_mcc(predicted, predicted, 1, 3, NULL, &value, NULL), PITH_OK);
+  assert_true(value == 0);
+  assert_int_equal(pith_metric_macro_f1(predicted, labels, 0, 3, NULL, &value, NULL), PITH_OK);
+  assert_true(value == 0);
+}
+
 static void test_undefined_is_zero(void **state) {
   (void)state;
   const int32_t zeros[4] = {0};
@@ -113,7 +132,8 @@ static void test_probabilities(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_classes),     cmocka_unit_test(test_undefined_is_zero),
+      cmocka_unit_test(test_classes),     cmocka_unit_test(test_more_classes),
+      cmocka_unit_test(test_undefined_is_zero),
       cmocka_unit_test(test_correlation), cmocka_unit_test(test_cosine),
       cmocka_unit_test(test_squad),       cmocka_unit_test(test_exponential),
       cmocka_unit_test(test_probabilities),
