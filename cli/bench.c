@@ -476,6 +476,12 @@ static int run(const void *given) {
   bool shaped = settings.lengths == NULL && settings.input == NULL;
   if (!shaped && settings.sequence != 0)
     return pith_usage_error("--seq goes with --batch alone");
+  if (shaped && settings.limits.max_tokens != 0)
+    return pith_usage_error("--max-tokens goes with --lengths and --input: --batch and --seq say it all");
+  if (settings.json_lines && settings.input == NULL)
+    return pith_usage_error("--jsonl goes with --input");
+  if (settings.seed != 0 && settings.input != NULL)
+    return pith_usage_error("--seed is of random ids: it does nothing with --input");
   settings.limits.profile = settings.profile || settings.trace != NULL;
   if (shaped) {
     settings.batch = settings.batch == 0 ? 1 : settings.batch;

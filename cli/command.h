@@ -16,6 +16,7 @@ typedef enum pith_option_type {
   PITH_OPTION_FILE,   /* const char *; completed as a file name */
   PITH_OPTION_COUNT,  /* uint64_t, minimum..maximum */
   PITH_OPTION_NUMBER, /* double, above 0 */
+  PITH_OPTION_FEATURES, /* uint64_t, bits of pith_cpu_features from names between commas */
 } pith_option_type;
 
 typedef struct pith_option {

@@ -14,6 +14,8 @@ typedef struct import_settings {
 
 static int run(const void *given) {
   const import_settings *settings = given;
+  if (settings->cased && settings->without_tokenizer)
+    return pith_usage_error("--cased and --without-tokenizer exclude each other");
   pith_import_options import_options = PITH_IMPORT_OPTIONS_INIT;
   import_options.class_name = settings->class_name;
   import_options.cased = settings->cased ? 1 : -1;

@@ -244,6 +244,10 @@ static int run(const void *given) {
   int views = settings->graph + settings->dot + settings->svg + settings->memory + settings->program;
   if (views > 1)
     return pith_usage_error("--graph, --dot, --svg, --memory and --program exclude each other");
+  const pith_cli_limits *limits = &settings->limits;
+  bool limited = limits->threads != 0 || limits->max_tokens != 0 || limits->max_sequences != 0 || limits->without != 0;
+  if (limited && !settings->memory && !settings->program)
+    return pith_usage_error("--max-tokens, --batch, --threads and --without go with --memory and --program");
   if (settings->json && views == 1 && !settings->memory)
     return pith_usage_error("--json goes with the summary and with --memory");
   pith_error error = {0};

@@ -15,6 +15,8 @@ typedef struct new_settings {
 
 static int run(const void *given) {
   const new_settings *settings = given;
+  if (settings->cased && settings->tokenizer == NULL)
+    return pith_usage_error("--cased goes with --tokenizer");
   pith_new_options new_options = PITH_NEW_OPTIONS_INIT;
   new_options.tokenizer_directory = settings->tokenizer;
   new_options.class_name = settings->class_name;

@@ -83,6 +83,25 @@ static const pith_option *find_letter(const pith_command *command, char letter) 
   return NULL;
 }
 
+static int set_features(const pith_option *option, const char *list, uint64_t *out_mask) {
+  for (*out_mask = 0; *list != '\0';) {
+    size_t bytes = strcspn(list, ",");
+    unsigned bit = 0;
+    const char *name;
+    while ((name = pith_cpu_feature_name(bit)) != NULL && (strlen(name) != bytes || memcmp(name, list, bytes) != 0))
+      bit++;
+    if (name == NULL) {
+      char known[300] = "";
+      for (unsigned b = 0; (name = pith_cpu_feature_name(b)) != NULL; b++)
+        snprintf(known + strlen(known), sizeof known - strlen(known), "%s%s", b == 0 ? "" : ", ", name);
+      return pith_usage_error("--%s: no CPU feature '%.*s'; there are %s", option->name, (int)bytes, list, known);
+    }
+    *out_mask |= UINT64_C(1) << bit;
+    list += bytes + (list[bytes] == ',');
+  }
+  return PITH_EXIT_OK;
+}
+
 static int set_value(const pith_option *option, const char *value, char *settings) {
   void *field = settings + option->offset;
   char *end = NULL;
@@ -113,6 +132,8 @@ static int set_value(const pith_option *option, const char *value, char *setting
     *(double *)field = number;
     return PITH_EXIT_OK;
   }
+  case PITH_OPTION_FEATURES:
+    return set_features(option, value, field);
   }
   return PITH_EXIT_USAGE;
 }

@@ -11,7 +11,7 @@ typedef struct pith_cli_limits {
   uint64_t max_tokens;    /* in one run; raised to the model's max_length, so that no text is cut */
   uint64_t max_sequences; /* in one run; 0: as many as max_tokens */
   uint64_t max_rows;      /* see pith_session_options */
-  const char *without;    /* CPU features not to use, "avx512,avx2", or NULL */
+  uint64_t without;       /* CPU features not to use */
   bool profile;
 } pith_cli_limits;
 
@@ -34,7 +34,7 @@ typedef struct pith_cli_session {
   {"batch", 0, false, PITH_OPTION_COUNT, "N", offsetof(settings, limits.max_sequences), 1, 1 << 20,        \
    "most texts in one run (default: what max-tokens holds)"}
 #define PITH_OPTION_WITHOUT(settings)                                                                      \
-  {"without", 0, false, PITH_OPTION_TEXT, "FEATURES", offsetof(settings, limits.without), 0, 0,            \
+  {"without", 0, false, PITH_OPTION_FEATURES, "FEATURES", offsetof(settings, limits.without), 0, 0,        \
    "CPU features not to use, such as avx512,avx2"}
 
 enum { PITH_DEFAULT_MAX_TOKENS = 2048 };

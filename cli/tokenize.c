@@ -150,6 +150,9 @@ static int run(const void *given) {
     return pith_usage_error("--pair goes with --text");
   if (settings->json_lines && settings->input == NULL)
     return pith_usage_error("--jsonl goes with --input");
+  struct stat info;
+  if (settings->cased && (stat(settings->operand, &info) != 0 || !S_ISDIR(info.st_mode)))
+    return pith_usage_error("--cased goes with a directory: a model file says itself whether case is kept");
   pith_error error = {0};
   source from;
   pith_status status = open_source(settings, &from, &error);

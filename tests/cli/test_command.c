@@ -150,7 +150,28 @@ static void test_usage(void **state) {
   o = run_pith(NULL, "eval", classifier, "--task", "sst", "--data", "x", NULL);
   assert_failure(&o, 2, "did you mean sst2");
   o = run_pith(NULL, "run", classifier, "--text", "x", "--without", "avx9000", NULL);
-  assert_failure(&o, 1, "avx9000");
+  assert_failure(&o, 2, "no CPU feature 'avx9000'; there are ");
+  assert_non_null(strstr(o.err, "avx512"));
+  /* What would do nothing is refused. */
+  static const struct {
+    const char *arguments[6], *says;
+  } idle[] = {
+      {{"bench", "m", "--batch", "2", "--max-tokens", "64"}, "--max-tokens goes with"},
+      {{"bench", "m", "--jsonl"}, "--jsonl goes with --input"},
+      {{"bench", "m", "--input", "x", "--seed", "3"}, "--seed"},
+      {{"inspect", "m", "--threads", "2"}, "--memory and --program"},
+      {{"inspect", "m", "--dot", "--max-tokens", "64"}, "--memory and --program"},
+      {{"inspect", "m", "--without", "avx2"}, "--memory and --program"},
+      {{"new", "c", "-o", "m", "--seed=1", "--cased"}, "--cased goes with --tokenizer"},
+      {{"import", "s", "-o", "m", "--cased", "--without-tokenizer"}, "exclude each other"},
+      {{"tokenize", "m", "--text", "x", "--jsonl"}, "--jsonl goes with --input"},
+      {{"tokenize", "m", "--text", "x", "--cased"}, "--cased"},
+  };
+  for (size_t i = 0; i < sizeof idle / sizeof *idle; i++) {
+    const char *const *a = idle[i].arguments;
+    o = run_pith(NULL, a[0], a[1], a[2], a[3], a[4], a[5], NULL);
+    assert_failure(&o, 2, idle[i].says);
+  }
 }
 
 static void test_pages(void **state) {
@@ -380,6 +401,7 @@ static void test_eval(void **state) {
   assert_string_equal(cJSON_GetObjectItem(json, "task")->valuestring, "classification");
   assert_int_equal((int)number(json, "n"), 3);
   assert_true(fabs(number(cJSON_GetObjectItem(json, "metrics"), "accuracy") - 2.0 / 3) < 1e-12);
+  assert_true(number(cJSON_GetObjectItem(json, "metrics"), "f1") < 1);
   cJSON_Delete(json);
 
   const char *pairs = in_folder("pairs.csv");
