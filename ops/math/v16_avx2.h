@@ -85,6 +85,10 @@ V16_INLINE m16 v16_less(v16 a, v16 b) {
   return (m16){_mm256_castps_si256(_mm256_cmp_ps(a.low, b.low, _CMP_LT_OQ)),
                _mm256_castps_si256(_mm256_cmp_ps(a.high, b.high, _CMP_LT_OQ))};
 }
+V16_INLINE m16 v16_is_nan(v16 a) {
+  return (m16){_mm256_castps_si256(_mm256_cmp_ps(a.low, a.low, _CMP_UNORD_Q)),
+               _mm256_castps_si256(_mm256_cmp_ps(a.high, a.high, _CMP_UNORD_Q))};
+}
 V16_INLINE v16 v16_select(m16 m, v16 a, v16 b) {
   return v16_of(_mm256_blendv_ps(b.low, a.low, _mm256_castsi256_ps(m.low)),
                 _mm256_blendv_ps(b.high, a.high, _mm256_castsi256_ps(m.high)));
@@ -103,12 +107,6 @@ V16_INLINE float v16_sum(v16 a) {
   const __m128 c = _mm_add_ps(_mm256_castps256_ps128(b), _mm256_extractf128_ps(b, 1));
   const __m128 d = _mm_add_ps(c, _mm_movehl_ps(c, c));
   return _mm_cvtss_f32(_mm_add_ss(d, _mm_movehdup_ps(d)));
-}
-V16_INLINE float v16_maximum(v16 a) {
-  const __m256 b = _mm256_max_ps(a.low, a.high);
-  const __m128 c = _mm_max_ps(_mm256_castps256_ps128(b), _mm256_extractf128_ps(b, 1));
-  const __m128 d = _mm_max_ps(c, _mm_movehl_ps(c, c));
-  return _mm_cvtss_f32(_mm_max_ss(d, _mm_movehdup_ps(d)));
 }
 /* An 8x8 transpose of the chosen halves, in place. */
 V16_INLINE void v16_transpose_8x8(__m256 r[8]) {

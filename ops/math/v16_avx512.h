@@ -71,6 +71,9 @@ V16_INLINE v16 v16_copysign(v16 a, v16 s) {
 V16_INLINE m16 v16_less(v16 a, v16 b) {
   return _mm512_cmp_ps_mask(a, b, _CMP_LT_OQ);
 }
+V16_INLINE m16 v16_is_nan(v16 a) {
+  return _mm512_cmp_ps_mask(a, a, _CMP_UNORD_Q);
+}
 V16_INLINE v16 v16_select(m16 m, v16 a, v16 b) {
   return _mm512_mask_blend_ps(m, b, a);
 }
@@ -82,12 +85,6 @@ V16_INLINE float v16_sum(v16 a) {
   const __m128 c = _mm_add_ps(_mm256_castps256_ps128(b), _mm256_extractf128_ps(b, 1));
   const __m128 d = _mm_add_ps(c, _mm_movehl_ps(c, c));
   return _mm_cvtss_f32(_mm_add_ss(d, _mm_movehdup_ps(d)));
-}
-V16_INLINE float v16_maximum(v16 a) {
-  const __m256 b = _mm256_max_ps(_mm512_castps512_ps256(a), _mm512_extractf32x8_ps(a, 1));
-  const __m128 c = _mm_max_ps(_mm256_castps256_ps128(b), _mm256_extractf128_ps(b, 1));
-  const __m128 d = _mm_max_ps(c, _mm_movehl_ps(c, c));
-  return _mm_cvtss_f32(_mm_max_ss(d, _mm_movehdup_ps(d)));
 }
 /* 4x4 blocks within 128-bit lanes, then the lanes. */
 V16_INLINE void v16_transpose(v16 rows[16]) {

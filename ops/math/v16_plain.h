@@ -108,6 +108,12 @@ V16_INLINE m16 v16_less(v16 a, v16 b) {
     out.lane[i] = a.lane[i] < b.lane[i];
   return out;
 }
+V16_INLINE m16 v16_is_nan(v16 a) {
+  m16 out;
+  for (int i = 0; i < 16; ++i)
+    out.lane[i] = a.lane[i] != a.lane[i];
+  return out;
+}
 /* Lanes of a where chosen, else of b. */
 V16_INLINE v16 v16_select(m16 m, v16 a, v16 b) {
   V16_EACH(m.lane[i] ? a.lane[i] : b.lane[i]);
@@ -132,12 +138,6 @@ V16_INLINE float v16_sum(v16 a) {
   for (int half = 8; half > 0; half /= 2)
     for (int i = 0; i < half; ++i)
       a.lane[i] = a.lane[i] + a.lane[i + half];
-  return a.lane[0];
-}
-V16_INLINE float v16_maximum(v16 a) {
-  for (int half = 8; half > 0; half /= 2)
-    for (int i = 0; i < half; ++i)
-      a.lane[i] = a.lane[i] > a.lane[i + half] ? a.lane[i] : a.lane[i + half];
   return a.lane[0];
 }
 /* rows[i] lane j <-> rows[j] lane i. */

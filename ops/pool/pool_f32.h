@@ -1,5 +1,5 @@
 /* One row per sequence from its tokens: mean, first (cls), max or last. The mean's sum over tokens is one ascending
- * chain of additions per feature, then one division. */
+ * chain of additions per feature, then one division. A NaN makes the mean and the maximum of its feature NaN. */
 #ifndef PITH_OPS_POOL_F32_H
 #define PITH_OPS_POOL_F32_H
 

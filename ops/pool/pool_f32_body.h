@@ -9,7 +9,9 @@
 enum { POOL_VECTORS = 4 }; /* chains side by side */
 
 V16_INLINE v16 pool_combine(pith_pool_mode mode, v16 sum, v16 x) {
-  return mode == PITH_POOL_F32_MAX ? v16_max(sum, x) : v16_add(sum, x);
+  if (mode != PITH_POOL_F32_MAX)
+    return v16_add(sum, x);
+  return v16_select(v16_is_nan(sum), sum, v16_max(sum, x)); /* v16_max keeps a NaN of x, not one of sum */
 }
 
 /* `vectors` x 16 features from `x` on; `last` masks the last vector where it is not whole. */

@@ -28,7 +28,7 @@ static size_t probe_operate(const float *pa, const float *pb, const float *pc, s
       v16_add(a, b),     v16_sub(a, b),    v16_mul(a, b),         v16_div(a, b),
       v16_sqrt(a),       v16_fma(a, b, c), v16_max(a, b),         v16_min(a, b),
       v16_abs(a),        v16_copysign(a, b), v16_select(v16_less(a, b), a, c), v16_select(first, a, b),
-      v16_load_masked(first, pa), v16_set(pa[3]), v16_set(v16_sum(a)), v16_set(v16_maximum(a)),
+      v16_load_masked(first, pa), v16_set(pa[3]), v16_set(v16_sum(a)), v16_select(v16_is_nan(v16_sqrt(a)), b, c),
   };
   size_t count = sizeof results / sizeof *results;
   for (size_t i = 0; i < count; ++i)

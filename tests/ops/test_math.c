@@ -202,6 +202,7 @@ static void test_operations(void **state) {
         assert_true(want[5 * 16 + i] == fmaf(in[0][i], in[1][i], in[2][i]));
       assert_true(want[11 * 16 + i] == (i < lanes ? in[0][i] : in[1][i]));
       assert_true(want[12 * 16 + i] == (i < lanes ? in[0][i] : 0));
+      assert_true(want[15 * 16 + i] == (in[0][i] < 0 ? in[1][i] : in[2][i])); /* its root is NaN */
       if (turn % 2)
         for (int n = 0; n < 11; ++n)
           assert_true(want[(33 + (size_t)n) * 16 + i] == (float)ldexp((double)in[0][i], n * 50 - 250));

@@ -69,7 +69,34 @@ static void test_pool(void **state) {
   tester_deinit(&t);
 }
 
+/* A feature with a NaN pools to NaN where its token counts, wherever it is; the others stay what they are. */
+static void test_nan(void **state) {
+  (void)state;
+  enum { TOKENS = 5, FEATURES = 85 }; /* four vectors at once, one, a part of one */
+  static const int32_t offsets[] = {0, TOKENS};
+  tester t;
+  tester_init(&t, pith_pool_f32_kernels);
+  for (pith_pool_mode mode = PITH_POOL_F32_MEAN; mode <= PITH_POOL_F32_LAST; ++mode)
+    for (size_t token = 0; token < TOKENS; ++token) {
+      tester_begin(&t, "NaN in token %zu, mode %d", token, (int)mode);
+      pith_pool_f32_args a = {.offsets = offsets, .sequences = 1, .features = FEATURES, .mode = mode,
+                              .x_stride = FEATURES, .y_stride = FEATURES};
+      a.y = tester_output(&t, FEATURES);
+      float *x = tester_floats(&t, TOKENS * FEATURES, -3, 3);
+      a.x = x;
+      for (size_t i = 0; i < FEATURES; i += 3)
+        x[token * FEATURES + i] = i % 2 ? -NAN : NAN;
+      const bool counts = mode == PITH_POOL_F32_CLS ? token == 0 : mode == PITH_POOL_F32_LAST ? token == TOKENS - 1 : true;
+      tester_reference(&t, &a);
+      for (size_t i = 0; i < FEATURES; ++i)
+        if ((isnan(a.y[i]) != 0) != (counts && i % 3 == 0))
+          tester_fail(&t, "y[%zu] is %g", i, (double)a.y[i]);
+      tester_compare(&t, &a, NULL);
+    }
+  tester_deinit(&t);
+}
+
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_pool)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_pool), cmocka_unit_test(test_nan)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
