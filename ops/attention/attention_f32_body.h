@@ -138,16 +138,13 @@ static void attention_block(const pith_attention_f32_args *a, const attention_sc
                      rows, width / 16);
   }
   attention_fetch(ahead);
+  size_t visible[ATTENTION_ROWS];
+  for (size_t r = 0; r < rows; ++r)
+    visible[r] = attention_visible(a->causal, queries, keys, begin + r);
   for (size_t r = 0; r < rows; r += SOFTMAX_ROWS) {
     const size_t count = rows - r < SOFTMAX_ROWS ? rows - r : SOFTMAX_ROWS;
     float *row = s->scores + r * score_stride;
-    size_t visible[SOFTMAX_ROWS];
-    for (size_t i = 0; i < count; ++i)
-      visible[i] = attention_visible(a->causal, queries, keys, begin + r + i);
-    softmax_rows(row, score_stride, row, score_stride, count, visible, s->inverse + r);
-    for (size_t i = 0; i < count; ++i)
-      for (size_t key = visible[i]; key < seen; ++key)
-        row[i * score_stride + key] = 0.0f;
+    softmax_rows(row, score_stride, row, score_stride, count, visible + r, s->inverse + r);
   }
   attention_fetch(ahead);
   for (size_t f = 0, width; f < a->value_size; f += width) {
@@ -156,10 +153,10 @@ static void attention_block(const pith_attention_f32_args *a, const attention_sc
     attention_values((attention_tile_args){.a = s->scores,
                                            .a_stride = score_stride,
                                            .b = s->values + f * keys,
-                                           .k = seen,
                                            .y = y + f,
                                            .y_stride = a->y_stride,
                                            .row_scale = s->inverse,
+                                           .ends = visible,
                                            .last_lanes = lanes - (width - 16)},
                      rows, width / 16);
   }

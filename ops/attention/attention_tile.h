@@ -1,5 +1,6 @@
 /* The register tile of both attention products: y[r][c] = sum over k of a[r][k] * b[k][c], each a chain of fused
- * multiply-adds from 0 in ascending k, rows x vectors of accumulators in registers. Included after a v16 header. */
+ * multiply-adds from 0 in ascending k, rows x vectors of accumulators in registers. Included after a v16 header. A row's
+ * chain over values ends at the last key it sees: 0 times what lies behind could be NaN. */
 #ifndef PITH_OPS_ATTENTION_TILE_H
 #define PITH_OPS_ATTENTION_TILE_H
 
@@ -11,12 +12,13 @@ typedef struct attention_tile_args {
   const float *a;  /* [rows, k] */
   size_t a_stride;
   const float *b; /* [k][16 * vectors] */
-  size_t k;
+  size_t k;  /* scores: of every chain */
   float *y; /* [rows, 16 * vectors] */
   size_t y_stride;
   float scale;            /* scores: times every sum */
   const float *row_scale; /* values: times row r's sums */
   size_t last_lanes;      /* values: lanes of the last vector that exist, 1 to 16 */
+  const size_t *ends;     /* values: where row r's chain ends; they ascend */
 } attention_tile_args;
 
 /* At most 12 rows, and 6 of one vector, which only narrow remainders have. */
@@ -32,14 +34,14 @@ V16_INLINE void attention_tile(const attention_tile_args *t, size_t rows, size_t
   v16 sum[ATTENTION_TILE_MAX_ROWS * V16_TILE_VECTORS];
   const float *base[(ATTENTION_TILE_MAX_ROWS + 2) / 3];
   const float *b = t->b;
-  const size_t stride = t->a_stride;
+  const size_t stride = t->a_stride, common = is_values ? t->ends[0] : t->k;
   PITH_UNROLL
   for (size_t i = 0; i < rows * vectors; ++i)
     sum[i] = v16_set(0.0f);
   PITH_UNROLL
   for (size_t r = 0; r < rows; r += 3)
     base[r / 3] = t->a + r * stride;
-  for (size_t k = t->k; k > 0; --k) {
+  for (size_t k = common; k > 0; --k) {
     v16 column[V16_TILE_VECTORS];
     PITH_UNROLL
     for (size_t v = 0; v < vectors; ++v)
@@ -56,6 +58,15 @@ V16_INLINE void attention_tile(const attention_tile_args *t, size_t rows, size_t
     for (size_t r = 0; r < rows; r += 3)
       ++base[r / 3];
   }
+  for (size_t k = common; is_values && k < t->ends[rows - 1]; ++k, b += 16 * vectors) /* row 0's chain has ended */
+    PITH_UNROLL
+    for (size_t r = 1; r < rows; ++r)
+      if (k < t->ends[r]) {
+        const v16 x = v16_set(t->a[r * stride + k]);
+        PITH_UNROLL
+        for (size_t v = 0; v < vectors; ++v)
+          sum[r * vectors + v] = v16_fma(x, v16_load(b + 16 * v), sum[r * vectors + v]);
+      }
   PITH_UNROLL
   for (size_t r = 0; r < rows; ++r) {
     float *y = t->y + r * t->y_stride;
@@ -104,8 +115,10 @@ V16_INLINE void attention_tiles(attention_tile_args t, size_t rows, size_t vecto
     const size_t begin = pith_split_begin(rows, count, i), end = pith_split_begin(rows, count, i + 1);
     t.a = all.a + begin * t.a_stride;
     t.y = all.y + begin * t.y_stride;
-    if (is_values)
+    if (is_values) {
       t.row_scale = all.row_scale + begin;
+      t.ends = all.ends + begin;
+    }
     attention_tile_rows(&t, end - begin, vectors, is_values);
   }
 }

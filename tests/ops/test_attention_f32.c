@@ -228,6 +228,37 @@ static void test_nan(void **state) {
   tester_deinit(&t);
 }
 
+/* What a query does not see cannot reach it, whatever it is. */
+static void test_causal_unseen(void **state) {
+  (void)state;
+  static const float bad[] = {INFINITY, -INFINITY, NAN, 3e38f};
+  tester t;
+  tester_init(&t, pith_attention_f32_kernels);
+  for (size_t i = 0; i < 2 * sizeof bad / sizeof *bad; ++i)
+    for (size_t keys = 41; keys <= 59; keys += 9) { /* fewer keys than queries, as many, more */
+      const size_t value_size = i % 2 ? 32 : 83, from = 7 + 3 * i;
+      const attention_case c = {"unseen", {50}, {keys}, 1, 2, 32, value_size, 0, 2, true};
+      pith_attention_f32_args a = make_args(&t, &c);
+      tester_reference(&t, &a);
+      float *clean = malloc(50 * a.y_stride * sizeof *clean);
+      assert_non_null(clean);
+      memcpy(clean, a.y, 50 * a.y_stride * sizeof *clean);
+      for (size_t key = from; key < keys; ++key) {
+        float *k = (float *)(uintptr_t)a.k + key * a.k_stride, *v = (float *)(uintptr_t)a.v + key * a.v_stride;
+        for (size_t f = 0; f < a.v_stride; ++f)
+          v[f] = bad[i / 2];
+        k[key % a.k_stride] = bad[i / 2];
+      }
+      tester_reference(&t, &a);
+      for (size_t row = 0; row < 50 && visible_keys(&a, 50, keys, row) <= from; ++row)
+        if (memcmp(a.y + row * a.y_stride, clean + row * a.y_stride, a.y_stride * sizeof *clean) != 0)
+          tester_fail(&t, "row %zu is not what it is without keys from %zu", row, from);
+      free(clean);
+      tester_compare(&t, &a, NULL);
+    }
+  tester_deinit(&t);
+}
+
 /* Every sequence alone gives the bits that it has in the batch. */
 static void test_alone(void **state) {
   (void)state;
@@ -269,7 +300,8 @@ static void test_alone(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_sizes), cmocka_unit_test(test_long), cmocka_unit_test(test_empty),
-      cmocka_unit_test(test_extremes), cmocka_unit_test(test_nan), cmocka_unit_test(test_alone),
+      cmocka_unit_test(test_extremes), cmocka_unit_test(test_nan), cmocka_unit_test(test_causal_unseen),
+      cmocka_unit_test(test_alone),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
