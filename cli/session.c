@@ -1,13 +1,13 @@
 #include "cli/session.h"
 
-#include <sched.h>
 #include <string.h>
+
+#include "engine/exec/usable_cpus.h"
 
 size_t pith_cli_thread_count(const pith_cli_limits *limits) {
   if (limits->threads != 0)
     return limits->threads;
-  cpu_set_t set;
-  return sched_getaffinity(0, sizeof set, &set) == 0 ? (size_t)CPU_COUNT(&set) : 1;
+  return pith_usable_cpus("");
 }
 
 static pith_session_options make_options(const pith_model_info *info, const pith_cli_limits *limits) {

@@ -7,7 +7,7 @@
 #include "cli/command.h"
 
 typedef struct pith_cli_limits {
-  uint64_t threads;       /* 0: the CPUs that this process may use */
+  uint64_t threads;       /* 0: the CPUs that this process may use (engine/exec/usable_cpus.h) */
   uint64_t max_tokens;    /* in one run; raised to the model's max_length, so that no text is cut */
   uint64_t max_sequences; /* in one run; 0: as many as max_tokens */
   uint64_t max_rows;      /* see pith_session_options */
