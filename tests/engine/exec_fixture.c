@@ -138,6 +138,11 @@ static void build(bert *b, exec_fixture_head head) {
     pith_tensor_id rows = pith_build_input(builder, "rows", PITH_DTYPE_S32, 1, &row_count);
     x = node1(b, "transform.gelu", PITH_OP_GELU,
               linear(b, "transform", node2(b, "masked", PITH_OP_GATHER, x, rows), EXEC_HIDDEN, EXEC_HIDDEN));
+    x = node2(b, "mix", PITH_OP_MATMUL, x,
+              parameter(b, "mix", "weight", 2, EXEC_HIDDEN, EXEC_HIDDEN, PITH_LAYOUT_ROW_MAJOR));
+    x = node2(b, "scaled", PITH_OP_MUL, x,
+              node1(b, "factor.tanh", PITH_OP_TANH,
+                    parameter(b, "factor", "raw", 1, EXEC_HIDDEN, 0, PITH_LAYOUT_ROW_MAJOR)));
     pith_tensor_id inputs[] = {norm(b, "transform.norm", x), words,
                                parameter(b, "decoder", "bias", 1, EXEC_VOCABULARY, 0, PITH_LAYOUT_ROW_MAJOR)};
     x = pith_build_node(builder, "decoder", PITH_OP_GEMM, 3, inputs, 1,

@@ -30,7 +30,8 @@ enum {
 };
 typedef enum exec_fixture_head {
   EXEC_CLASSIFY,  /* one output, logits [sequences, 3] */
-  EXEC_FILL_MASK, /* takes rows; decoder weights are the word embeddings; outputs logits [rows, vocabulary] */
+  EXEC_FILL_MASK, /* takes rows; decoder weights are the word embeddings; outputs logits [rows, vocabulary]; a weight
+                     [K, N] has to be packed, and a factor of data only folds */
   EXEC_VECTORS,   /* last_hidden_state [tokens, 96] and embedding [sequences, 96] */
 } exec_fixture_head;
 

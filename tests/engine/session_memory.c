@@ -195,6 +195,13 @@ static void test_every_allocation_may_fail(void **state) {
     pith_status status = pith_session_create(&fixture.model, &options, &session, &error);
     created = status == PITH_OK;
     if (created) {
+      const pith_program *program = pith_session_get_program(session);
+      size_t folded = 0;
+      for (uint32_t v = 0; v < program->value_count; v++)
+        folded += program->values[v].use_count != 0 && strcmp(program->values[v].name, "factor.tanh") == 0 &&
+                  program->values[v].kind == PITH_VALUE_DATA;
+      assert_int_equal(folded, 1);
+      assert_int_equal(program->pack_count, 1);
       pith_session_destroy(session);
     } else {
       assert_int_equal(status, PITH_OUT_OF_MEMORY);
