@@ -216,8 +216,9 @@ static pith_status answer(pith_session *session, const char *const *questions, c
     return pith_fail(error, PITH_OUT_OF_MEMORY, "no memory for %zu questions", n);
   size_t window_count = 0, most_windows = 0;
   for (size_t i = 0; i < n; i++) {
-    if (contexts[i] == NULL)
-      return pith_fail(error, PITH_INVALID_ARGUMENT, "context %zu is NULL", i);
+    if (questions[i] == NULL || contexts[i] == NULL)
+      return pith_fail(error, PITH_INVALID_ARGUMENT, "%s %zu is NULL", questions[i] == NULL ? "question" : "context",
+                       i);
     PITH_TRY(pith_feed_encode_whole(model, questions[i], contexts[i], arena, &texts[i], error));
     PITH_TRY(pith_windows_plan(&texts[i], 1, limit, shared, &plans[i], error));
     window_count += plans[i].count;
@@ -226,7 +227,7 @@ static pith_status answer(pith_session *session, const char *const *questions, c
   pith_sequence *sequences = PITH_ARENA_NEW(arena, pith_sequence, window_count);
   answer_window *windows = PITH_ARENA_NEW(arena, answer_window, window_count);
   window_spans *found = PITH_ARENA_NEW(arena, window_spans, window_count);
-  span *scratch = PITH_ARENA_NEW(arena, span, most_windows * WINDOW_SPANS);
+  span *scratch = pith_arena_array(arena, most_windows, WINDOW_SPANS * sizeof *scratch);
   if (sequences == NULL || windows == NULL || found == NULL || scratch == NULL)
     return pith_fail(error, PITH_OUT_OF_MEMORY, "no memory for %zu windows", window_count);
   size_t at = 0;
@@ -254,6 +255,9 @@ static pith_status answer(pith_session *session, const char *const *questions, c
 pith_status pith_answer_questions(pith_session *session, const char *const *questions,
                                   const char *const *contexts, size_t n, pith_answer *out_answers,
                                   pith_error *error) {
+  const pith_head_argument arguments[] = {
+      {"questions", questions, n == 0}, {"contexts", contexts, n == 0}, {"out_answers", out_answers, n == 0}};
+  PITH_TRY(pith_heads_check_arguments("pith_answer_questions", session, arguments, 3, error));
   pith_arena arena;
   pith_arena_init(&arena, pith_session_get_allocator(session));
   pith_status status = answer(session, questions, contexts, n, &arena, out_answers, error);

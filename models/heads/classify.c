@@ -5,6 +5,16 @@
 #include "models/heads/heads.h"
 #include "models/heads/probability.h"
 
+pith_status pith_heads_check_arguments(const char *function, const pith_session *session,
+                                       const pith_head_argument *arguments, size_t count, pith_error *error) {
+  if (session == NULL)
+    return pith_fail(error, PITH_INVALID_ARGUMENT, "%s: session is NULL", function);
+  for (size_t i = 0; i < count; i++)
+    if (arguments[i].value == NULL && !arguments[i].unused)
+      return pith_fail(error, PITH_INVALID_ARGUMENT, "%s: %s is NULL", function, arguments[i].name);
+  return PITH_OK;
+}
+
 pith_status pith_heads_check_task(const pith_model *model, uint32_t tasks, const char *what,
                                   pith_error *error) {
   if (tasks & PITH_TASK_BIT(model->data.task))
@@ -82,6 +92,8 @@ pith_status pith_heads_classify(pith_session *session, const pith_sequence *sequ
 
 pith_status pith_classify(pith_session *session, const char *const *texts, const char *const *pairs, size_t n,
                           pith_label *out_labels, float *out_logits, pith_error *error) {
+  const pith_head_argument arguments[] = {{"texts", texts, n == 0}, {"out_labels", out_labels, n == 0}};
+  PITH_TRY(pith_heads_check_arguments("pith_classify", session, arguments, 2, error));
   pith_arena arena;
   pith_arena_init(&arena, pith_session_get_allocator(session));
   pith_sequence *sequences = PITH_ARENA_NEW(&arena, pith_sequence, n);
@@ -123,6 +135,8 @@ pith_status pith_heads_embed(pith_session *session, const pith_sequence *sequenc
 
 pith_status pith_embed(pith_session *session, const char *const *texts, size_t n, float *out_vectors,
                        pith_error *error) {
+  const pith_head_argument arguments[] = {{"texts", texts, n == 0}, {"out_vectors", out_vectors, n == 0}};
+  PITH_TRY(pith_heads_check_arguments("pith_embed", session, arguments, 2, error));
   pith_arena arena;
   pith_arena_init(&arena, pith_session_get_allocator(session));
   pith_sequence *sequences = PITH_ARENA_NEW(&arena, pith_sequence, n);

@@ -6,15 +6,22 @@
 
 /* ---- packing ------------------------------------------------------------------------------------------ */
 
-pith_status pith_feed_plan_create(const uint32_t *lengths, size_t n, size_t max_tokens, size_t max_sequences,
-                                  pith_arena *arena, pith_feed_plan *out_plan, pith_error *error) {
+/* `rows`: NULL, or of which a batch has at most max_rows. */
+static pith_status create_plan(const uint32_t *lengths, const pith_sequence_rows *rows, size_t n,
+                               size_t max_tokens, size_t max_sequences, size_t max_rows, pith_arena *arena,
+                               pith_feed_plan *out_plan, pith_error *error) {
   if (n >= UINT32_MAX)
     return pith_fail(error, PITH_LIMIT, "%zu sequences in one call, over the limit %u", n, UINT32_MAX - 1);
   uint32_t longest = 0;
   for (size_t i = 0; i < n; i++)
     longest = lengths[i] > longest ? lengths[i] : longest;
   if (longest > max_tokens)
-    return pith_fail(error, PITH_LIMIT, "a sequence has %u tokens, the session takes %zu", longest, max_tokens);
+    return pith_fail(error, PITH_LIMIT, "a sequence has %u tokens, over the session's max_tokens of %zu", longest,
+                     max_tokens);
+  for (size_t i = 0; i < n && rows != NULL; i++)
+    if (rows[i].count > max_rows)
+      return pith_fail(error, PITH_LIMIT, "a sequence has %u rows, over the session's max_rows of %zu", rows[i].count,
+                       max_rows);
 
   /* Counting sort by length, longest first, stable. */
   uint32_t *order = PITH_ARENA_NEW(arena, uint32_t, n);
@@ -29,13 +36,16 @@ pith_status pith_feed_plan_create(const uint32_t *lengths, size_t n, size_t max_
   for (size_t i = 0; i < n; i++)
     order[places[longest - lengths[i]]++] = (uint32_t)i;
 
-  size_t batch_count = 0, tokens = 0, sequences = 0;
+  size_t batch_count = 0, tokens = 0, sequences = 0, row_count = 0;
   for (size_t i = 0; i < n; i++) {
-    if (i == 0 || sequences == max_sequences || tokens + lengths[order[i]] > max_tokens) {
+    size_t own_rows = rows == NULL ? 0 : rows[order[i]].count;
+    if (i == 0 || sequences == max_sequences || tokens + lengths[order[i]] > max_tokens ||
+        row_count + own_rows > max_rows) {
       begins[batch_count++] = (uint32_t)i;
-      tokens = sequences = 0;
+      tokens = sequences = row_count = 0;
     }
     tokens += lengths[order[i]];
+    row_count += own_rows;
     sequences++;
   }
   begins[batch_count] = (uint32_t)n;
@@ -43,12 +53,24 @@ pith_status pith_feed_plan_create(const uint32_t *lengths, size_t n, size_t max_
   return PITH_OK;
 }
 
+pith_status pith_feed_plan_create(const uint32_t *lengths, size_t n, size_t max_tokens, size_t max_sequences,
+                                  pith_arena *arena, pith_feed_plan *out_plan, pith_error *error) {
+  return create_plan(lengths, NULL, n, max_tokens, max_sequences, 0, arena, out_plan, error);
+}
+
 /* ---- running ------------------------------------------------------------------------------------------ */
 
 pith_status pith_feed_run(pith_session *session, const pith_sequence *sequences, size_t n, pith_arena *arena,
                           pith_feed_consume consume, void *context, pith_error *error) {
+  return pith_feed_run_rows(session, sequences, NULL, n, arena, consume, context, error);
+}
+
+pith_status pith_feed_run_rows(pith_session *session, const pith_sequence *sequences,
+                               const pith_sequence_rows *rows, size_t n, pith_arena *arena,
+                               pith_feed_consume consume, void *context, pith_error *error) {
   size_t max_tokens = pith_session_get_max_tokens(session);
   size_t max_sequences = pith_session_get_max_sequences(session);
+  size_t max_rows = rows == NULL ? 0 : pith_session_get_max_rows(session);
   uint32_t *lengths = PITH_ARENA_NEW(arena, uint32_t, n);
   if (lengths == NULL)
     return pith_fail(error, PITH_OUT_OF_MEMORY, "no memory for %zu sequences", n);
@@ -58,16 +80,17 @@ pith_status pith_feed_run(pith_session *session, const pith_sequence *sequences,
     total += lengths[i];
   }
   pith_feed_plan plan;
-  PITH_TRY(pith_feed_plan_create(lengths, n, max_tokens, max_sequences, arena, &plan, error));
+  PITH_TRY(create_plan(lengths, rows, n, max_tokens, max_sequences, max_rows, arena, &plan, error));
 
   size_t room = total < max_tokens ? total : max_tokens;
   int32_t *ids = PITH_ARENA_NEW(arena, int32_t, room), *type_ids = PITH_ARENA_NEW(arena, int32_t, room);
   int32_t *offsets = PITH_ARENA_NEW(arena, int32_t, (n < max_sequences ? n : max_sequences) + 1);
-  if (ids == NULL || type_ids == NULL || offsets == NULL)
+  int32_t *positions = PITH_ARENA_NEW(arena, int32_t, max_rows);
+  if (ids == NULL || type_ids == NULL || offsets == NULL || positions == NULL)
     return pith_fail(error, PITH_OUT_OF_MEMORY, "no memory for a batch of %zu tokens", room);
   for (size_t b = 0; b < plan.batch_count; b++) {
     const uint32_t *order = plan.order + plan.begins[b];
-    size_t count = plan.begins[b + 1] - plan.begins[b], tokens = 0;
+    size_t count = plan.begins[b + 1] - plan.begins[b], tokens = 0, row_count = 0;
     for (size_t i = 0; i < count; i++) {
       const pith_sequence *sequence = &sequences[order[i]];
       offsets[i] = (int32_t)tokens;
@@ -76,6 +99,8 @@ pith_status pith_feed_run(pith_session *session, const pith_sequence *sequences,
         memcpy(type_ids + tokens, sequence->type_ids, sequence->length * sizeof *type_ids);
       else
         memset(type_ids + tokens, 0, sequence->length * sizeof *type_ids);
+      for (uint32_t r = 0; rows != NULL && r < rows[order[i]].count; r++)
+        positions[row_count++] = (int32_t)tokens + rows[order[i]].positions[r];
       tokens += sequence->length;
     }
     offsets[count] = (int32_t)tokens;
@@ -84,6 +109,8 @@ pith_status pith_feed_run(pith_session *session, const pith_sequence *sequences,
     batch.offsets = offsets;
     batch.ids = ids;
     batch.type_ids = type_ids;
+    batch.rows = rows == NULL ? NULL : positions;
+    batch.row_count = row_count;
     pith_result result = {.struct_size = sizeof result};
     PITH_TRY(pith_session_run(session, &batch, &result, error));
     PITH_TRY(consume(context, order, offsets, count, &result, error));
@@ -99,9 +126,7 @@ enum { SPECIAL_TOKENS = 16 }; /* room for more than any template has */
 pith_status pith_feed_encode(pith_session *session, const char *const *texts, const char *const *pairs,
                              size_t n, pith_arena *arena, pith_sequence *out_sequences, pith_error *error) {
   const pith_model *model = pith_session_get_model(session);
-  size_t max_length = pith_session_get_max_tokens(session);
-  if (model->data.max_length < max_length)
-    max_length = model->data.max_length;
+  size_t max_length = model->data.max_length;
   int32_t *ids = PITH_ARENA_NEW(arena, int32_t, max_length);
   int32_t *type_ids = PITH_ARENA_NEW(arena, int32_t, max_length);
   if (ids == NULL || type_ids == NULL)

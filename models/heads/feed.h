@@ -36,8 +36,17 @@ PITH_WARN_UNUSED pith_status pith_feed_run(pith_session *session, const pith_seq
                                            pith_arena *arena, pith_feed_consume consume, void *context,
                                            pith_error *error);
 
-/* Encodes texts (and pairs) to sequences in `arena`, truncated to the model's max_length or the
- * session's max_tokens, whichever is less. */
+/* The same with token-level logits of chosen tokens only (fill-mask): rows[i] are those of sequence i. A batch has at most
+ * the session's max_rows of them, in the order of its sequences. */
+typedef struct pith_sequence_rows {
+  const int32_t *positions; /* [count] tokens of the sequence */
+  uint32_t count;
+} pith_sequence_rows;
+PITH_WARN_UNUSED pith_status pith_feed_run_rows(pith_session *session, const pith_sequence *sequences,
+                                                const pith_sequence_rows *rows, size_t n, pith_arena *arena,
+                                                pith_feed_consume consume, void *context, pith_error *error);
+
+/* Encodes texts (and pairs) to sequences in `arena`, truncated to the model's max_length. */
 PITH_WARN_UNUSED pith_status pith_feed_encode(pith_session *session, const char *const *texts,
                                               const char *const *pairs, size_t n, pith_arena *arena,
                                               pith_sequence *out_sequences, pith_error *error);

@@ -5,6 +5,16 @@
 
 #include "models/heads/feed.h"
 
+/* A pointer that a text function was given. */
+typedef struct pith_head_argument {
+  const char *name;
+  const void *value;
+  bool unused; /* it may be NULL: nothing is read or written there */
+} pith_head_argument;
+/* PITH_INVALID_ARGUMENT, naming it, where the session or one of the arguments is NULL. */
+PITH_WARN_UNUSED pith_status pith_heads_check_arguments(const char *function, const pith_session *session,
+                                                        const pith_head_argument *arguments, size_t count,
+                                                        pith_error *error);
 /* PITH_INVALID_ARGUMENT, naming the model's task, unless `tasks` has the bit of that task. */
 #define PITH_TASK_BIT(task) (1u << (task))
 PITH_WARN_UNUSED pith_status pith_heads_check_task(const pith_model *model, uint32_t tasks, const char *what,
@@ -20,5 +30,24 @@ PITH_WARN_UNUSED pith_status pith_heads_classify(pith_session *session, const pi
 /* pith_embed on sequences: out_vectors [n, embedding_size]. */
 PITH_WARN_UNUSED pith_status pith_heads_embed(pith_session *session, const pith_sequence *sequences, size_t n,
                                               pith_arena *arena, float *out_vectors, pith_error *error);
+
+/* The entities of one text, as pith_tag gives them. */
+typedef struct pith_tagged {
+  size_t count;
+  const pith_entity *entities; /* [count] */
+} pith_tagged;
+/* pith_tag on many texts, their windows in common batches: out_tagged [n], its entities in `arena`. */
+PITH_WARN_UNUSED pith_status pith_heads_tag(pith_session *session, const char *const *texts, size_t n,
+                                            pith_arena *arena, pith_tagged *out_tagged, pith_error *error);
+
+/* The fills of one text, as pith_fill_mask gives them. */
+typedef struct pith_filled {
+  size_t mask_count;
+  const pith_fill *fills; /* [mask_count, k] */
+} pith_filled;
+/* pith_fill_mask on many texts in common batches: out_filled [n], its fills in `arena`. */
+PITH_WARN_UNUSED pith_status pith_heads_fill_mask(pith_session *session, const char *const *texts, size_t n,
+                                                  size_t k, pith_arena *arena, pith_filled *out_filled,
+                                                  pith_error *error);
 
 #endif

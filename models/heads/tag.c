@@ -12,10 +12,22 @@ typedef struct token_tag {
   float score;
 } token_tag;
 
+/* One text being tagged. */
+typedef struct tag_text {
+  pith_encoded_text encoded;
+  pith_windows windows;
+  token_tag *tags; /* [encoded.count] */
+} tag_text;
+
+/* Window `index` of one text. */
+typedef struct tag_window {
+  const tag_text *text;
+  size_t index;
+} tag_window;
+
 typedef struct tag_context {
-  const pith_windows *windows;
+  const tag_window *windows; /* [windows of all texts] */
   size_t label_count;
-  token_tag *tags; /* [tokens of the text] */
 } tag_context;
 
 /* Tokens that window w decides begin here: half-way through what it shares with the one before. */
@@ -32,16 +44,17 @@ static pith_status consume_tags(void *context, const uint32_t *order, const int3
   const float *logits;
   PITH_TRY(pith_heads_find_output(result, "logits", (size_t)offsets[count], c->label_count, &logits, error));
   for (size_t i = 0; i < count; i++) {
-    size_t w = order[i], begin, end;
-    pith_windows_get(c->windows, w, &begin, &end);
-    size_t first = owned_begin(c->windows, w);
-    size_t last = w + 1 < c->windows->count ? owned_begin(c->windows, w + 1) : end;
+    const tag_text *text = c->windows[order[i]].text;
+    size_t w = c->windows[order[i]].index, begin, end;
+    pith_windows_get(&text->windows, w, &begin, &end);
+    size_t first = owned_begin(&text->windows, w);
+    size_t last = w + 1 < text->windows.count ? owned_begin(&text->windows, w + 1) : end;
     for (size_t t = first; t < last; t++) {
-      size_t row = (size_t)offsets[i] + c->windows->content_begin + (t - begin);
+      size_t row = (size_t)offsets[i] + text->windows.content_begin + (t - begin);
       const float *scores = logits + row * c->label_count;
       float max;
       double sum = pith_softmax_sum(scores, c->label_count, &max);
-      c->tags[t] = (token_tag){(int32_t)pith_argmax(scores, c->label_count), (float)(1 / sum)};
+      text->tags[t] = (token_tag){(int32_t)pith_argmax(scores, c->label_count), (float)(1 / sum)};
     }
   }
   return PITH_OK;
@@ -53,8 +66,11 @@ static const char *tag_name(const char *label, bool *out_begins) {
   return *out_begins || strncmp(label, "I-", 2) == 0 ? label + 2 : label;
 }
 
-static size_t merge_tags(const pith_encoded_text *text, const pith_windows *windows, const token_tag *tags,
-                         const char *const *labels, size_t capacity, pith_entity *out_entities) {
+/* Returns how many entities there are; at most `capacity` are written. */
+static size_t merge_tags(const tag_text *text, const char *const *labels, size_t capacity,
+                         pith_entity *out_entities) {
+  const pith_windows *windows = &text->windows;
+  const token_tag *tags = text->tags;
   size_t count = 0;
   for (size_t t = windows->content_begin, next; t < windows->content_end; t = next) {
     bool begins;
@@ -69,8 +85,8 @@ static size_t merge_tags(const pith_encoded_text *text, const pith_windows *wind
     if (strcmp(name, "O") == 0)
       continue;
     if (count < capacity)
-      out_entities[count] = (pith_entity){.begin = text->offsets[t][0],
-                                          .end = text->offsets[next - 1][1],
+      out_entities[count] = (pith_entity){.begin = text->encoded.offsets[t][0],
+                                          .end = text->encoded.offsets[next - 1][1],
                                           .label = tags[t].label,
                                           .score = (float)(score / (double)(next - t))};
     count++;
@@ -78,35 +94,66 @@ static size_t merge_tags(const pith_encoded_text *text, const pith_windows *wind
   return count;
 }
 
-static pith_status tag(pith_session *session, const char *text, size_t capacity, pith_arena *arena,
-                       pith_entity *out_entities, size_t *out_count, pith_error *error) {
+pith_status pith_heads_tag(pith_session *session, const char *const *texts, size_t n, pith_arena *arena,
+                           pith_tagged *out_tagged, pith_error *error) {
   const pith_model *model = pith_session_get_model(session);
   PITH_TRY(pith_heads_check_task(model, PITH_TASK_BIT(PITH_TASK_TOKEN_CLASSIFICATION), "tag tokens", error));
   if (model->data.label_count == 0)
     return pith_fail(error, PITH_FORMAT, "the model has no labels");
   size_t limit = pith_session_get_max_tokens(session);
   limit = limit < model->data.max_length ? limit : model->data.max_length;
-  pith_encoded_text encoded;
-  pith_windows windows;
-  PITH_TRY(pith_feed_encode_whole(model, text, NULL, arena, &encoded, error));
-  PITH_TRY(pith_windows_plan(&encoded, 0, limit, limit / 4, &windows, error));
-  token_tag *tags = PITH_ARENA_NEW(arena, token_tag, encoded.count);
-  pith_sequence *sequences = PITH_ARENA_NEW(arena, pith_sequence, windows.count);
-  if (tags == NULL || sequences == NULL)
-    return pith_fail(error, PITH_OUT_OF_MEMORY, "no memory for %zu tokens", encoded.count);
-  for (size_t w = 0; w < windows.count; w++)
-    PITH_TRY(pith_windows_build(&encoded, &windows, w, arena, &sequences[w], error));
-  tag_context context = {&windows, model->data.label_count, tags};
-  PITH_TRY(pith_feed_run(session, sequences, windows.count, arena, consume_tags, &context, error));
-  *out_count = merge_tags(&encoded, &windows, tags, model->data.labels, capacity, out_entities);
+  tag_text *tagged = PITH_ARENA_NEW(arena, tag_text, n);
+  if (tagged == NULL)
+    return pith_fail(error, PITH_OUT_OF_MEMORY, "no memory for %zu texts", n);
+  size_t window_count = 0;
+  for (size_t i = 0; i < n; i++) {
+    if (texts[i] == NULL)
+      return pith_fail(error, PITH_INVALID_ARGUMENT, "text %zu is NULL", i);
+    PITH_TRY(pith_feed_encode_whole(model, texts[i], NULL, arena, &tagged[i].encoded, error));
+    PITH_TRY(pith_windows_plan(&tagged[i].encoded, 0, limit, limit / 4, &tagged[i].windows, error));
+    tagged[i].tags = PITH_ARENA_NEW(arena, token_tag, tagged[i].encoded.count);
+    if (tagged[i].tags == NULL)
+      return pith_fail(error, PITH_OUT_OF_MEMORY, "no memory for %zu tokens", tagged[i].encoded.count);
+    window_count += tagged[i].windows.count;
+  }
+  pith_sequence *sequences = PITH_ARENA_NEW(arena, pith_sequence, window_count);
+  tag_window *windows = PITH_ARENA_NEW(arena, tag_window, window_count);
+  if (sequences == NULL || windows == NULL)
+    return pith_fail(error, PITH_OUT_OF_MEMORY, "no memory for %zu windows", window_count);
+  size_t at = 0;
+  for (size_t i = 0; i < n; i++)
+    for (size_t w = 0; w < tagged[i].windows.count; w++, at++) {
+      windows[at] = (tag_window){&tagged[i], w};
+      PITH_TRY(pith_windows_build(&tagged[i].encoded, &tagged[i].windows, w, arena, &sequences[at], error));
+    }
+  tag_context context = {windows, model->data.label_count};
+  PITH_TRY(pith_feed_run(session, sequences, window_count, arena, consume_tags, &context, error));
+  for (size_t i = 0; i < n; i++) {
+    size_t count = merge_tags(&tagged[i], model->data.labels, 0, NULL);
+    pith_entity *entities = PITH_ARENA_NEW(arena, pith_entity, count);
+    if (entities == NULL)
+      return pith_fail(error, PITH_OUT_OF_MEMORY, "no memory for %zu entities", count);
+    merge_tags(&tagged[i], model->data.labels, count, entities);
+    out_tagged[i] = (pith_tagged){count, entities};
+  }
   return PITH_OK;
 }
 
 pith_status pith_tag(pith_session *session, const char *text, size_t capacity, pith_entity *out_entities,
                      size_t *out_count, pith_error *error) {
+  const pith_head_argument arguments[] = {
+      {"text", text, false}, {"out_entities", out_entities, capacity == 0}, {"out_count", out_count, false}};
+  PITH_TRY(pith_heads_check_arguments("pith_tag", session, arguments, 3, error));
   pith_arena arena;
   pith_arena_init(&arena, pith_session_get_allocator(session));
-  pith_status status = tag(session, text, capacity, &arena, out_entities, out_count, error);
+  pith_tagged tagged;
+  pith_status status = pith_heads_tag(session, &text, 1, &arena, &tagged, error);
+  if (status == PITH_OK) {
+    *out_count = tagged.count;
+    size_t written = tagged.count < capacity ? tagged.count : capacity;
+    if (written != 0)
+      memcpy(out_entities, tagged.entities, written * sizeof *out_entities);
+  }
   pith_arena_deinit(&arena);
   return status;
 }

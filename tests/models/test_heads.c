@@ -16,7 +16,7 @@
 #include "compiler/import/import.h"
 #include "engine/base/mapped_file.h"
 #include "engine/format/format.h"
-#include "models/heads/feed.h"
+#include "models/heads/heads.h"
 
 #define GOLDEN PITH_SOURCE_DIR "/tests/golden/heads/"
 
@@ -402,6 +402,263 @@ static void test_one_label(void **state) {
   }
 }
 
+/* ---- many texts at once ------------------------------------------------------------------------------- */
+
+enum { MANY = 13 };
+
+/* Texts of different lengths, some with more masks than a run gives rows for. */
+static const char *const many_texts[MANY] = {
+    "Anna <mask> moved", "<mask>", "a <mask> b <mask> c <mask> d <mask> e <mask>", "The bridge over the river <mask>",
+    "<mask> <mask> Tay", "Mr. <mask>", "the clock on the library tower <mask> stopped", "x<mask>", "<mask>y", "z <mask>",
+    "Nobody knows why the clock on the library tower stopped; it's been <mask> past four ever since.", "<mask>.", "1 <mask>"};
+
+static void test_many_fills(void **state) {
+  (void)state;
+  pith_session_options options = PITH_SESSION_OPTIONS_INIT;
+  options.max_rows = 3;
+  options.max_sequences = 5;
+  fixture f = open_decomposing("RobertaForMaskedLM", &options);
+  enum { K = 3, MOST = 8 };
+  pith_arena arena;
+  pith_arena_init(&arena, NULL);
+  pith_filled filled[MANY];
+  pith_error error = {0};
+  must(pith_heads_fill_mask(f.session, many_texts, MANY, K, &arena, filled, &error), &error);
+  for (size_t i = 0; i < MANY; i++) {
+    pith_fill fills[K * MOST];
+    size_t count;
+    must(pith_fill_mask(f.session, many_texts[i], K, K * MOST, fills, &count, &error), &error);
+    assert_true(count >= K && count <= K * MOST);
+    assert_int_equal(count, filled[i].mask_count * K);
+    for (size_t j = 0; j < count; j++) {
+      assert_int_equal(fills[j].mask, j / K);
+      assert_int_equal(fills[j].mask, filled[i].fills[j].mask);
+      assert_int_equal(fills[j].id, filled[i].fills[j].id);
+      assert_memory_equal(&fills[j].score, &filled[i].fills[j].score, sizeof fills[j].score);
+    }
+  }
+  assert_int_equal(filled[2].mask_count, 5);
+  assert_memory_not_equal(&filled[0].fills[0].score, &filled[3].fills[0].score, sizeof(float));
+  /* Room for fewer than there are: the rest is counted, not written. */
+  pith_fill two[3] = {{0}, {0}, {.id = 77}};
+  size_t count;
+  must(pith_fill_mask(f.session, many_texts[2], K, 2, two, &count, &error), &error);
+  assert_int_equal(count, 5 * K);
+  assert_int_equal(two[1].id, filled[2].fills[1].id);
+  assert_int_equal(two[2].id, 77);
+  const char *without[] = {"<mask>", "none"};
+  assert_int_equal(pith_heads_fill_mask(f.session, without, 2, K, &arena, filled, &error), PITH_INVALID_ARGUMENT);
+  assert_non_null(strstr(error.message, "text 1 has no mask token"));
+  pith_arena_deinit(&arena);
+  close_fixture(&f);
+}
+
+static void test_many_tags(void **state) {
+  (void)state;
+  fixture f = open_golden("bert-token", 40, 1);
+  enum { MOST = 512 };
+  const char *texts[MANY];
+  size_t n = 0;
+  const cJSON *row;
+  cJSON_ArrayForEach(row, f.golden) {
+    texts[n++] = text_at(row, "text");
+    texts[n] = n % 4 == 1 ? "" : "Odense";
+    n++;
+    if (n + 2 > MANY)
+      break;
+  }
+  pith_arena arena;
+  pith_arena_init(&arena, NULL);
+  pith_tagged tagged[MANY];
+  pith_error error = {0};
+  must(pith_heads_tag(f.session, texts, n, &arena, tagged, &error), &error);
+  size_t total = 0;
+  for (size_t i = 0; i < n; i++) {
+    pith_entity alone[MOST];
+    size_t count;
+    must(pith_tag(f.session, texts[i], MOST, alone, &count, &error), &error);
+    assert_int_equal(count, tagged[i].count);
+    assert_memory_equal(alone, tagged[i].entities, count * sizeof *alone);
+    total += count;
+  }
+  assert_true(n > 8 && total > n);
+  pith_arena_deinit(&arena);
+  close_fixture(&f);
+}
+
+/* ---- what is refused ---------------------------------------------------------------------------------- */
+
+static void expect_null(pith_status status, const pith_error *error, const char *name) {
+  assert_int_equal(status, PITH_INVALID_ARGUMENT);
+  if (strstr(error->message, name) == NULL || strstr(error->message, "NULL") == NULL)
+    fail_msg("\"%s\" does not name %s", error->message, name);
+}
+
+static void test_null_arguments(void **state) {
+  (void)state;
+  pith_session_options options = PITH_SESSION_OPTIONS_INIT;
+  const char *texts[] = {"<mask>"}, *none[] = {NULL};
+  pith_label label;
+  pith_answer answer;
+  pith_entity entity;
+  pith_fill fill;
+  float vector[64];
+  size_t count;
+  pith_error e = {0};
+
+  expect_null(pith_classify(NULL, texts, NULL, 1, &label, NULL, &e), &e, "session");
+  expect_null(pith_embed(NULL, texts, 1, vector, &e), &e, "session");
+  expect_null(pith_answer_questions(NULL, texts, texts, 1, &answer, &e), &e, "session");
+  expect_null(pith_tag(NULL, "a", 1, &entity, &count, &e), &e, "session");
+  expect_null(pith_fill_mask(NULL, "<mask>", 1, 1, &fill, &count, &e), &e, "session");
+
+  fixture f = open_decomposing("RobertaForSequenceClassification", &options);
+  expect_null(pith_classify(f.session, NULL, NULL, 1, &label, NULL, &e), &e, "texts");
+  expect_null(pith_classify(f.session, texts, NULL, 1, NULL, NULL, &e), &e, "out_labels");
+  expect_null(pith_classify(f.session, none, NULL, 1, &label, NULL, &e), &e, "text 0");
+  expect_null(pith_embed(f.session, NULL, 1, vector, &e), &e, "texts");
+  expect_null(pith_embed(f.session, texts, 1, NULL, &e), &e, "out_vectors");
+  must(pith_classify(f.session, NULL, NULL, 0, NULL, NULL, &e), &e);
+  close_fixture(&f);
+
+  f = open_decomposing("RobertaForQuestionAnswering", &options);
+  expect_null(pith_answer_questions(f.session, NULL, texts, 1, &answer, &e), &e, "questions");
+  expect_null(pith_answer_questions(f.session, texts, NULL, 1, &answer, &e), &e, "contexts");
+  expect_null(pith_answer_questions(f.session, texts, texts, 1, NULL, &e), &e, "out_answers");
+  expect_null(pith_answer_questions(f.session, none, texts, 1, &answer, &e), &e, "question 0");
+  expect_null(pith_answer_questions(f.session, texts, none, 1, &answer, &e), &e, "context 0");
+  must(pith_answer_questions(f.session, NULL, NULL, 0, NULL, &e), &e);
+  close_fixture(&f);
+
+  f = open_decomposing("RobertaForTokenClassification", &options);
+  expect_null(pith_tag(f.session, NULL, 1, &entity, &count, &e), &e, "text");
+  expect_null(pith_tag(f.session, "a", 1, NULL, &count, &e), &e, "out_entities");
+  expect_null(pith_tag(f.session, "a", 1, &entity, NULL, &e), &e, "out_count");
+  must(pith_tag(f.session, "a", 0, NULL, &count, &e), &e);
+  close_fixture(&f);
+
+  f = open_decomposing("RobertaForMaskedLM", &options);
+  expect_null(pith_fill_mask(f.session, NULL, 1, 1, &fill, &count, &e), &e, "text");
+  expect_null(pith_fill_mask(f.session, "<mask>", 1, 1, NULL, &count, &e), &e, "out_fills");
+  expect_null(pith_fill_mask(f.session, "<mask>", 1, 1, &fill, NULL, &e), &e, "out_count");
+  must(pith_fill_mask(f.session, "<mask>", 1, 0, NULL, &count, &e), &e);
+  assert_int_equal(count, 1);
+  close_fixture(&f);
+}
+
+/* A text is cut at the model's length and never at the session's: that is an error with both numbers. */
+static void test_session_limit(void **state) {
+  (void)state;
+  pith_session_options options = PITH_SESSION_OPTIONS_INIT;
+  options.max_tokens = 20;
+  fixture f = open_decomposing("RobertaForSequenceClassification", &options);
+  char text[4000];
+  for (size_t i = 0; i + 2 < sizeof text; i += 2)
+    memcpy(text + i, "a ", 3);
+  const char *texts[] = {text, "a b c d e f g h i j k l m n o p q r s t"};
+  pith_label labels[2];
+  pith_error error = {0};
+  assert_int_equal(pith_classify(f.session, &texts[0], NULL, 1, labels, NULL, &error), PITH_LIMIT);
+  assert_non_null(strstr(error.message, "512 tokens, over the session's max_tokens of 20"));
+  assert_int_equal(pith_classify(f.session, &texts[1], NULL, 1, labels, NULL, &error), PITH_LIMIT);
+  close_fixture(&f);
+  options.max_tokens = 512;
+  f = open_decomposing("RobertaForSequenceClassification", &options);
+  must(pith_classify(f.session, texts, NULL, 2, labels, NULL, &error), &error);
+  close_fixture(&f);
+}
+
+/* ---- no memory ---------------------------------------------------------------------------------------- */
+
+typedef struct short_memory {
+  size_t calls, failing; /* the call that fails */
+  size_t bytes;          /* held */
+} short_memory;
+
+static void *short_allocate(void *context, size_t bytes, size_t alignment) {
+  short_memory *m = context;
+  if (m->calls++ == m->failing)
+    return NULL;
+  void *memory;
+  if (posix_memalign(&memory, alignment < sizeof(void *) ? sizeof(void *) : alignment, bytes) != 0)
+    return NULL;
+  m->bytes += bytes;
+  return memory;
+}
+
+static void short_release(void *context, void *memory, size_t bytes) {
+  short_memory *m = context;
+  if (memory != NULL)
+    m->bytes -= bytes;
+  free(memory);
+}
+
+/* One text function on a text long enough for every kind of scratch. */
+static pith_status call_head(pith_session *session, pith_task task, const char *text, pith_error *error) {
+  pith_label label;
+  pith_answer answer;
+  pith_entity entity;
+  pith_fill fill;
+  float vector[64];
+  size_t count;
+  const char *question = "who";
+  switch (task) {
+  case PITH_TASK_TOKEN_CLASSIFICATION:
+    return pith_tag(session, text, 1, &entity, &count, error);
+  case PITH_TASK_QUESTION_ANSWERING:
+    return pith_answer_questions(session, &question, &text, 1, &answer, error);
+  case PITH_TASK_FILL_MASK:
+    return pith_fill_mask(session, text, 2, 1, &fill, &count, error);
+  case PITH_TASK_EMBEDDING:
+    return pith_embed(session, &text, 1, vector, error);
+  default:
+    return pith_classify(session, &text, NULL, 1, &label, NULL, error);
+  }
+}
+
+static void test_without_memory(void **state) {
+  (void)state;
+  static const char *const classes[] = {"RobertaForSequenceClassification", "RobertaForTokenClassification",
+                                        "RobertaForQuestionAnswering", "RobertaForMaskedLM", NULL /* embedding */};
+  char text[4000] = "<mask>";
+  for (size_t i = strlen(text); i + 4 < sizeof text; i += 3)
+    memcpy(text + i, LONG_LIGATURE, 4);
+  for (size_t c = 0; c < sizeof classes / sizeof *classes; c++) {
+    short_memory memory = {.failing = SIZE_MAX};
+    const pith_allocator allocator = {short_allocate, short_release, &memory};
+    pith_session_options options = PITH_SESSION_OPTIONS_INIT;
+    options.allocator = &allocator;
+    fixture f;
+    if (classes[c] != NULL) {
+      f = open_decomposing(classes[c], &options);
+    } else {
+      pith_import import;
+      pith_error error = {0};
+      const char *directory = PITH_SOURCE_DIR "/tests/golden/models/sentence-mean-normalize";
+      must(pith_import_huggingface(directory, NULL, &import, &error), &error);
+      f = open_import(&import, &options, 1);
+    }
+    pith_model_info info = {.struct_size = sizeof info};
+    pith_error error = {0};
+    must(pith_model_get_info(f.model, &info, &error), &error);
+    size_t held = memory.bytes, k = 0;
+    pith_status status = PITH_OUT_OF_MEMORY;
+    for (; status != PITH_OK; k++) {
+      assert_true(k < 1000);
+      memory.calls = 0;
+      memory.failing = k;
+      error = (pith_error){0};
+      status = call_head(f.session, info.task, text, &error);
+      assert_true(status == PITH_OK || (status == PITH_OUT_OF_MEMORY && error.message[0] != '\0'));
+      assert_int_equal(memory.bytes, held);
+    }
+    assert_true(k > 1); /* some allocations there were */
+    memory.failing = SIZE_MAX;
+    close_fixture(&f);
+    assert_int_equal(memory.bytes, 0);
+  }
+}
+
 static void test_plan(void **state) {
   (void)state;
   pith_arena arena;
@@ -452,7 +709,9 @@ int main(void) {
       cmocka_unit_test(test_answers), cmocka_unit_test(test_entities), cmocka_unit_test(test_entities_of_long_text),
       cmocka_unit_test(test_fills),   cmocka_unit_test(test_order),    cmocka_unit_test(test_plan),
       cmocka_unit_test(test_windows), cmocka_unit_test(test_decomposing_text),
-      cmocka_unit_test(test_one_label),
+      cmocka_unit_test(test_one_label), cmocka_unit_test(test_many_fills), cmocka_unit_test(test_many_tags),
+      cmocka_unit_test(test_null_arguments), cmocka_unit_test(test_session_limit),
+      cmocka_unit_test(test_without_memory),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -221,22 +221,37 @@ PITH_API PITH_WARN_UNUSED pith_status pith_session_run(pith_session *session, co
                                                        pith_result *out_result, pith_error *error);
 
 /* ---- text to answers --------------------------------------------------------------------------------- */
-/* These encode, order by length, run in batches that fit the session, and answer in the order of the input.
- * A text longer than the model's max_length is truncated (longest first for pairs), except for tokens and
- * answers in long contexts, which are read in overlapping windows. `pairs` may be NULL, and so may its entries. */
+/* These encode, order by length, run in batches that fit the session, and answer in the order of the input. Texts
+ * are zero-terminated UTF-8; lengths are in tokens, special tokens included.
+ *
+ * Truncation: pith_classify, pith_embed and pith_fill_mask cut a text at the model's max_length (of a pair, the
+ * longer text first). They never cut at a session's: a text that is then longer than its max_tokens is PITH_LIMIT,
+ * with both numbers. pith_tag and pith_answer_questions read all of a text, in overlapping windows of at most the
+ * model's max_length or the session's max_tokens, whichever is less (and 384 for questions); their answers
+ * for texts longer than that depend on it.
+ *
+ * Errors of all of them: PITH_INVALID_ARGUMENT where a pointer is NULL that may not be or the model's task is another;
+ * PITH_UNSUPPORTED where the model carries no tokenizer; PITH_LIMIT, which names the number and the limit;
+ * PITH_OUT_OF_MEMORY; and pith_session_run's. On an error outputs hold no answer (some may be written).
+ *
+ * Threads: a call uses its session alone, so one call at a time on a session; different sessions may be used at
+ * once. Scratch comes from the session's allocator and is released before the call returns. `n` may be 0;
+ * its arrays may then be NULL. */
 
 typedef struct pith_label {
   int32_t index;       /* into pith_model_info.labels: the best label; regression and reranking: 0 */
   float score;         /* probability (softmax, or sigmoid where labels are independent or the task reranks);
-                        * regression: the value itself */
+                        * regression: the value itself (one label without problem_type "regression" reranks) */
 } pith_label;
 
-/* `out_logits`, unless NULL: [n, label_count]. */
+/* The label of each text, or of each text and its pair. `pairs`: NULL, or [n], of which each may be NULL. `out_labels`: [n].
+ * `out_logits`, unless NULL: [n, label_count], as the model gives them. Tasks: classification, multi-label
+ * classification, regression and reranking. */
 PITH_API PITH_WARN_UNUSED pith_status pith_classify(pith_session *session, const char *const *texts,
                                                     const char *const *pairs, size_t n, pith_label *out_labels,
                                                     float *out_logits, pith_error *error);
 
-/* `out_vectors`: [n, embedding_size]. */
+/* One vector for each text. `out_vectors`: [n, embedding_size] (pith_model_info). Task: embedding. */
 PITH_API PITH_WARN_UNUSED pith_status pith_embed(pith_session *session, const char *const *texts, size_t n,
                                                  float *out_vectors, pith_error *error);
 
@@ -245,7 +260,9 @@ typedef struct pith_answer {
   float score;         /* softmax(start) x softmax(end), summed over the spans that read the same */
 } pith_answer;
 
-/* The best span of `context` for each question. */
+/* The best span of contexts[i] for questions[i], of at most 15 tokens widened to whole words; 0, 0 with score 0 where a
+ * context has no token. `out_answers`: [n]. A question is never cut: PITH_LIMIT where it leaves a window no room for the
+ * context. Task: question answering. */
 PITH_API PITH_WARN_UNUSED pith_status pith_answer_questions(pith_session *session,
                                                             const char *const *questions,
                                                             const char *const *contexts, size_t n,
@@ -257,8 +274,10 @@ typedef struct pith_entity {
   float score;         /* mean probability of its tokens */
 } pith_entity;
 
-/* Entities of one text, tokens merged by their B-/I- tags ("simple" aggregation). At most `capacity` are written;
- * `out_count` is how many there are. */
+/* Entities of one text in its order, tokens merged by their B-/I- tags ("simple" aggregation). `out_entities`: [capacity],
+ * NULL where that is 0; at most `capacity` are written and `out_count` is how many there are, which may be more. Neighbouring windows
+ * share a quarter of their tokens; each token is judged where it stands further from an edge. Task: token
+ * classification. */
 PITH_API PITH_WARN_UNUSED pith_status pith_tag(pith_session *session, const char *text, size_t capacity,
                                                pith_entity *out_entities, size_t *out_count, pith_error *error);
 
@@ -268,8 +287,9 @@ typedef struct pith_fill {
   float score; /* probability */
 } pith_fill;
 
-/* The `k` likeliest tokens of every mask token in `text`, best first: [masks, k]. At most `capacity` entries are
- * written; `out_count` is how many there are. */
+/* The `k` likeliest tokens of every mask token in `text`, best first: [masks, k]. `out_fills`: [capacity], NULL where that
+ * is 0; at most `capacity` entries are written and `out_count` is how many there are, which may be more. PITH_INVALID_ARGUMENT
+ * where k is 0 or over the vocabulary, or no mask token is left once the text is cut. Task: fill-mask. */
 PITH_API PITH_WARN_UNUSED pith_status pith_fill_mask(pith_session *session, const char *text, size_t k,
                                                      size_t capacity, pith_fill *out_fills, size_t *out_count,
                                                      pith_error *error);
