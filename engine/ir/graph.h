@@ -73,7 +73,7 @@ enum {
   PITH_MAX_NAME_BYTES = 255,
   PITH_MAX_SYMBOLS = 1024,
   PITH_MAX_TENSORS = 1 << 20,
-  PITH_MAX_NODES = 1 << 20,
+  PITH_MAX_NODES = 1 << 13, /* passes compare pairs of them in the worst case */
   PITH_MAX_COPIES = 16, /* of one tensor, and targets of one copy */
 };
 #define PITH_MAX_TENSOR_BYTES (UINT64_C(1) << 44) /* one tensor, over its constant dimensions */

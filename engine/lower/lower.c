@@ -17,13 +17,8 @@ const pith_pass pith_passes[] = {
     {NULL, NULL, NULL},
 };
 
-/* The planner compares every pair of buffers in the worst case. */
-enum { MAX_NODES = 1 << 15 };
-
 pith_status pith_program_create(const pith_graph *graph, const pith_lower_options *options,
                                 pith_program **out_program, pith_error *error) {
-  if (graph->node_count > MAX_NODES)
-    return pith_fail(error, PITH_LIMIT, "the graph has %u nodes, over %d", (unsigned)graph->node_count, MAX_NODES);
   pith_arena arena;
   pith_arena_init(&arena, options->allocator);
   pith_program *program = PITH_ARENA_NEW(&arena, pith_program, 1);

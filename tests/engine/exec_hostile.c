@@ -1,7 +1,17 @@
 /* Graphs that no exporter makes: whatever a file can hold is refused, or lowered within bounds and run within its memory. */
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "tests/engine/exec_fixture.h"
+
+/* Sanitizers take several times as long. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || !defined(NDEBUG)
+enum { SLOW_BUILD = 1 };
+#else
+enum { SLOW_BUILD = 0 };
+#endif
 
 enum { VOCABULARY = 10, HIDDEN = 16 };
 
@@ -159,6 +169,75 @@ static void test_folding_is_bounded(void **state) {
   check_spread(300, 300, 40, 38, 39); /* 360 kB each: the third one is over 1 MiB + 2.4 kB */
 }
 
+/* ---- many nodes --------------------------------------------------------------------------------------------------------- */
+
+static double now_seconds(void) {
+  struct timespec now;
+  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
+  return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
+
+/* As many nodes as a graph may have, each an operation on two of the results before it (`far`: of long ago, so that all
+ * stay alive), or a product with a row-major weight of its own, or a lookup with a check of its own. */
+typedef enum many_kind { MANY_NEAR, MANY_FAR, MANY_PRODUCTS, MANY_LOOKUPS, MANY_KINDS } many_kind;
+
+static pith_graph *build_many(many_kind kind) {
+  static float weights[HIDDEN * (HIDDEN + PITH_MAX_NODES)] __attribute__((aligned(64)));
+  pith_error error = {PITH_OK, ""};
+  pith_builder builder;
+  pith_graph *graph = open_graph(&builder, &error);
+  const pith_dim tokens = pith_build_dim(&builder, "tokens", 1, 0), dims[2] = {tokens, pith_dim_of(HIDDEN)};
+  pith_tensor_id x = pith_build_input(&builder, "x", PITH_DTYPE_F32, 2, dims);
+  pith_tensor_id index = pith_build_input(&builder, "ids", PITH_DTYPE_S32, 1, &tokens);
+  pith_tensor_id *made = calloc(PITH_MAX_NODES, sizeof *made);
+  assert_non_null(made);
+  const pith_attribute_setting transposed = PITH_SET_INT("transB", 1);
+  for (uint32_t i = 0; i < PITH_MAX_NODES; i++) {
+    pith_tensor_id operands[2] = {i == 0 ? x : made[i - 1], i < 2 ? x : made[i - 2]};
+    int op = PITH_OP_ADD;
+    char name[40];
+    snprintf(name, sizeof name, "weight.%u", i);
+    if (kind == MANY_FAR && i > PITH_MAX_NODES / 2)
+      operands[1] = made[PITH_MAX_NODES - i]; /* the last ones made die first */
+    if (kind == MANY_PRODUCTS) {
+      op = PITH_OP_GEMM;
+      operands[1] = pith_build_data(&builder, PITH_TENSOR_CONSTANT, name, PITH_DTYPE_F32, 2,
+                                    (const int64_t[]){HIDDEN, HIDDEN}, PITH_LAYOUT_ROW_MAJOR,
+                                    &weights[i * HIDDEN], HIDDEN * HIDDEN * sizeof *weights);
+    }
+    if (kind == MANY_LOOKUPS) {
+      op = PITH_OP_GATHER;
+      operands[1] = index;
+    }
+    made[i] = pith_build_node(&builder, NULL, op, 2, operands, op == PITH_OP_GEMM, &transposed);
+  }
+  pith_build_output(&builder, made[PITH_MAX_NODES - 1], "y");
+  free(made);
+  if (pith_builder_finish(&builder) != PITH_OK)
+    fail_msg("%s", error.message);
+  return graph;
+}
+
+static void test_many_nodes_take_no_second(void **state) {
+  (void)state;
+  for (many_kind kind = MANY_NEAR; kind < MANY_KINDS; kind++) {
+    pith_error error = {PITH_OK, ""};
+    pith_graph *graph = build_many(kind);
+    int64_t limits[1] = {16};
+    const pith_lower_options lowering = {.threads = 2, .symbol_limits = limits, .rewrites = PITH_REWRITES_DEFAULT};
+    pith_program *program;
+    double begin = now_seconds();
+    assert_int_equal(pith_program_create(graph, &lowering, &program, &error), PITH_OK);
+    double seconds = now_seconds() - begin;
+    print_message("kind %d: %u steps, %u checks, %u packs, %.3f s\n", (int)kind, program->step_count,
+                  program->check_count, program->pack_count, seconds);
+    if (seconds > 1 && !SLOW_BUILD)
+      fail_msg("kind %d: lowering %u nodes took %.2f s", (int)kind, graph->node_count, seconds);
+    pith_program_destroy(program);
+    pith_graph_destroy(graph);
+  }
+}
+
 int main(void) {
   for (size_t i = 0; i < VOCABULARY * HIDDEN; i++)
     table[i] = (float)i;
@@ -166,6 +245,7 @@ int main(void) {
       cmocka_unit_test(test_a_dimension_that_falls),
       cmocka_unit_test(test_indices_of_two_gathers),
       cmocka_unit_test(test_folding_is_bounded),
+      cmocka_unit_test(test_many_nodes_take_no_second),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
