@@ -67,9 +67,11 @@ static pith_status init(pith_executor *executor, const pith_executor_options *op
   if (block)
     executor->memory = pith_allocate(&executor->allocator, program->memory_bytes);
   if (executor->views == NULL || executor->symbols == NULL || executor->dynamic == NULL || executor->args == NULL ||
-      executor->team.calls == NULL ||
-      (options->profile && executor->profile == NULL) || (block && executor->memory == NULL))
-    return pith_fail(error, PITH_OUT_OF_MEMORY, "no memory for a session of %zu bytes", program->memory_bytes);
+      executor->team.calls == NULL || (options->profile && executor->profile == NULL))
+    return pith_fail(error, PITH_OUT_OF_MEMORY, "no memory for the %u values and %u steps of a session",
+                     program->value_count, program->step_count);
+  if (block && executor->memory == NULL)
+    return pith_fail(error, PITH_OUT_OF_MEMORY, "no memory for a session's block of %zu bytes", program->memory_bytes);
   if (options->plan_only)
     return PITH_OK;
   for (uint32_t i = 0; i < program->pack_count; i++)
@@ -272,10 +274,6 @@ pith_status pith_executor_run(pith_executor *executor, const pith_feed *feeds, c
 }
 
 /* ---- reading -------------------------------------------------------------------------------------------------- */
-
-const pith_view *pith_executor_get_view(const pith_executor *executor, pith_value_id value) {
-  return &executor->views[value];
-}
 
 const pith_view *pith_executor_get_output(const pith_executor *executor, uint32_t index) {
   return &executor->views[executor->program->outputs[index]];

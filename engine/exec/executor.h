@@ -34,8 +34,6 @@ PITH_WARN_UNUSED pith_status pith_executor_run(pith_executor *executor, const pi
 
 /* An output of the last successful run; lives until the next run. */
 const pith_view *pith_executor_get_output(const pith_executor *executor, uint32_t index);
-/* Any value of the last run whose bytes nothing took since; for tests. */
-const pith_view *pith_executor_get_view(const pith_executor *executor, pith_value_id value);
 /* The one block: buffers, scratch, packed weights. For tests. */
 void *pith_executor_get_memory(const pith_executor *executor);
 /* An entry per step; empty without `profile`. */

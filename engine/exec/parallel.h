@@ -1,8 +1,9 @@
 /* The kernel calls of one run, shared by the threads of a pool.
  *
  * The pool is entered once for a whole run. One thread leads: it publishes call after call and takes tasks like every
- * other; the others take tasks of whatever call is current. Nobody waits for a thread to arrive, only for tasks that were
- * begun, so a thread that the system keeps off its processor costs little. */
+ * other; the others take tasks of whatever call is current. Within the run nobody waits for a thread to arrive, only for
+ * tasks that were begun. The pool itself returns only after every one of its threads has woken and left, so a thread that
+ * the system keeps off its processor delays the end of a run, once, and not every call in it. */
 #ifndef PITH_EXEC_PARALLEL_H
 #define PITH_EXEC_PARALLEL_H
 

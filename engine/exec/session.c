@@ -301,7 +301,10 @@ pith_status pith_session_run(pith_session *session, const pith_batch *batch, pit
 /* ---- reading ----------------------------------------------------------------------------------------------------- */
 
 void pith_session_profile(const pith_session *session, const pith_profile_entry **out_entries, size_t *out_count) {
-  *out_entries = pith_executor_get_profile(session->executor, out_count);
+  *out_entries = NULL;
+  *out_count = 0;
+  if (session != NULL)
+    *out_entries = pith_executor_get_profile(session->executor, out_count);
 }
 
 const pith_model *pith_session_get_model(const pith_session *session) {

@@ -157,8 +157,6 @@ pith_status pith_rewrite_GELU(pith_program *program, pith_error *error) {
     last->input_count = 1;
     last->inputs[0] = x;
     last->inputs[1] = PITH_NONE;
-
-
   }
   return PITH_OK;
 }

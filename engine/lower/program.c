@@ -90,22 +90,6 @@ void pith_program_index(pith_program *program) {
     program->values[program->outputs[i]].use_count++;
 }
 
-void pith_program_replace(pith_program *program, pith_value_id from, pith_value_id to) {
-  for (uint32_t i = 0; i < program->step_count; i++)
-    for (uint32_t j = 0; j < program->steps[i].input_count; j++)
-      if (program->steps[i].inputs[j] == from)
-        program->steps[i].inputs[j] = to;
-  for (uint32_t i = 0; i < program->output_count; i++)
-    if (program->outputs[i] == from)
-      program->outputs[i] = to;
-  for (uint32_t i = 0; i < program->check_count; i++) {
-    if (program->checks[i].value == from)
-      program->checks[i].value = to;
-    if (program->checks[i].of == from)
-      program->checks[i].of = to;
-  }
-}
-
 pith_step *pith_program_sole_producer(pith_program *program, pith_value_id value, pith_step_kind kind) {
   if (value == PITH_NONE || program->values[value].kind != PITH_VALUE_BUFFER ||
       program->values[value].use_count != 1 || program->values[value].producer == PITH_NONE)

@@ -80,7 +80,7 @@ static inline size_t pith_view_count(const pith_view *view) {
 
 /* ---- operators of programs ----------------------------------------------------------------------------- */
 
-/* Identifier, name. Rows: program_operators.c. */
+/* Identifier, name. Rows: step_rows.c. */
 #define PITH_STEP_LIST(X)                                                                                   \
   X(GEMM, "Gemm")           /* x, residual, then w and bias of each segment */                              \
   X(MATMUL, "MatMul")       /* a, b */                                                                      \
@@ -231,8 +231,6 @@ pith_step *pith_program_add_step(pith_program *program, pith_step_kind kind, con
 PITH_WARN_UNUSED pith_status pith_program_add_check(pith_program *program, const pith_check *check, pith_error *error);
 /* Drops removed steps and checks of values that nothing reads; recomputes producers, use counts and last users. */
 void pith_program_index(pith_program *program);
-/* Every operand that reads `from` reads `to`, outputs of the program included. */
-void pith_program_replace(pith_program *program, pith_value_id from, pith_value_id to);
 /* The step that produces `value` where that is of `kind` and nothing else reads the value; else NULL. */
 pith_step *pith_program_sole_producer(pith_program *program, pith_value_id value, pith_step_kind kind);
 

@@ -253,6 +253,9 @@ static void test_nothing_and_defaults(void **state) {
   size_t count = 1;
   pith_session_profile(session, &entries, &count);
   assert_int_equal(count, 0);
+  count = 1;
+  pith_session_profile(NULL, &entries, &count);
+  assert_int_equal(count, 0);
   pith_session_destroy(session);
   exec_fixture_close(&fixture);
 }

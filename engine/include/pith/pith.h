@@ -166,7 +166,10 @@ typedef struct pith_session_options {
   size_t max_tokens;    /* most tokens in one run, over all its sequences; 0: the model's max_length */
   size_t max_sequences; /* most sequences in one run; 0: 1 */
   size_t max_rows;      /* most rows of token-level logits asked for in one run (fill-mask); 0: 16 */
-  struct pthreadpool *threadpool;  /* NULL: everything runs on the calling thread */
+  /* NULL: everything runs on the calling thread. Sessions may share a pool: their runs take turns, each with all of
+   * the pool's threads, and wait for each other without looking at cancel or deadline, which are looked at once the run
+   * has its turn. A run must not be started from inside a task of the same pool: it would wait for itself. */
+  struct pthreadpool *threadpool;
   const pith_allocator *allocator; /* NULL: the model's; copied */
   uint64_t cpu_features_mask;      /* features not to be used (bits of pith_cpu_features); 0: use all */
   int profile;                     /* not 0: time every operator (see pith_session_profile) */
@@ -180,8 +183,9 @@ PITH_API PITH_WARN_UNUSED pith_status pith_session_create(const pith_model *mode
                                                           pith_session **out_session, pith_error *error);
 PITH_API void pith_session_destroy(pith_session *session); /* NULL is accepted */
 
-/* The bytes that a session with these options would hold at its peak, computed without creating it.
- * Never exceeded by the session's own allocations. */
+/* The bytes that a session with these options would hold at its peak. Makes all of the session, through its allocator, but
+ * the block of buffers and packed weights, whose size it then knows, and destroys it again: it takes the time and the
+ * memory of lowering. Never exceeded by the session's own allocations. */
 PITH_API PITH_WARN_UNUSED pith_status pith_session_plan_memory(const pith_model *model,
                                                                const pith_session_options *options,
                                                                size_t *out_bytes, pith_error *error);
@@ -307,7 +311,8 @@ typedef struct pith_profile_entry {
   uint64_t last_end_ns;
 } pith_profile_entry;
 
-/* Borrowed until the session is destroyed; empty unless the session was created with `profile`. */
+/* Borrowed until the session is destroyed; empty unless the session was created with `profile`, and
+ * for NULL. */
 PITH_API void pith_session_profile(const pith_session *session, const pith_profile_entry **out_entries,
                                    size_t *out_count);
 
