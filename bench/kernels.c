@@ -44,7 +44,7 @@ float *bench_make_floats(size_t count) {
 }
 
 void bench_measure(const bench_options *options, const char *kernel, pith_cpu_set needs, const char *shape,
-                   double operations, double elements, bench_work work, void *context) {
+                   double operations, double elements, double bytes, bench_work work, void *context) {
   static double times[MAX_SAMPLES], peaks[MAX_SAMPLES];
   size_t turn = 0, each = 1;
   /* A sample is about a millisecond, a turn at least. */
@@ -60,10 +60,28 @@ void bench_measure(const bench_options *options, const char *kernel, pith_cpu_se
   qsort(peaks, samples, sizeof *peaks, compare_doubles);
   const double median = times[samples / 2], peak = peaks[samples / 2];
   const double spread = (times[samples * 9 / 10] - times[samples / 10]) / median;
-  printf("%s,%s,%.1f,%.3f,%.1f,%.3f,%.3f,%.3f\n", kernel, shape, median * 1e6, spread, operations / median * 1e-9,
+  printf("%s,%s,%.1f,%.3f,%.1f,%.3f,%.3f,%.3f,%.2f\n", kernel, shape, median * 1e6, spread, operations / median * 1e-9,
          peak > 0.0 ? operations / median / peak : 0.0,
-         peak > 0.0 ? operations / times[0] / peaks[samples - 1] : 0.0, median * 1e9 / elements);
+         peak > 0.0 ? operations / times[0] / peaks[samples - 1] : 0.0, median * 1e9 / elements,
+         bytes / median * 1e-9);
   fflush(stdout);
+}
+
+bool bench_read_shapes(const bench_options *options, const char *path,
+                       bool (*line)(const bench_options *options, const char *line)) {
+  FILE *file = fopen(path, "r");
+  if (!file) {
+    fprintf(stderr, "pith-bench-kernels: cannot read %s\n", path);
+    return false;
+  }
+  char text[512];
+  bool good = true;
+  while (good && fgets(text, sizeof text, file))
+    good = text[0] == '#' || text[strspn(text, " \n")] == 0 || line(options, text);
+  if (!good)
+    fprintf(stderr, "pith-bench-kernels: %s: no shape, or it failed: %s", path, text);
+  fclose(file);
+  return good;
 }
 
 static int fail_usage(const char *what) {
@@ -104,7 +122,7 @@ int main(int argc, char **argv) {
     } else
       return fail_usage("an unknown option");
   }
-  puts("kernel,shape,median_us,spread,gflops,fraction_of_peak,best_fraction,ns_per_element");
+  puts("kernel,shape,median_us,spread,gflops,fraction_of_peak,best_fraction,ns_per_element,gbytes_per_s");
   int status = 0;
   for (const bench_operator *const *op = operators; *op; ++op) {
     char path[4096];

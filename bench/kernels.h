@@ -23,11 +23,18 @@ typedef void (*bench_work)(void *context, size_t turn);
 float *bench_make_floats(size_t count);
 
 /* Prints a row of the CSV. `needs`: the kernel's features; it is compared with the peak of these, an AVX2 kernel with
- * the AVX2 loop. operations: of products, 0 where it has none; elements: of the result. */
+ * the AVX2 loop. operations: of products, 0 where it has none; elements: of the result; bytes: read and written
+ * at least, each once. */
 void bench_measure(const bench_options *options, const char *kernel, pith_cpu_set needs, const char *shape,
-                   double operations, double elements, bench_work work, void *context);
+                   double operations, double elements, double bytes, bench_work work, void *context);
 
-/* One operator's kernels over its shapes; false (with a message on standard error) where the shapes cannot be read. */
+/* Gives every line of a file of shapes to `line`, but comments (#) and empty ones; false (with a message on standard
+ * error) where the file cannot be read or a line is refused. */
+bool bench_read_shapes(const bench_options *options, const char *path,
+                       bool (*line)(const bench_options *options, const char *line));
+
+/* One operator's kernels over its shapes; false (with a message on standard error) where the shapes cannot be read or
+ * bits are wrong. */
 typedef struct bench_operator {
   const char *name; /* <name>.txt holds its shapes */
   bool (*run)(const bench_options *options, const char *path);

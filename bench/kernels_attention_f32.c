@@ -47,7 +47,7 @@ static void bench_shape(const bench_options *options, const char *name, size_t h
     work.kernel = *kernel;
     work.scratch = bench_make_floats((*kernel)->get_scratch_bytes(&work.args) / sizeof(float) + 1);
     bench_measure(options, (*kernel)->name, (*kernel)->needs, shape, 4.0 * scores * (double)size,
-                  (double)tokens * (double)features, run_once, &work);
+                  (double)tokens * (double)features, 16.0 * (double)tokens * (double)features, run_once, &work);
     free(work.scratch);
   }
   free(qkv);
@@ -71,32 +71,23 @@ static bool read_lengths(const char *text, int32_t *out_offsets, size_t *out_seq
   return false;
 }
 
-static bool run(const bench_options *options, const char *path) {
-  FILE *file = fopen(path, "r");
-  if (!file) {
-    fprintf(stderr, "pith-bench-kernels: cannot read %s\n", path);
+static bool run_line(const bench_options *options, const char *line) {
+  static int32_t offsets[MAX_SEQUENCES + 1];
+  char name[64], lengths[160];
+  size_t heads, size, sequences = 0;
+  int used = 0, more = 0;
+  if (sscanf(line, "%63s %zu %zu%n", name, &heads, &size, &used) != 3)
     return false;
+  for (const char *at = line + used; sscanf(at, "%159s%n", lengths, &more) == 1; at += more) {
+    if (!read_lengths(lengths, offsets, &sequences))
+      return false;
+    bench_shape(options, name, heads, size, lengths, offsets, sequences);
   }
-  char line[512];
-  bool good = true;
-  while (good && fgets(line, sizeof line, file)) {
-    static int32_t offsets[MAX_SEQUENCES + 1];
-    char name[64], lengths[160];
-    size_t heads, size, sequences = 0;
-    int used = 0, more = 0;
-    if (line[0] == '#' || line[strspn(line, " \n")] == 0)
-      continue;
-    good = sscanf(line, "%63s %zu %zu%n", name, &heads, &size, &used) == 3;
-    for (const char *at = line + used; good && sscanf(at, "%159s%n", lengths, &more) == 1; at += more) {
-      good = read_lengths(lengths, offsets, &sequences);
-      if (good)
-        bench_shape(options, name, heads, size, lengths, offsets, sequences);
-    }
-  }
-  if (!good)
-    fprintf(stderr, "pith-bench-kernels: %s: not a shape: %s", path, line);
-  fclose(file);
-  return good;
+  return true;
+}
+
+static bool run(const bench_options *options, const char *path) {
+  return bench_read_shapes(options, path, run_line);
 }
 
 const bench_operator bench_attention_f32 = {"attention_f32", run};

@@ -7,8 +7,9 @@
 #include "ops/gemm/gemm_f32.h"
 
 static const char *const activation_names[PITH_ACTIVATION_COUNT] = {
-    [PITH_ACTIVATION_NONE] = "none", [PITH_ACTIVATION_RELU] = "relu", [PITH_ACTIVATION_GELU] = "gelu",
-    [PITH_ACTIVATION_GELU_TANH] = "gelu_tanh", [PITH_ACTIVATION_TANH] = "tanh",
+#define ACTIVATION_TEXT(name, text) text,
+    PITH_ACTIVATION_LIST(ACTIVATION_TEXT)
+#undef ACTIVATION_TEXT
 };
 
 typedef struct gemm_work {
@@ -43,7 +44,8 @@ static bool fits_peers(const pith_gemm_f32_args *a) {
 #endif
 
 /* A peer whose sums are not the same bits would be no comparison. */
-static void check_peers(const bench_options *options, gemm_work *work) {
+static bool check_peers(const bench_options *options, gemm_work *work) {
+  bool good = true;
   const pith_gemm_f32_args *a = &work->args;
   const size_t count = a->rows * a->segments[0].n;
   for (const pith_kernel *const *peer = peers; *peer; ++peer) {
@@ -58,11 +60,14 @@ static void check_peers(const bench_options *options, gemm_work *work) {
     work->kernel = *peer;
     work->scratch = scratch;
     run_once(work, 0);
-    if (memcmp(expected, a->segments[0].y, count * sizeof *expected) != 0)
+    if (memcmp(expected, a->segments[0].y, count * sizeof *expected) != 0) {
+      good = false;
       fprintf(stderr, "pith-bench-kernels: %s gives other bits\n", (*peer)->name);
+    }
     free(expected);
     free(scratch);
   }
+  return good;
 }
 
 static void bench_kernels(const bench_options *options, const char *shape, const pith_kernel *const *table,
@@ -78,17 +83,19 @@ static void bench_kernels(const bench_options *options, const char *shape, const
     work->scratch = bench_make_floats(bytes / sizeof(float) + 1);
     bench_measure(options, (*kernel)->name, (*kernel)->needs, shape,
                   2.0 * (double)a->rows * (double)a->segments[0].n * (double)a->k,
-                  (double)a->rows * (double)a->segments[0].n, run_once, work);
+                  (double)a->rows * (double)a->segments[0].n,
+                  4.0 * ((double)a->rows * (double)(a->segments[0].n + a->k) + (double)a->segments[0].n * (double)a->k),
+                  run_once, work);
     free(work->scratch);
   }
 }
 
-static void bench_shape(const bench_options *options, const char *name, size_t n, size_t k, pith_activation activation,
+static bool bench_shape(const bench_options *options, const char *name, size_t n, size_t k, pith_activation activation,
                         size_t tokens) {
   char shape[128];
   snprintf(shape, sizeof shape, "%s %zux%zux%zu %s", name, tokens, n, k, activation_names[activation]);
   if (options->shape && !strstr(shape, options->shape))
-    return;
+    return true;
   gemm_work work = {.packed = (pith_gemm_f32_packed_count(n, k) + 15) / 16 * 16};
   work.copies = 1 + (size_t)(options->cold_megabytes * 1e6 / ((double)work.packed * sizeof(float)));
   work.weights = bench_make_floats(work.copies * work.packed);
@@ -103,42 +110,33 @@ static void bench_shape(const bench_options *options, const char *name, size_t n
       .activation = activation,
   };
   bench_kernels(options, shape, pith_gemm_f32_kernels, &work);
-  if (fits_peers(&work.args)) {
-    check_peers(options, &work);
+  const bool fits = fits_peers(&work.args), good = !fits || check_peers(options, &work);
+  if (fits && good)
     bench_kernels(options, shape, peers, &work);
-  }
   free(work.weights);
   free(x);
   free(bias);
   free(y);
+  return good;
+}
+
+static bool run_line(const bench_options *options, const char *line) {
+  char name[64], activation_name[32];
+  size_t n, k, tokens;
+  int used = 0, more = 0;
+  if (sscanf(line, "%63s %zu %zu %31s%n", name, &n, &k, activation_name, &used) != 4)
+    return false;
+  unsigned activation = 0;
+  while (activation < PITH_ACTIVATION_COUNT && strcmp(activation_names[activation], activation_name) != 0)
+    ++activation;
+  bool good = activation < PITH_ACTIVATION_COUNT;
+  for (const char *at = line + used; good && sscanf(at, "%zu%n", &tokens, &more) == 1; at += more)
+    good = bench_shape(options, name, n, k, (pith_activation)activation, tokens);
+  return good;
 }
 
 static bool run(const bench_options *options, const char *path) {
-  FILE *file = fopen(path, "r");
-  if (!file) {
-    fprintf(stderr, "pith-bench-kernels: cannot read %s\n", path);
-    return false;
-  }
-  char line[512];
-  bool good = true;
-  while (good && fgets(line, sizeof line, file)) {
-    char name[64], activation_name[32];
-    size_t n, k, tokens;
-    int used = 0, more = 0;
-    if (line[0] == '#' || line[strspn(line, " \n")] == 0)
-      continue;
-    good = sscanf(line, "%63s %zu %zu %31s%n", name, &n, &k, activation_name, &used) == 4;
-    unsigned activation = 0;
-    while (good && activation < PITH_ACTIVATION_COUNT && strcmp(activation_names[activation], activation_name) != 0)
-      ++activation;
-    good = good && activation < PITH_ACTIVATION_COUNT;
-    for (const char *at = line + used; good && sscanf(at, "%zu%n", &tokens, &more) == 1; at += more)
-      bench_shape(options, name, n, k, (pith_activation)activation, tokens);
-  }
-  if (!good)
-    fprintf(stderr, "pith-bench-kernels: %s: not a shape: %s", path, line);
-  fclose(file);
-  return good;
+  return bench_read_shapes(options, path, run_line);
 }
 
 const bench_operator bench_gemm_f32 = {"gemm_f32", run};

@@ -1,11 +1,14 @@
-/* The FP32 kernels that are no products, over bench/shapes/vector_f32.txt: what counts is ns per element. */
+/* The kernels beside products with weights and attention, over bench/shapes/vector_f32.txt: what counts is ns per element
+ * and bytes per second. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "bench/kernels.h"
+#include "ops/copy/copy.h"
 #include "ops/elementwise/elementwise_f32.h"
 #include "ops/embedding/embedding_f32.h"
+#include "ops/gemm/gemm_f32.h"
 #include "ops/normalize/layer_norm_f32.h"
 #include "ops/pool/pool_f32.h"
 
@@ -19,6 +22,7 @@ typedef struct vector_data {
   float *table;           /* [EMBEDDING_ROWS, features] */
   int32_t *ids;           /* [rows] */
   int32_t offsets[2];
+  double streams, operations; /* of fill: how often rows x features floats are read or written; products only */
 } vector_data;
 
 typedef union vector_args {
@@ -29,12 +33,19 @@ typedef union vector_args {
   pith_lp_norm_f32_args lp_norm;
   pith_embedding_f32_args embedding;
   pith_pool_f32_args pool;
+  pith_matmul_f32_args matmul;
+  pith_positions_args positions;
+  pith_gather_args gather;
+  pith_cast_args cast;
+  pith_transpose_args transpose;
 } vector_args;
 
 typedef struct vector_work {
   const pith_kernel *kernel;
   vector_args args;
 } vector_work;
+
+#define LIST_TEXT(name, text) text,
 
 /* The index of `text` in `names`; `count` where it is none of them. */
 static size_t find_name(const char *const *names, size_t count, const char *text) {
@@ -44,62 +55,92 @@ static size_t find_name(const char *const *names, size_t count, const char *text
   return i;
 }
 
-static bool fill_unary(const vector_data *d, vector_args *out) {
-  static const char *const names[PITH_UNARY_COUNT] = {
-      [PITH_UNARY_RELU] = "relu", [PITH_UNARY_GELU] = "gelu",       [PITH_UNARY_GELU_TANH] = "gelu_tanh",
-      [PITH_UNARY_TANH] = "tanh", [PITH_UNARY_SIGMOID] = "sigmoid", [PITH_UNARY_ERF] = "erf"};
+static bool fill_unary(vector_data *d, vector_args *out) {
+  static const char *const names[PITH_UNARY_COUNT] = {PITH_UNARY_LIST(LIST_TEXT)};
   const size_t function = find_name(names, PITH_UNARY_COUNT, d->variant);
   out->unary =
       (pith_unary_f32_args){.x = d->a, .y = d->y, .count = d->rows * d->features, .function = (pith_unary)function};
   return function < PITH_UNARY_COUNT;
 }
-static bool fill_binary(const vector_data *d, vector_args *out) {
-  static const char *const names[PITH_BINARY_COUNT] = {
-      [PITH_BINARY_ADD] = "add", [PITH_BINARY_SUB] = "sub", [PITH_BINARY_MUL] = "mul", [PITH_BINARY_DIV] = "div"};
+static bool fill_binary(vector_data *d, vector_args *out) {
+  static const char *const names[PITH_BINARY_COUNT] = {PITH_BINARY_LIST(LIST_TEXT)};
+  d->streams = 3;
   const size_t function = find_name(names, PITH_BINARY_COUNT, d->variant);
   out->binary = (pith_binary_f32_args){.a = d->a, .b = d->b, .y = d->y, .rows = d->rows, .columns = d->features,
                                        .a_row_stride = d->features, .a_column_stride = 1, .b_row_stride = d->features,
                                        .b_column_stride = 1, .function = (pith_binary)function};
   return function < PITH_BINARY_COUNT;
 }
-static bool fill_softmax(const vector_data *d, vector_args *out) {
+static bool fill_softmax(vector_data *d, vector_args *out) {
   out->softmax = (pith_softmax_f32_args){.x = d->a, .y = d->y, .rows = d->rows, .features = d->features,
                                          .x_stride = d->features, .y_stride = d->features};
   return true;
 }
-static bool fill_layer_norm(const vector_data *d, vector_args *out) {
+static bool fill_layer_norm(vector_data *d, vector_args *out) {
+  d->streams = strcmp(d->variant, "residual") == 0 ? 3 : 2;
   out->layer_norm = (pith_layer_norm_f32_args){.x = d->a, .residual = strcmp(d->variant, "residual") == 0 ? d->b : NULL,
                                                .gamma = d->row, .beta = d->row, .y = d->y, .rows = d->rows,
                                                .features = d->features, .x_stride = d->features,
                                                .residual_stride = d->features, .y_stride = d->features, .epsilon = 1e-12f};
   return true;
 }
-static bool fill_lp_norm(const vector_data *d, vector_args *out) {
+static bool fill_lp_norm(vector_data *d, vector_args *out) {
   out->lp_norm = (pith_lp_norm_f32_args){.x = d->a, .y = d->y, .rows = d->rows, .features = d->features,
                                          .x_stride = d->features, .y_stride = d->features, .p = 2, .epsilon = 1e-12f};
   return true;
 }
-static bool fill_embedding(const vector_data *d, vector_args *out) {
+static bool fill_embedding(vector_data *d, vector_args *out) {
+  d->streams = 4;
   out->embedding = (pith_embedding_f32_args){.table_count = 3, .tables = {d->table, d->table, d->table},
                                              .ids = {d->ids, d->ids, NULL}, .gamma = d->row, .beta = d->row,
                                              .epsilon = 1e-12f, .y = d->y, .rows = d->rows, .features = d->features,
                                              .y_stride = d->features};
   return true;
 }
-static bool fill_pool(const vector_data *d, vector_args *out) {
-  static const char *const names[] = {[PITH_POOL_F32_MEAN] = "mean", [PITH_POOL_F32_CLS] = "cls",
-                                      [PITH_POOL_F32_MAX] = "max", [PITH_POOL_F32_LAST] = "last"};
+static bool fill_pool(vector_data *d, vector_args *out) {
+  static const char *const names[] = {PITH_POOL_F32_LIST(LIST_TEXT)};
   const size_t count = sizeof names / sizeof *names, mode = find_name(names, count, d->variant);
+  d->streams = strcmp(d->variant, "cls") == 0 || strcmp(d->variant, "last") == 0 ? 2.0 / (double)d->rows : 1;
   out->pool = (pith_pool_f32_args){.x = d->a, .x_stride = d->features, .offsets = d->offsets, .sequences = 1,
                                    .features = d->features, .y = d->y, .y_stride = d->features, .mode = (pith_pool_mode)mode};
   return mode < count;
+}
+
+static bool fill_matmul(vector_data *d, vector_args *out) {
+  out->matmul = (pith_matmul_f32_args){.a = d->a, .b = d->table, .y = d->y, .m = d->rows, .k = d->features,
+                                       .n = d->features, .a_stride = d->features, .b_stride = d->features,
+                                       .y_stride = d->features};
+  d->operations = 2.0 * (double)d->rows * (double)d->features * (double)d->features;
+  d->streams = 2 + (double)d->features / (double)d->rows;
+  return d->features <= EMBEDDING_ROWS;
+}
+static bool fill_positions(vector_data *d, vector_args *out) {
+  out->positions = (pith_positions_args){.ids = d->ids, .positions = (int32_t *)(void *)d->y, .offsets = d->offsets,
+                                         .sequences = 1, .start = 2, .padding_id = 1};
+  return d->features == 1;
+}
+static bool fill_gather(vector_data *d, vector_args *out) {
+  out->gather = (pith_gather_args){.x = d->table, .indices = d->ids, .y = d->y, .outer = 1, .axis = EMBEDDING_ROWS,
+                                   .inner_bytes = d->features * sizeof(float), .count = d->rows, .index_bytes = 4};
+  return true;
+}
+static bool fill_cast(vector_data *d, vector_args *out) {
+  out->cast = (pith_cast_args){.x = d->a, .y = d->y, .count = d->rows * d->features, .from = PITH_NUMBER_F32,
+                               .to = PITH_NUMBER_F16};
+  d->streams = 1.5;
+  return true;
+}
+static bool fill_transpose(vector_data *d, vector_args *out) {
+  out->transpose = (pith_transpose_args){.x = d->a, .y = d->y, .rows = d->rows, .columns = d->features,
+                                         .element_bytes = sizeof(float)};
+  return true;
 }
 
 /* One row per table. */
 static const struct {
   const char *name;
   const pith_kernel *const *table;
-  bool (*fill)(const vector_data *data, vector_args *out); /* false: no such variant */
+  bool (*fill)(vector_data *data, vector_args *out); /* false: no such variant */
 } vector_tables[] = {
     {"unary_f32", pith_unary_f32_kernels, fill_unary},
     {"binary_f32", pith_binary_f32_kernels, fill_binary},
@@ -108,6 +149,11 @@ static const struct {
     {"lp_norm_f32", pith_lp_norm_f32_kernels, fill_lp_norm},
     {"embedding_f32", pith_embedding_f32_kernels, fill_embedding},
     {"pool_f32", pith_pool_f32_kernels, fill_pool},
+    {"matmul_f32", pith_matmul_f32_kernels, fill_matmul},
+    {"positions", pith_positions_kernels, fill_positions},
+    {"gather", pith_gather_kernels, fill_gather},
+    {"cast", pith_cast_kernels, fill_cast},
+    {"transpose", pith_transpose_kernels, fill_transpose},
 };
 enum { VECTOR_TABLES = sizeof vector_tables / sizeof *vector_tables };
 
@@ -133,14 +179,16 @@ static bool bench_shape(const bench_options *options, size_t table, vector_data 
     d->ids[i] = (int32_t)(i * 37 % EMBEDDING_ROWS);
   d->offsets[1] = (int32_t)d->rows;
   vector_work work = {0};
+  d->streams = 2;
   const bool good = vector_tables[table].fill(d, &work.args);
   for (const pith_kernel *const *kernel = vector_tables[table].table; good && *kernel; ++kernel) {
     if (((*kernel)->needs & ~options->cpu) != 0 || (options->kernel && !strstr((*kernel)->name, options->kernel)))
       continue;
-    if ((*kernel)->needs == 0 && !options->kernel)
-      continue; /* the reference is measured only when asked for */
+    if ((*kernel)->needs == 0 && vector_tables[table].table[1] && !options->kernel)
+      continue; /* a reference beside others is measured only when asked for */
     work.kernel = *kernel;
-    bench_measure(options, (*kernel)->name, (*kernel)->needs, shape, 0.0, (double)count, run_once, &work);
+    bench_measure(options, (*kernel)->name, (*kernel)->needs, shape, d->operations, (double)count,
+                  d->streams * (double)count * sizeof(float), run_once, &work);
   }
   free(d->a);
   free(d->b);
@@ -151,29 +199,19 @@ static bool bench_shape(const bench_options *options, size_t table, vector_data 
   return good;
 }
 
-static bool run(const bench_options *options, const char *path) {
-  FILE *file = fopen(path, "r");
-  if (!file) {
-    fprintf(stderr, "pith-bench-kernels: cannot read %s\n", path);
+static bool run_line(const bench_options *options, const char *line) {
+  char name[64], variant[64];
+  vector_data data = {.variant = variant};
+  if (sscanf(line, "%63s %63s %zu %zu", name, variant, &data.rows, &data.features) != 4)
     return false;
-  }
-  char line[512];
-  bool good = true;
-  while (good && fgets(line, sizeof line, file)) {
-    char name[64], variant[64];
-    vector_data data = {.variant = variant};
-    if (line[0] == '#' || line[strspn(line, " \n")] == 0)
-      continue;
-    good = sscanf(line, "%63s %63s %zu %zu", name, variant, &data.rows, &data.features) == 4;
-    size_t table = 0;
-    while (good && table < VECTOR_TABLES && strcmp(vector_tables[table].name, name) != 0)
-      ++table;
-    good = good && table < VECTOR_TABLES && bench_shape(options, table, &data);
-  }
-  if (!good)
-    fprintf(stderr, "pith-bench-kernels: %s: not a shape: %s", path, line);
-  fclose(file);
-  return good;
+  size_t table = 0;
+  while (table < VECTOR_TABLES && strcmp(vector_tables[table].name, name) != 0)
+    ++table;
+  return table < VECTOR_TABLES && bench_shape(options, table, &data);
+}
+
+static bool run(const bench_options *options, const char *path) {
+  return bench_read_shapes(options, path, run_line);
 }
 
 const bench_operator bench_vector_f32 = {"vector_f32", run};

@@ -4,13 +4,13 @@
 
 #include "ops/kernel.h"
 
+#define PITH_UNARY_LIST(X)                                                                                 \
+  X(RELU, "relu") X(GELU, "gelu") X(GELU_TANH, "gelu_tanh") X(TANH, "tanh") X(SIGMOID, "sigmoid") X(ERF, "erf")
+
 typedef enum pith_unary {
-  PITH_UNARY_RELU,
-  PITH_UNARY_GELU,
-  PITH_UNARY_GELU_TANH,
-  PITH_UNARY_TANH,
-  PITH_UNARY_SIGMOID,
-  PITH_UNARY_ERF,
+#define PITH_UNARY_ENUM(name, text) PITH_UNARY_##name,
+  PITH_UNARY_LIST(PITH_UNARY_ENUM)
+#undef PITH_UNARY_ENUM
   PITH_UNARY_COUNT
 } pith_unary;
 
@@ -22,7 +22,14 @@ typedef struct pith_unary_f32_args {
 } pith_unary_f32_args;
 extern const pith_kernel *const pith_unary_f32_kernels[];
 
-typedef enum pith_binary { PITH_BINARY_ADD, PITH_BINARY_SUB, PITH_BINARY_MUL, PITH_BINARY_DIV, PITH_BINARY_COUNT } pith_binary;
+#define PITH_BINARY_LIST(X) X(ADD, "add") X(SUB, "sub") X(MUL, "mul") X(DIV, "div")
+
+typedef enum pith_binary {
+#define PITH_BINARY_ENUM(name, text) PITH_BINARY_##name,
+  PITH_BINARY_LIST(PITH_BINARY_ENUM)
+#undef PITH_BINARY_ENUM
+  PITH_BINARY_COUNT
+} pith_binary;
 
 /* y[r, c] = a[r * a_row_stride + c * a_column_stride] op b[...]: a stride of 0 broadcasts, the column stride is 0 or 1. */
 typedef struct pith_binary_f32_args {

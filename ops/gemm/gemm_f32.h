@@ -10,12 +10,14 @@
 
 #include "ops/kernel.h"
 
+/* gelu: x/2 (1 + erf(x / sqrt 2)); gelu_tanh: x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))) */
+#define PITH_ACTIVATION_LIST(X)                                                                            \
+  X(NONE, "none") X(RELU, "relu") X(GELU, "gelu") X(GELU_TANH, "gelu_tanh") X(TANH, "tanh")
+
 typedef enum pith_activation {
-  PITH_ACTIVATION_NONE,
-  PITH_ACTIVATION_RELU,
-  PITH_ACTIVATION_GELU,      /* x/2 (1 + erf(x / sqrt 2)) */
-  PITH_ACTIVATION_GELU_TANH, /* x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))) */
-  PITH_ACTIVATION_TANH,
+#define PITH_ACTIVATION_ENUM(name, text) PITH_ACTIVATION_##name,
+  PITH_ACTIVATION_LIST(PITH_ACTIVATION_ENUM)
+#undef PITH_ACTIVATION_ENUM
   PITH_ACTIVATION_COUNT
 } pith_activation;
 

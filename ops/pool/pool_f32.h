@@ -7,7 +7,13 @@
 
 #include "ops/kernel.h"
 
-typedef enum pith_pool_mode { PITH_POOL_F32_MEAN, PITH_POOL_F32_CLS, PITH_POOL_F32_MAX, PITH_POOL_F32_LAST } pith_pool_mode;
+#define PITH_POOL_F32_LIST(X) X(MEAN, "mean") X(CLS, "cls") X(MAX, "max") X(LAST, "last")
+
+typedef enum pith_pool_mode {
+#define PITH_POOL_F32_ENUM(name, text) PITH_POOL_F32_##name,
+  PITH_POOL_F32_LIST(PITH_POOL_F32_ENUM)
+#undef PITH_POOL_F32_ENUM
+} pith_pool_mode;
 
 typedef struct pith_pool_f32_args {
   const float *x; /* [tokens, features] */
