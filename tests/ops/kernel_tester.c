@@ -139,6 +139,9 @@ static void compare_outputs(const tester *t, const char *kernel, size_t threads,
     const tester_buffer *b = &t->buffers[i];
     if (!b->is_output || b->bytes == 0)
       continue;
+    const size_t words = b->bytes / 4 * 4; /* the bytes behind are no float's */
+    if (memcmp(b->data + words, expected + words, b->bytes - words) != 0)
+      tester_fail(t, "%s, %zu threads: the last bytes of output buffer %zu are not the reference's", kernel, threads, i);
     if (memcmp(b->data, expected, b->bytes) != 0)
       for (size_t j = 0; j < b->bytes / 4; ++j) {
         uint32_t got, want;
