@@ -31,7 +31,9 @@ static char *resolve(pith_arena *arena, const char *path) {
   return pith_arena_string(arena, path, strlen(path));
 }
 
-static pith_status open_temporary(pith_file_writer *writer, pith_error *error) {
+/* A name beside the path that no file has: `make` makes the file and says whether it could. */
+static pith_status make_temporary(pith_file_writer *writer, bool (*make)(pith_file_writer *writer, const char *name),
+                                  pith_error *error) {
   for (int attempt = 0; attempt < NAME_ATTEMPTS; attempt++) {
     uint64_t random;
     if (getrandom(&random, sizeof random, 0) != (ssize_t)sizeof random)
@@ -39,8 +41,7 @@ static pith_status open_temporary(pith_file_writer *writer, pith_error *error) {
     char *name = pith_arena_format(&writer->arena, "%s.%016llx.tmp", writer->path, (unsigned long long)random);
     if (name == NULL)
       return pith_fail(error, PITH_OUT_OF_MEMORY, "%s: out of memory", writer->path);
-    writer->fd = open(name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-    if (writer->fd >= 0) {
+    if (make(writer, name)) {
       writer->temporary = name;
       return PITH_OK;
     }
@@ -48,6 +49,30 @@ static pith_status open_temporary(pith_file_writer *writer, pith_error *error) {
       break;
   }
   return fail_errno(writer, "cannot create a file here", error);
+}
+
+static bool make_named(pith_file_writer *writer, const char *name) {
+  writer->fd = open(name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+  return writer->fd >= 0;
+}
+
+static bool make_link(pith_file_writer *writer, const char *name) {
+  char fd_path[40];
+  snprintf(fd_path, sizeof fd_path, "/proc/self/fd/%d", writer->fd);
+  return linkat(AT_FDCWD, fd_path, AT_FDCWD, name, AT_SYMLINK_FOLLOW) == 0;
+}
+
+/* A file without a name until it is committed: a process that is killed leaves nothing. -1 where the file system has no
+ * such files, or /proc, which names it later, is not mounted. */
+static int open_unnamed(pith_file_writer *writer) {
+  if (access("/proc/self/fd", X_OK) != 0)
+    return -1;
+  const char *slash = strrchr(writer->path, '/');
+  const char *folder = slash == NULL             ? "."
+                       : slash == writer->path ? "/"
+                                                 : pith_arena_string(&writer->arena, writer->path,
+                                                                     (size_t)(slash - writer->path));
+  return folder == NULL ? -1 : open(folder, O_TMPFILE | O_WRONLY | O_CLOEXEC, 0666);
 }
 
 static pith_status open_path(pith_file_writer *writer, const char *path, pith_error *error) {
@@ -69,7 +94,8 @@ static pith_status open_path(pith_file_writer *writer, const char *path, pith_er
   } else if (faccessat(AT_FDCWD, writer->path, W_OK, AT_EACCESS) != 0) {
     return fail_errno(writer, "cannot replace", error); /* a rename would not ask for this permission */
   }
-  return open_temporary(writer, error);
+  writer->fd = open_unnamed(writer);
+  return writer->fd >= 0 ? PITH_OK : make_temporary(writer, make_named, error);
 }
 
 pith_status pith_file_writer_open(pith_file_writer *writer, const char *path, pith_error *error) {
@@ -145,6 +171,8 @@ pith_status pith_file_writer_commit(pith_file_writer *writer, pith_error *error)
   PITH_TRY(flush(writer, error));
   if (fsync(writer->fd) != 0 && !(writer->in_place && (errno == EINVAL || errno == EROFS)))
     return fail_errno(writer, "syncing", error);
+  if (!writer->in_place && writer->temporary == NULL)
+    PITH_TRY(make_temporary(writer, make_link, error));
   int fd = writer->fd;
   writer->fd = -1;
   if (close(fd) != 0)

@@ -1,4 +1,5 @@
-/* Writes a file whole or not at all: to a temporary name in the same folder, synced, then renamed over the path.
+/* Writes a file whole or not at all: without a name in the same folder (with a temporary one where the file system has no
+ * such files), synced, given a temporary name, then renamed over the path. A signal that ends the process leaves nothing.
  *
  *     pith_file_writer writer;
  *     PITH_TRY(pith_file_writer_open(&writer, path, error));
@@ -21,7 +22,7 @@ typedef struct pith_file_writer {
   int fd;            /* -1: closed */
   bool in_place;     /* a device: nothing to rename */
   char *path;        /* where it goes */
-  char *temporary;   /* where it is until commit; NULL: nowhere */
+  char *temporary;   /* the name it has until commit; NULL: none */
   uint8_t *buffer;   /* small writes gather here */
   size_t buffered;
   uint64_t position; /* bytes written so far, buffered ones included */
