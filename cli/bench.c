@@ -357,7 +357,7 @@ static void report(const bench_settings *settings, const workload *work, const m
 }
 
 /* The first output of every sequence in the order of the input, a JSON array a line: what `run` must agree with. */
-static pith_status write_outputs(const char *path, pith_session *session, const workload *work, pith_arena *arena,
+static pith_status write_outputs(pith_file_writer *writer, pith_session *session, const workload *work, pith_arena *arena,
                                  pith_error *error) {
   size_t columns = 0;
   float *rows = NULL;
@@ -376,19 +376,16 @@ static pith_status write_outputs(const char *path, pith_session *session, const 
     for (size_t i = 0; i < work->batches[b].sequences; i++, at++)
       memcpy(rows + work->order[at] * columns, result.outputs[0].data + i * columns, columns * sizeof *rows);
   }
-  FILE *file = fopen(path, "w");
-  if (file == NULL)
-    return pith_fail(error, PITH_IO, "%s: cannot be written", path);
   for (size_t i = 0; i < work->sequence_count; i++)
     for (size_t j = 0; j < columns; j++) {
-      putc(j == 0 ? '[' : ',', file);
-      pith_json_float(file, rows[i * columns + j]);
+      char number[PITH_JSON_FLOAT_BYTES];
+      pith_json_format_float(number, rows[i * columns + j]);
+      PITH_TRY(pith_file_writer_write(writer, j == 0 ? "[" : ",", 1, error));
+      PITH_TRY(pith_file_writer_write(writer, number, strlen(number), error));
       if (j + 1 == columns)
-        fputs("]\n", file);
+        PITH_TRY(pith_file_writer_write(writer, "]\n", 2, error));
     }
-  bool failed = ferror(file) != 0;
-  failed |= fclose(file) != 0;
-  return failed ? pith_fail(error, PITH_IO, "%s: cannot be written", path) : PITH_OK;
+  return pith_file_writer_commit(writer, error);
 }
 
 /* ---- the subcommand ----------------------------------------------------------------------------------- */
@@ -438,8 +435,21 @@ static pith_status open_instances(const bench_settings *settings, pith_cli_sessi
   return PITH_OK;
 }
 
-static pith_status bench(const bench_settings *settings, pith_cli_session *open, pith_arena *arena,
-                         pith_error *error) {
+/* Files to write, open before anything is measured: a place that cannot be written is told at once. */
+typedef struct bench_files {
+  pith_file_writer trace, outputs;
+} bench_files;
+
+static pith_status open_files(const bench_settings *settings, bench_files *out, pith_error *error) {
+  if (settings->trace != NULL)
+    PITH_TRY(pith_file_writer_open(&out->trace, settings->trace, error));
+  if (settings->outputs != NULL)
+    PITH_TRY(pith_file_writer_open(&out->outputs, settings->outputs, error));
+  return PITH_OK;
+}
+
+static pith_status bench(const bench_settings *settings, pith_cli_session *open, bench_files *files,
+                         pith_arena *arena, pith_error *error) {
   pith_session **sessions = PITH_ARENA_NEW(arena, pith_session *, settings->instances);
   pthreadpool_t *pools = PITH_ARENA_NEW(arena, pthreadpool_t, settings->instances);
   if (sessions == NULL || pools == NULL)
@@ -457,10 +467,10 @@ static pith_status bench(const bench_settings *settings, pith_cli_session *open,
     measure_peak(&m, true);
     report(settings, &work, &m, open->session, pith_cli_thread_count(&settings->limits));
     if (settings->trace != NULL)
-      status = pith_bench_write_trace(settings->trace, open->session, error);
+      status = pith_bench_write_trace(&files->trace, open->session, error);
   }
   if (status == PITH_OK && settings->outputs != NULL)
-    status = write_outputs(settings->outputs, open->session, &work, arena, error);
+    status = write_outputs(&files->outputs, open->session, &work, arena, error);
   for (size_t i = 1; i < settings->instances; i++) {
     pith_session_destroy(sessions[i]);
     if (pools[i] != NULL)
@@ -496,7 +506,14 @@ static int run(const void *given) {
     return pith_report_error(&error);
   pith_arena arena;
   pith_arena_init(&arena, NULL);
-  pith_status status = bench(&settings, &open, &arena, &error);
+  bench_files files = {.trace = {.fd = -1}, .outputs = {.fd = -1}};
+  pith_status status = open_files(&settings, &files, &error);
+  if (status == PITH_OK)
+    status = bench(&settings, &open, &files, &arena, &error);
+  if (settings.trace != NULL)
+    pith_file_writer_discard(&files.trace);
+  if (settings.outputs != NULL)
+    pith_file_writer_discard(&files.outputs);
   pith_arena_deinit(&arena);
   pith_cli_session_close(&open);
   return status == PITH_OK ? PITH_EXIT_OK : pith_report_error(&error);

@@ -3,6 +3,7 @@
 #define PITH_CLI_BENCH_INTERNAL_H
 
 #include "cli/session.h"
+#include "engine/base/file_writer.h"
 #include "engine/ir/graph.h"
 #include "models/heads/feed.h"
 
@@ -17,7 +18,7 @@ PITH_WARN_UNUSED pith_status pith_bench_count_ids(const pith_graph *graph, int64
 /* The profile of a session as a table on `out`, or as JSON objects, or as a Chrome trace of the last run. `peak` is one
  * core's FP32 peak in operations a second, `threads` how many shared each operator. */
 void pith_bench_print_profile(FILE *out, const pith_session *session, double peak, size_t threads, bool json);
-PITH_WARN_UNUSED pith_status pith_bench_write_trace(const char *path, const pith_session *session,
+PITH_WARN_UNUSED pith_status pith_bench_write_trace(pith_file_writer *writer, const pith_session *session,
                                                     pith_error *error);
 
 #endif

@@ -2,7 +2,6 @@
 #include <string.h>
 
 #include "cli/bench_internal.h"
-#include "engine/base/file_writer.h"
 
 /* Steps of one operator and kernel, summed. */
 typedef struct profile_row {
@@ -68,14 +67,12 @@ void pith_bench_print_profile(FILE *out, const pith_session *session, double pea
   }
 }
 
-pith_status pith_bench_write_trace(const char *path, const pith_session *session, pith_error *error) {
+pith_status pith_bench_write_trace(pith_file_writer *writer, const pith_session *session, pith_error *error) {
   const pith_profile_entry *entries;
   size_t count;
   pith_session_profile(session, &entries, &count);
-  pith_file_writer writer;
-  PITH_TRY(pith_file_writer_open(&writer, path, error));
   const char head[] = "{\"traceEvents\":[\n";
-  pith_status status = pith_file_writer_write(&writer, head, sizeof head - 1, error);
+  pith_status status = pith_file_writer_write(writer, head, sizeof head - 1, error);
   for (size_t i = 0; i < count && status == PITH_OK; i++) {
     char line[512];
     double begin = (double)(entries[i].last_begin_ns - entries[0].last_begin_ns) * 1e-3;
@@ -85,13 +82,10 @@ pith_status pith_bench_write_trace(const char *path, const pith_session *session
                          "\"tid\":1,\"args\":{\"kernel\":\"%.100s\"}}",
                          i == 0 ? "" : ",\n", entries[i].name, entries[i].operator_name, begin, duration,
                          entries[i].kernel);
-    status = pith_file_writer_write(&writer, line, (size_t)bytes, error);
+    status = pith_file_writer_write(writer, line, (size_t)bytes, error);
   }
   const char tail[] = "\n]}\n";
   if (status == PITH_OK)
-    status = pith_file_writer_write(&writer, tail, sizeof tail - 1, error);
-  if (status == PITH_OK)
-    status = pith_file_writer_commit(&writer, error);
-  pith_file_writer_discard(&writer);
-  return status;
+    status = pith_file_writer_write(writer, tail, sizeof tail - 1, error);
+  return status == PITH_OK ? pith_file_writer_commit(writer, error) : status;
 }

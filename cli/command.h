@@ -78,6 +78,8 @@ int pith_report_finish(int exit_status);
  * give the same float or double back; not finite: null. */
 void pith_json_string(FILE *out, const char *text, size_t bytes);
 void pith_json_float(FILE *out, float value);
+enum { PITH_JSON_FLOAT_BYTES = 24 }; /* sign, 9 digits, point, exponent, zero */
+void pith_json_format_float(char text[PITH_JSON_FLOAT_BYTES], float value);
 void pith_json_double(FILE *out, double value);
 
 /* A progress bar on standard error, where that is a terminal and the work has taken two seconds. */

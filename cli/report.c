@@ -84,11 +84,17 @@ void pith_json_string(FILE *out, const char *text, size_t bytes) {
   putc('"', out);
 }
 
-void pith_json_float(FILE *out, float value) {
+void pith_json_format_float(char text[PITH_JSON_FLOAT_BYTES], float value) {
   if (isfinite(value))
-    fprintf(out, "%.9g", (double)value);
+    snprintf(text, PITH_JSON_FLOAT_BYTES, "%.9g", (double)value);
   else
-    fputs("null", out);
+    memcpy(text, "null", 5);
+}
+
+void pith_json_float(FILE *out, float value) {
+  char text[PITH_JSON_FLOAT_BYTES];
+  pith_json_format_float(text, value);
+  fputs(text, out);
 }
 
 void pith_json_double(FILE *out, double value) {

@@ -1,4 +1,5 @@
 /* Every subcommand's good path on a small model, and what it says of bad usage and bad input. */
+#include <dirent.h>
 #include <fcntl.h>
 #include <math.h>
 #include <poll.h>
@@ -8,8 +9,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -701,6 +704,43 @@ static void test_output_places(void **state) {
   assert_failure(&o, 1, "/proc/m.pith");
 }
 
+static size_t count_entries(const char *path) {
+  DIR *entries = opendir(path);
+  assert_non_null(entries);
+  size_t count = 0;
+  while (readdir(entries) != NULL)
+    count++;
+  closedir(entries);
+  return count;
+}
+
+/* A file size limit is told as a full disk is, and leaves nothing; bench finds it out before it measures. */
+static void test_file_size_limit(void **state) {
+  (void)state;
+  const char *out = in_folder("out"), *file = in_folder("out/m.pith");
+  assert_int_equal(mkdir(out, 0777), 0);
+  struct rlimit before, limit;
+  assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+  limit = before;
+  limit.rlim_cur = 4096;
+  assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+  outcome o = run_pith(NULL, "import", source, "-o", file, NULL);
+  assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+  assert_failure(&o, 1, "File too large");
+  assert_int_equal(count_entries(out), 2);
+  assert_int_equal(rmdir(out), 0);
+  static const char *const options[] = {"--outputs", "--trace"};
+  for (size_t i = 0; i < 2; i++) {
+    time_t begin = time(NULL);
+    o = run_pith(NULL, "bench", classifier, "--seconds", "60", options[i], "/no-such-folder/x", NULL);
+    assert_failure(&o, 1, "/no-such-folder/x: cannot create a file here: No such file or directory");
+    assert_true(time(NULL) - begin < 30);
+    o = run_pith(NULL, "bench", classifier, "--seq", "8", "--seconds", "0.01", options[i], "/dev/full", NULL);
+    assert_int_equal(o.status, 1);
+    assert_non_null(strstr(o.err, "No space left on device"));
+  }
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_usage),      cmocka_unit_test(test_pages),
@@ -710,7 +750,7 @@ int main(void) {
       cmocka_unit_test(test_bench),      cmocka_unit_test(test_bench_equals_run),
       cmocka_unit_test(test_texts),      cmocka_unit_test(test_bad_input),
       cmocka_unit_test(test_bad_rows),   cmocka_unit_test(test_live_pipe),
-      cmocka_unit_test(test_marks_and_escapes),
+      cmocka_unit_test(test_marks_and_escapes), cmocka_unit_test(test_file_size_limit),
       cmocka_unit_test(test_damaged_files), cmocka_unit_test(test_output_places),
   };
   return cmocka_run_group_tests(tests, make_models, remove_models);
