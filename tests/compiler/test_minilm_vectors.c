@@ -56,7 +56,7 @@ static void test_vectors(void **state) {
 }
 
 int main(void) {
-  snprintf(directory, sizeof directory, "%s", data_path("PITH_MINILM", "build/minilm", "."));
+  snprintf(directory, sizeof directory, "%s", data_path("PITH_MINILM", "build/models/all-MiniLM-L6-v2", "."));
   if (is_absent(folder_path(directory, "modules.json")))
     return SKIPPED;
   const struct CMUnitTest tests[] = {cmocka_unit_test(test_vectors)};
