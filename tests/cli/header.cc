@@ -4,7 +4,24 @@
 #include <cstdio>
 #include <vector>
 
+// Each function of the header, in its order; test_install counts them against it.
+#define PITH_ADDRESS(name) reinterpret_cast<void (*)()>(&name)
+static void (*const functions[])() = {
+    PITH_ADDRESS(pith_status_string), PITH_ADDRESS(pith_model_open),
+    PITH_ADDRESS(pith_model_open_memory), PITH_ADDRESS(pith_model_close),
+    PITH_ADDRESS(pith_task_name), PITH_ADDRESS(pith_model_get_info), PITH_ADDRESS(pith_encode),
+    PITH_ADDRESS(pith_token_text), PITH_ADDRESS(pith_session_create),
+    PITH_ADDRESS(pith_session_destroy), PITH_ADDRESS(pith_session_plan_memory),
+    PITH_ADDRESS(pith_session_run), PITH_ADDRESS(pith_classify), PITH_ADDRESS(pith_embed),
+    PITH_ADDRESS(pith_answer_questions), PITH_ADDRESS(pith_tag), PITH_ADDRESS(pith_fill_mask),
+    PITH_ADDRESS(pith_session_profile), PITH_ADDRESS(pith_cpu_features),
+    PITH_ADDRESS(pith_cpu_feature_name),
+};
+
 int main(int argc, char **argv) {
+  for (void (*function)() : functions)
+    if (function == nullptr)
+      return 1;
   pith_error error = {};
   pith_model *model = nullptr;
   pith_session *session = nullptr;

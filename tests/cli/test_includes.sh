@@ -8,10 +8,13 @@ all="ops engine models compiler quant sparse train cli bench"
 bad=0 lines=0
 check() { # folder, the folders that it may include
   [ -d "$1" ] || return 0
-  found=$(grep -rnE '^[[:space:]]*#[[:space:]]*include[[:space:]]*"' "$1" --include=*.c --include=*.h --include=*.cc || true)
+  found=$(grep -rnE '^[[:space:]]*#[[:space:]]*include[[:space:]]*["<]' "$1" --include=*.c --include=*.h --include=*.cc || true)
+  # A path upwards would hide which folder it reaches.
+  wrong=$(printf '%s\n' "$found" | grep -E '["</]\.\./' || true)
+  [ -z "$wrong" ] || { echo "$1 may not include by ../:"; echo "$wrong"; bad=1; }
   for other in $all; do
     case " $1 $2 " in *" $other "*) continue ;; esac
-    wrong=$(printf '%s\n' "$found" | grep "\"$other/" || true)
+    wrong=$(printf '%s\n' "$found" | grep "[\"<]$other/" || true)
     [ -z "$wrong" ] || { echo "$1 may not include $other:"; echo "$wrong"; bad=1; }
   done
   lines=$((lines + $(printf '%s\n' "$found" | grep -c . || true)))

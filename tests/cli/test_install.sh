@@ -22,10 +22,13 @@ wanted=$("$prefix/bin/pith" run "$folder/m.pith" --text "a good film" | wc -w)
 # shellcheck disable=SC2046,SC2086
 "$cc" -std=c11 -Wall -Wextra -Werror $flags "$source/docs/examples/service.c" $(pkg-config --cflags --libs pith) -o "$folder/service"
 # shellcheck disable=SC2046,SC2086
-"$cc" -std=c11 $flags "$source/docs/examples/service.c" $(pkg-config --cflags pith) "$library/libpith.a" \
-  -lpthreadpool -lutf8proc -lm -o "$folder/service-static"
+"$cc" -std=c11 $flags "$source/docs/examples/service.c" $(pkg-config --cflags pith) \
+  $(pkg-config --static --libs pith | sed "s#-lpith\( \|\$\)#$library/libpith.a #") -o "$folder/service-static"
 # shellcheck disable=SC2046,SC2086
 "$cxx" -std=c++17 -Wall -Wextra -Werror $flags "$source/tests/cli/header.cc" $(pkg-config --cflags --libs pith) -o "$folder/header"
+declared=$(grep '^PITH_API ' "$prefix/include/pith/pith.h" | grep -c 'pith_[a-z_]*(')
+named=$(grep -o 'PITH_ADDRESS(pith_[a-z_]*)' "$source/tests/cli/header.cc" | sort -u | grep -c .)
+[ "$declared" -eq "$named" ] || { echo "the header declares $declared functions, tests/cli/header.cc names $named"; exit 1; }
 mkdir "$folder/project"
 cat >"$folder/project/CMakeLists.txt" <<PROJECT
 cmake_minimum_required(VERSION 3.25)
