@@ -137,16 +137,19 @@ static const char *entity_name(const char *label) {
 }
 
 static pith_status run_entities(const run_state *s, pith_error *error) {
+  const char **texts = PITH_ARENA_NEW(s->arena, const char *, s->n);
+  pith_tagged *tagged = PITH_ARENA_NEW(s->arena, pith_tagged, s->n);
+  if (texts == NULL || tagged == NULL)
+    return out_of_memory(s->n, error);
+  for (size_t i = 0; i < s->n; i++)
+    texts[i] = s->rows[i].text;
+  PITH_TRY(pith_heads_tag(s->open->session, texts, s->n, s->arena, tagged, error));
   for (size_t i = 0; i < s->n; i++) {
-    const char *text = s->rows[i].text;
-    size_t capacity = strlen(text) + 1, count; /* an entity has a byte of its own */
-    pith_entity *entities = PITH_ARENA_NEW(s->arena, pith_entity, capacity);
-    if (entities == NULL)
-      return out_of_memory(s->n, error);
-    PITH_TRY(pith_tag(s->open->session, text, capacity, entities, &count, error));
+    const char *text = texts[i];
+    const pith_entity *entities = tagged[i].entities;
     if (s->settings->json)
       fputs("{\"entities\":[", stdout);
-    for (size_t e = 0; e < count && e < capacity; e++) {
+    for (size_t e = 0; e < tagged[i].count; e++) {
       const char *name = entity_name(s->open->info.labels[entities[e].label]);
       size_t bytes = entities[e].end - entities[e].begin;
       if (!s->settings->json) {
@@ -169,22 +172,32 @@ static pith_status run_entities(const run_state *s, pith_error *error) {
 
 static pith_status run_fills(const run_state *s, pith_error *error) {
   size_t k = s->settings->top_k;
+  const char **texts = PITH_ARENA_NEW(s->arena, const char *, s->n);
+  pith_filled *filled = PITH_ARENA_NEW(s->arena, pith_filled, s->n);
+  if (texts == NULL || filled == NULL)
+    return out_of_memory(s->n, error);
+  for (size_t i = 0; i < s->n; i++)
+    texts[i] = s->rows[i].text;
+  PITH_TRY(pith_heads_fill_mask(s->open->session, texts, s->n, k, s->arena, filled, error));
+  size_t most_bytes = 0;
+  for (size_t i = 0; i < s->n; i++)
+    for (size_t f = 0; f < filled[i].mask_count * k; f++) {
+      size_t bytes = pith_token_decode(s->open->model, filled[i].fills[f].id, 0, NULL);
+      most_bytes = bytes > most_bytes ? bytes : most_bytes;
+    }
+  char *token = PITH_ARENA_NEW(s->arena, char, most_bytes);
+  if (token == NULL)
+    return out_of_memory(s->n, error);
   for (size_t i = 0; i < s->n; i++) {
-    size_t capacity, count;
-    if (!pith_size_multiply(s->open->info.max_length, k, &capacity))
-      return out_of_memory(s->n, error);
-    pith_fill *fills = PITH_ARENA_NEW(s->arena, pith_fill, capacity);
-    if (fills == NULL)
-      return out_of_memory(s->n, error);
-    PITH_TRY(pith_fill_mask(s->open->session, s->rows[i].text, k, capacity, fills, &count, error));
+    const pith_fill *fills = filled[i].fills;
     if (s->settings->json)
       fputs("{\"fill\":[", stdout);
-    for (size_t f = 0; f < count; f++) {
-      size_t bytes = 0;
-      const char *token = pith_token_text(s->open->model, fills[f].id, &bytes);
-      token = token == NULL ? "" : token;
+    for (size_t f = 0; f < filled[i].mask_count * k; f++) {
+      size_t bytes = pith_token_decode(s->open->model, fills[f].id, most_bytes, token);
       if (!s->settings->json) {
-        printf("%s%.*s %.6g", f == 0 ? "" : "\t", (int)bytes, token, (double)fills[f].score);
+        fputs(f == 0 ? "" : "\t", stdout);
+        print_escaped(token, bytes);
+        printf(" %.6g", (double)fills[f].score);
         continue;
       }
       printf("%s{\"mask\":%zu,\"id\":%d,\"token\":", f == 0 ? "" : ",", fills[f].mask, fills[f].id);
@@ -247,8 +260,7 @@ static pith_status run_rows(const run_settings *settings, pith_cli_session *open
   pith_status status = PITH_OK;
   while (good < n && (status = check_row(task, &rows[good], error)) == PITH_OK)
     good++;
-  /* These two print row by row. */
-  bool together = heads[task].run != run_entities && heads[task].run != run_fills && good > 1;
+  bool together = good > 1;
   pith_error ignored = {0};
   run_state state = {settings, open, arena, rows, good};
   if (together && heads[task].run(&state, &ignored) == PITH_OK) {

@@ -189,3 +189,9 @@ const char *pith_token_text(const pith_model *model, int32_t id, size_t *out_byt
     *out_bytes = end - begin;
   return tokenizer->token_text + begin;
 }
+
+size_t pith_token_decode(const pith_model *model, int32_t id, size_t capacity, char *out_text) {
+  size_t bytes;
+  const char *text = pith_token_text(model, id, &bytes);
+  return text == NULL ? 0 : pith_tokenizer_decode(model->data.tokenizer, id, text, bytes, capacity, out_text);
+}

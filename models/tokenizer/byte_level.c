@@ -375,3 +375,30 @@ void pith_byte_level_encode_view(pith_encoder *encoder, const pith_text_view *vi
     prefixed = false;
   }
 }
+
+/* ---- back to text
+ * ------------------------------------------------------------------------------------- */
+
+size_t pith_tokenizer_decode(const pith_tokenizer_data *data, int32_t id, const char *text,
+                             size_t bytes, size_t capacity, char *out_text) {
+  bool stands_in = data->kind == PITH_TOKENIZER_BYTE_BPE;
+  for (uint32_t i = 0; i < data->added_count && stands_in; i++)
+    stands_in = (int32_t)data->added[i].id != id;
+  size_t count = 0, at = 0;
+  while (at < bytes) {
+    uint32_t character;
+    unsigned length = pith_utf8_decode((const uint8_t *)text + at, bytes - at, &character);
+    int byte = stands_in ? pith_stand_in_byte(character) : -1;
+    if (byte >= 0) {
+      if (count < capacity)
+        out_text[count] = (char)(uint8_t)byte;
+      count++;
+    } else { /* not a stand-in: as it is */
+      for (unsigned i = 0; i < length; i++, count++)
+        if (count < capacity)
+          out_text[count] = text[at + i];
+    }
+    at += length;
+  }
+  return count;
+}

@@ -17,6 +17,11 @@ PITH_WARN_UNUSED pith_status pith_tokenizer_encode(const pith_tokenizer_data *da
 /* The id of a vocabulary entry, or -1. */
 int32_t pith_tokenizer_find(const pith_tokenizer_data *data, const char *text, size_t bytes);
 
+/* What a token's `text` stands for: byte-level stand-ins become their bytes; added tokens and those of WordPiece are as they
+ * are. Writes at most `capacity` bytes; returns how many there are. */
+size_t pith_tokenizer_decode(const pith_tokenizer_data *data, int32_t id, const char *text, size_t bytes,
+                             size_t capacity, char *out_text);
+
 /* Compiles the tokenizer of a Hugging Face directory: tokenizer.json, else vocab.txt, else vocab.json + merges.txt;
  * options from tokenizer_config.json. `cased`: -1 as the files say (a bare vocab.txt lower-cases), 0, 1. Everything
  * lives in `arena`. Part of libpith-compress (compiler/import calls it). */

@@ -486,6 +486,51 @@ static void test_many_tags(void **state) {
   close_fixture(&f);
 }
 
+/* Byte-level tokens as text. */
+static void test_token_text(void **state) {
+  (void)state;
+  pith_session_options options = PITH_SESSION_OPTIONS_INIT;
+  fixture f = open_decomposing("RobertaForMaskedLM", &options);
+  static const struct {
+    const char *token, *text;
+  } cases[] = {
+      {"\xC4\xA0of", " of"}, {"Keller", "Keller"}, {"<mask>", "<mask>"}, {"\xC4\x8A", "\n"}, {"\xC3\xBF", "\xFF"}};
+  size_t found = 0;
+  for (int32_t id = 0; id < 330; id++)
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+      size_t bytes;
+      const char *token = pith_token_text(f.model, id, &bytes);
+      if (token == NULL || bytes != strlen(cases[i].token) || memcmp(token, cases[i].token, bytes) != 0)
+        continue;
+      char text[16] = "";
+      size_t wanted = strlen(cases[i].text);
+      assert_int_equal(pith_token_decode(f.model, id, sizeof text, text), wanted);
+      assert_string_equal(text, cases[i].text);
+      memset(text, '#', sizeof text);
+      assert_int_equal(pith_token_decode(f.model, id, 1, text), wanted);
+      assert_int_equal(text[1], '#');
+      assert_int_equal(pith_token_decode(f.model, id, 0, NULL), wanted);
+      found++;
+    }
+  assert_int_equal(found, sizeof cases / sizeof *cases);
+  assert_int_equal(pith_token_decode(f.model, -1, 0, NULL), 0);
+  assert_int_equal(pith_token_decode(f.model, 330, 0, NULL), 0);
+  assert_int_equal(pith_token_decode(NULL, 0, 0, NULL), 0);
+  close_fixture(&f);
+  f = open_golden("bert-masked", 512, 1);
+  size_t continuing = 0;
+  for (int32_t id = 0; id < 220; id++) {
+    size_t bytes;
+    const char *token = pith_token_text(f.model, id, &bytes);
+    char text[64];
+    assert_int_equal(pith_token_decode(f.model, id, sizeof text, text), bytes);
+    assert_memory_equal(text, token == NULL ? "" : token, bytes);
+    continuing += bytes > 2 && memcmp(token, "##", 2) == 0;
+  }
+  assert_true(continuing > 10);
+  close_fixture(&f);
+}
+
 /* ---- what is refused ---------------------------------------------------------------------------------- */
 
 static void expect_null(pith_status status, const pith_error *error, const char *name) {
@@ -711,7 +756,7 @@ int main(void) {
       cmocka_unit_test(test_windows), cmocka_unit_test(test_decomposing_text),
       cmocka_unit_test(test_one_label), cmocka_unit_test(test_many_fills), cmocka_unit_test(test_many_tags),
       cmocka_unit_test(test_null_arguments), cmocka_unit_test(test_session_limit),
-      cmocka_unit_test(test_without_memory),
+      cmocka_unit_test(test_without_memory), cmocka_unit_test(test_token_text),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

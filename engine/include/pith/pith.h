@@ -156,6 +156,11 @@ PITH_API PITH_WARN_UNUSED pith_status pith_encode(const pith_model *model, const
  * zero-terminated: its length goes to `out_bytes`. Thread-safe. */
 PITH_API const char *pith_token_text(const pith_model *model, int32_t id, size_t *out_bytes);
 
+/* The text that a token stands for: byte-level stand-ins become their bytes, which may be part of a character (RoBERTa's
+ * "Ġhello" is " hello"); other tokens are as pith_token_text has them. At most `capacity` bytes are written to `out_text`
+ * (NULL where that is 0), no zero after them. Returns how many there are; 0 where no token has that id. Thread-safe. */
+PITH_API size_t pith_token_decode(const pith_model *model, int32_t id, size_t capacity, char *out_text);
+
 /* ---- session ----------------------------------------------------------------------------------------- */
 
 typedef struct pith_session pith_session;
