@@ -12,3 +12,9 @@ pith_exec_test(lower_plan)
 pith_exec_test(session_run)
 pith_exec_test(session_memory "-Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=posix_memalign")
 pith_exec_test(session_threads)
+
+# A real model, imported: what the tests of the importer share.
+pith_test(session_minilm session_minilm.c ../compiler/minilm_fixture.c ../compiler/import_fixture.c
+          LIBS pith_compiler pith_models pith_format_writer pith_engine pith_ops PkgConfig::UTF8PROC
+               ${PTHREADPOOL_LIBRARY} Threads::Threads)
+target_compile_definitions(session_minilm PRIVATE PITH_SOURCE_DIR="${PROJECT_SOURCE_DIR}")
