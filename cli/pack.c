@@ -12,7 +12,8 @@ typedef struct pack_settings {
   const char *output, *target;
 } pack_settings;
 
-static pith_status pack(const pith_model *model, const pack_settings *settings, pith_arena *arena, pith_error *error) {
+static pith_status pack(const pith_model *model, const pack_settings *settings, pith_arena *arena,
+                        pith_error *error) {
   pith_model_data packed;
   pith_packing packing;
   PITH_TRY(pith_pack_model(&model->data, settings->target, arena, &packed, &packing, error));
@@ -21,8 +22,8 @@ static pith_status pack(const pith_model *model, const pack_settings *settings, 
   if (status == PITH_OK && packing.weights == 0)
     puts("nothing to pack: every weight already lies as the kernels read it");
   else if (status == PITH_OK)
-    printf("packed %u weight%s in %.1f MB for %s\n", packing.weights, packing.weights == 1 ? "" : "s",
-           (double)packing.bytes * 1e-6, packing.targets);
+    printf("packed %u weight%s in %.1f MB for %s\n", packing.weights,
+           packing.weights == 1 ? "" : "s", (double)packing.bytes * 1e-6, packing.targets);
   return status;
 }
 
@@ -52,8 +53,10 @@ const pith_command pith_command_pack = {
     .name = "pack",
     .operand = "M.pith",
     .summary = "store weights a second time, as a CPU's kernels read them",
-    .details = "A weight that two kinds of kernels read (tied embeddings) is stored as one of them does; the other repacks it at "
-               "each call, unless the file has a copy for this CPU. Answers are the same, the file is larger.",
+    .details = "A weight that two kinds of kernels read (tied embeddings) is stored as one of them "
+               "does; the other repacks it at "
+               "each call, unless the file has a copy for this CPU. Answers are the same, the file "
+               "is larger.",
     .options = options,
     .defaults = &(const pack_settings){0},
     .settings_bytes = sizeof(pack_settings),

@@ -144,33 +144,37 @@ static pith_status check_size(const pith_tensor *tensor, pith_error *error) {
   return PITH_OK;
 }
 
-static pith_status check_copy(const pith_tensor *tensor, const pith_tensor_copy *copy, pith_error *error) {
+static pith_status check_copy(const pith_tensor *tensor, const pith_tensor_copy *copy,
+                              pith_error *error) {
   if (copy->target_count == 0 || copy->target_count > PITH_MAX_COPIES)
     return pith_fail(error, PITH_FORMAT, "a copy of '%s' has %u targets, not 1 to %d", tensor->name,
                      copy->target_count, PITH_MAX_COPIES);
   if (copy->transposed && tensor->rank != 2)
-    return pith_fail(error, PITH_FORMAT, "a copy of '%s' is transposed, its rank is %u", tensor->name,
-                     tensor->rank);
+    return pith_fail(error, PITH_FORMAT, "a copy of '%s' is transposed, its rank is %u",
+                     tensor->name, tensor->rank);
   const pith_dim swapped[2] = {tensor->dims[1], tensor->dims[0]};
   uint64_t bytes;
   pith_error detail;
-  pith_status status = pith_layout_get_bytes(copy->layout, tensor->dtype, tensor->rank,
-                                             copy->transposed ? swapped : tensor->dims, &bytes, &detail);
+  pith_status status =
+      pith_layout_get_bytes(copy->layout, tensor->dtype, tensor->rank,
+                            copy->transposed ? swapped : tensor->dims, &bytes, &detail);
   if (status != PITH_OK)
     return pith_fail(error, status, "a copy of '%s': %s", tensor->name, detail.message);
   if (copy->data_bytes != bytes)
-    return pith_fail(error, PITH_FORMAT, "a copy of '%s' has %llu bytes, its shape in layout %s takes %llu",
+    return pith_fail(error, PITH_FORMAT,
+                     "a copy of '%s' has %llu bytes, its shape in layout %s takes %llu",
                      tensor->name, (unsigned long long)copy->data_bytes,
                      pith_layout_get_name(copy->layout), (unsigned long long)bytes);
   if ((copy->data == NULL && bytes != 0) || (uintptr_t)copy->data % 64 != 0)
-    return pith_fail(error, PITH_FORMAT, "a copy of '%s' has no data at a multiple of 64", tensor->name);
+    return pith_fail(error, PITH_FORMAT, "a copy of '%s' has no data at a multiple of 64",
+                     tensor->name);
   return PITH_OK;
 }
 
 static pith_status check_copies(const pith_tensor *tensor, pith_error *error) {
   if (tensor->copy_count > PITH_MAX_COPIES)
-    return pith_fail(error, PITH_LIMIT, "'%s' has %u copies, over %d", tensor->name, tensor->copy_count,
-                     PITH_MAX_COPIES);
+    return pith_fail(error, PITH_LIMIT, "'%s' has %u copies, over %d", tensor->name,
+                     tensor->copy_count, PITH_MAX_COPIES);
   for (uint32_t i = 0; i < tensor->copy_count; i++)
     PITH_TRY(check_copy(tensor, &tensor->copies[i], error));
   return PITH_OK;

@@ -13,7 +13,8 @@ static bool serves(const pith_tensor_copy *copy, pith_cpu_set cpu) {
 
 /* Every kernel of Gemm reads n64_f32 in place. */
 static const pith_tensor_copy *find_copy(const pith_program *program, const pith_value *value) {
-  if (value->kind != PITH_VALUE_DATA || value->data_layout != PITH_LAYOUT_ROW_MAJOR || value->tensor == NULL)
+  if (value->kind != PITH_VALUE_DATA || value->data_layout != PITH_LAYOUT_ROW_MAJOR ||
+      value->tensor == NULL)
     return NULL;
   for (uint32_t i = 0; i < value->tensor->copy_count; i++) {
     const pith_tensor_copy *copy = &value->tensor->copies[i];
@@ -24,13 +25,16 @@ static const pith_tensor_copy *find_copy(const pith_program *program, const pith
   return NULL;
 }
 
-/* The operand becomes a value of its own: what else reads the weight (a tied embedding) goes on reading it as it is. */
-pith_status pith_pass_copies(pith_program *program, const pith_lower_options *options, pith_error *error) {
+/* The operand becomes a value of its own: what else reads the weight (a tied embedding) goes on
+ * reading it as it is. */
+pith_status pith_pass_copies(pith_program *program, const pith_lower_options *options,
+                             pith_error *error) {
   (void)options;
   bool changed = false;
   for (uint32_t i = 0; i < program->step_count; i++) {
     pith_step *step = &program->steps[i];
-    for (uint32_t j = PITH_GEMM_SEGMENTS; step->row->kind == PITH_STEP_GEMM && j < step->input_count; j += 2) {
+    for (uint32_t j = PITH_GEMM_SEGMENTS;
+         step->row->kind == PITH_STEP_GEMM && j < step->input_count; j += 2) {
       const pith_value source = program->values[step->inputs[j]];
       const pith_tensor_copy *copy = find_copy(program, &source);
       if (copy == NULL)

@@ -10,14 +10,16 @@ typedef uint64_t target_set;
 enum { ANY_BIT = PITH_CPU_FEATURE_COUNT, TARGET_COUNT };
 _Static_assert((int)TARGET_COUNT <= (int)PITH_MAX_COPIES, "a copy may be for every target");
 
-/* Packing does not depend on the sizes of a run, and each symbol has some: large enough for dimensions such as tokens - 1. */
+/* Packing does not depend on the sizes of a run, and each symbol has some: large enough for
+ * dimensions such as tokens - 1. */
 enum { RUN_SIZE = 512 };
 
 static const char *target_name(unsigned bit) {
   return bit == ANY_BIT ? PITH_TARGET_ANY : pith_cpu_feature_text(bit);
 }
 
-/* What a CPU with this feature surely has: everything is compiled with AVX2, what begins with avx512 with AVX-512. */
+/* What a CPU with this feature surely has: everything is compiled with AVX2, what begins with
+ * avx512 with AVX-512. */
 static pith_cpu_set features_of(unsigned bit) {
   if (bit == ANY_BIT)
     return 0;
@@ -34,13 +36,14 @@ static target_set targets_for(pith_cpu_set needs) {
   return needs == 0 ? (target_set)1 << ANY_BIT : targets;
 }
 
-static void write_names(target_set set, const char *separator, const char *quote, char *out, size_t out_bytes) {
+static void write_names(target_set set, const char *separator, const char *quote, char *out,
+                        size_t out_bytes) {
   size_t at = 0;
   out[0] = '\0';
   for (unsigned bit = 0; bit < TARGET_COUNT; bit++)
     if ((set >> bit & 1) != 0 && at < out_bytes)
-      at += (size_t)snprintf(out + at, out_bytes - at, "%s%s%s%s", at == 0 ? "" : separator, quote, target_name(bit),
-                             quote);
+      at += (size_t)snprintf(out + at, out_bytes - at, "%s%s%s%s", at == 0 ? "" : separator, quote,
+                             target_name(bit), quote);
 }
 
 static pith_status parse_targets(const char *list, target_set *out_set, pith_error *error) {
@@ -48,7 +51,8 @@ static pith_status parse_targets(const char *list, target_set *out_set, pith_err
   for (const char *at = list;; at++) {
     const size_t bytes = strcspn(at, ",");
     unsigned bit = 0;
-    while (bit < TARGET_COUNT && (strlen(target_name(bit)) != bytes || memcmp(target_name(bit), at, bytes) != 0))
+    while (bit < TARGET_COUNT &&
+           (strlen(target_name(bit)) != bytes || memcmp(target_name(bit), at, bytes) != 0))
       bit++;
     if (bit == TARGET_COUNT) {
       char known[160];
@@ -63,7 +67,8 @@ static pith_status parse_targets(const char *list, target_set *out_set, pith_err
   }
 }
 
-/* ---- which weights ------------------------------------------------------------------------------------------- */
+/* ---- which weights
+ * ------------------------------------------------------------------------------------------- */
 
 /* A weight that a kernel does not find as it reads it. All kernels of Gemm read n64_f32 today. */
 typedef struct need {
@@ -87,7 +92,8 @@ static pith_status no_memory(const packer *p) {
 
 static void add_need(packer *p, pith_tensor_id tensor, bool transposed, target_set targets) {
   uint32_t i = 0;
-  while (i < p->need_count && (p->needs[i].tensor != tensor || p->needs[i].transposed != transposed))
+  while (i < p->need_count &&
+         (p->needs[i].tensor != tensor || p->needs[i].transposed != transposed))
     i++;
   if (i == p->need_count)
     p->needs[p->need_count++] = (need){tensor, transposed, 0};
@@ -111,11 +117,13 @@ static pith_status find_needs(packer *p, unsigned target) {
   PITH_TRY(pith_program_create(p->graph, &options, &program, p->error));
   for (uint32_t i = 0; i < program->step_count; i++) {
     const pith_step *step = &program->steps[i];
-    for (uint32_t j = PITH_GEMM_SEGMENTS; step->row->kind == PITH_STEP_GEMM && j < step->input_count; j += 2) {
+    for (uint32_t j = PITH_GEMM_SEGMENTS;
+         step->row->kind == PITH_STEP_GEMM && j < step->input_count; j += 2) {
       const pith_value *value = &program->values[step->inputs[j]];
       bool packed = value->pack != PITH_NONE;
       if (value->kind != PITH_VALUE_DATA || value->tensor == NULL ||
-          (value->tensor->kind != PITH_TENSOR_CONSTANT && value->tensor->kind != PITH_TENSOR_PARAMETER) ||
+          (value->tensor->kind != PITH_TENSOR_CONSTANT &&
+           value->tensor->kind != PITH_TENSOR_PARAMETER) ||
           (!packed && value->data_layout != PITH_LAYOUT_ROW_MAJOR))
         continue;
       add_need(p, (pith_tensor_id)(value->tensor - p->graph->tensors),
@@ -127,12 +135,15 @@ static pith_status find_needs(packer *p, unsigned target) {
   return PITH_OK;
 }
 
-/* ---- copies ---------------------------------------------------------------------------------------------------- */
+/* ---- copies
+ * ----------------------------------------------------------------------------------------------------
+ */
 
 static pith_status make_copy(packer *p, const need *need, pith_tensor_copy *out_copy) {
   const pith_tensor *tensor = &p->graph->tensors[need->tensor];
   if (tensor->data == NULL)
-    return pith_fail(p->error, PITH_INVALID_ARGUMENT, "tensor '%s' has no data to pack", tensor->name);
+    return pith_fail(p->error, PITH_INVALID_ARGUMENT, "tensor '%s' has no data to pack",
+                     tensor->name);
   const pith_dim dims[2] = {tensor->dims[need->transposed], tensor->dims[!need->transposed]};
   uint64_t bytes;
   PITH_TRY(pith_layout_get_bytes(PITH_LAYOUT_N64_F32, tensor->dtype, 2, dims, &bytes, p->error));
@@ -183,7 +194,8 @@ static pith_status make_copies(packer *p, pith_packing *packing, target_set *out
 }
 
 static pith_status add_history(const packer *p, target_set targets, pith_model_data *data) {
-  pith_history_entry *history = PITH_ARENA_NEW(p->arena, pith_history_entry, (size_t)data->history_count + 1);
+  pith_history_entry *history =
+      PITH_ARENA_NEW(p->arena, pith_history_entry, (size_t)data->history_count + 1);
   char names[160];
   write_names(targets, ",", "\"", names, sizeof names);
   const char *json = pith_arena_format(p->arena, "{\"targets\":[%s]}", names);
@@ -196,7 +208,8 @@ static pith_status add_history(const packer *p, target_set targets, pith_model_d
   return PITH_OK;
 }
 
-static pith_status pack(packer *p, target_set targets, pith_model_data *data, pith_packing *packing) {
+static pith_status pack(packer *p, target_set targets, pith_model_data *data,
+                        pith_packing *packing) {
   p->needs = PITH_ARENA_NEW(&p->scratch, need, 2 * (size_t)p->graph->tensor_count);
   if (p->needs == NULL)
     return no_memory(p);
@@ -212,7 +225,8 @@ static pith_status pack(packer *p, target_set targets, pith_model_data *data, pi
 }
 
 pith_status pith_pack_model(const pith_model_data *data, const char *targets, pith_arena *arena,
-                            pith_model_data *out_data, pith_packing *out_packing, pith_error *error) {
+                            pith_model_data *out_data, pith_packing *out_packing,
+                            pith_error *error) {
   target_set set = 0;
   if (targets != NULL)
     PITH_TRY(parse_targets(targets, &set, error));

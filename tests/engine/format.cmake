@@ -7,6 +7,8 @@ endfunction()
 foreach(name IN ITEMS file hash hostile layout round_trip share)
   pith_format_test(format_${name})
 endforeach()
+pith_test(pack_model pack_model.c exec_fixture.c format_fixture.c ir_fixture.c
+          LIBS pith_format_writer pith_engine pith_ops ${PTHREADPOOL_LIBRARY} Threads::Threads)
 pith_format_test(format_model pith_compiler pith_models PkgConfig::UTF8PROC)
 
 # libpith must not need the C++ runtime: no undefined symbol of its one C++ file is a C++ one (clang's sanitizers bring

@@ -66,6 +66,35 @@ static void fill(format_model *model, uint32_t seed) {
   }
 }
 
+/* Two packed copies of the first row-major matrix. */
+static void add_copies(format_model *model) {
+  static const char *const both[] = {"avx2", "a target of later days"}, *const any[] = {PITH_TARGET_ANY};
+  pith_graph *graph = model->data.graph;
+  uint32_t i = 0;
+  while (graph->tensors[i].data_bytes == 0 || graph->tensors[i].rank != 2 ||
+         graph->tensors[i].layout != PITH_LAYOUT_ROW_MAJOR)
+    assert_true(++i < graph->tensor_count);
+  pith_tensor *tensor = &graph->tensors[i];
+  pith_tensor_copy *copies = PITH_ARENA_NEW(&model->arena, pith_tensor_copy, 2);
+  assert_non_null(copies);
+  for (int c = 0; c < 2; c++) {
+    const pith_dim dims[2] = {tensor->dims[c], tensor->dims[1 - c]};
+    uint64_t bytes;
+    assert_int_equal(pith_layout_get_bytes(PITH_LAYOUT_N64_F32, tensor->dtype, 2, dims, &bytes, NULL), PITH_OK);
+    uint8_t *data = pith_arena_array(&model->arena, (size_t)bytes + 64, 1);
+    assert_non_null(data);
+    memset(data, 0x3C + c, (size_t)bytes);
+    copies[c] = (pith_tensor_copy){.layout = PITH_LAYOUT_N64_F32,
+                                   .transposed = c == 1,
+                                   .target_count = c == 0 ? 2 : 1,
+                                   .targets = c == 0 ? both : any,
+                                   .data = data,
+                                   .data_bytes = bytes};
+  }
+  tensor->copies = copies;
+  tensor->copy_count = 2;
+}
+
 void format_model_init(format_model *model, int layers, uint32_t seed) {
   pith_error error = {0};
   *model = (format_model){0};
@@ -88,6 +117,7 @@ void format_model_init(format_model *model, int layers, uint32_t seed) {
   if (model->data.graph == NULL)
     fail_msg("%s", error.message);
   fill(model, seed);
+  add_copies(model);
 }
 
 void format_model_init_large(format_model *model, int64_t rows) {

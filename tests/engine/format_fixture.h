@@ -10,7 +10,8 @@ typedef struct format_model {
   pith_model_data data;
 } format_model;
 
-/* The small BERT of ir_fixture.h with weights made from `seed`, a tokenizer, labels, history and report. */
+/* The small BERT of ir_fixture.h with weights made from `seed`, packed copies of one, a tokenizer, labels, history and
+ * report. */
 void format_model_init(format_model *model, int layers, uint32_t seed);
 /* One matrix of `rows` x 256 floats and nothing else: a file of any size. */
 void format_model_init_large(format_model *model, int64_t rows);

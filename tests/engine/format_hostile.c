@@ -27,6 +27,15 @@ static size_t walk(const pith_model_data *data, const format_bytes *file) {
         (bytes < file->bytes || bytes > file->bytes + file->size ||
          tensor->data_bytes > (size_t)(file->bytes + file->size - bytes)))
       fail_msg("tensor '%s' is outside the file", tensor->name);
+    for (uint32_t c = 0; c < tensor->copy_count; c++) {
+      const pith_tensor_copy *copy = &tensor->copies[c];
+      bytes = copy->data;
+      if (copy->data_bytes != 0 && (bytes < file->bytes || bytes > file->bytes + file->size ||
+                                    copy->data_bytes > (size_t)(file->bytes + file->size - bytes)))
+        fail_msg("a copy of '%s' is outside the file", tensor->name);
+      for (uint32_t t = 0; t < copy->target_count; t++)
+        total += strlen(copy->targets[t]);
+    }
   }
   for (uint32_t i = 0; i < data->label_count; i++)
     total += strlen(data->labels[i]);
@@ -295,6 +304,94 @@ static void test_segments(void **state) {
   }
 }
 
+/* The first tensor that has copies. */
+static uint8_t *packed_tensor(const format_bytes *file) {
+  enum { SLOT_GRAPH = 6, SLOT_TENSORS = 6, SLOT_COPIES = 9 };
+  uint8_t *tensors = follow(field(follow(field(root_of(file), SLOT_GRAPH)), SLOT_TENSORS));
+  for (uint32_t i = 0; i < get32(tensors); i++) {
+    uint8_t *tensor = follow(tensors + 4 + 4 * i);
+    uint16_t vtable_bytes, offset = 0;
+    memcpy(&vtable_bytes, tensor - (int32_t)get32(tensor), 2);
+    if (vtable_bytes > 4 + 2 * SLOT_COPIES)
+      memcpy(&offset, field_entry(tensor, SLOT_COPIES), 2);
+    if (offset != 0)
+      return tensor;
+  }
+  fail_msg("no tensor has copies");
+  return NULL;
+}
+
+static void test_copies(void **state) {
+  (void)state;
+  enum { OF_TENSOR_SEGMENT = 6, OF_TENSOR_KIND = 1, OF_TENSOR_COPIES = 9 };
+  enum { LAYOUT, TRANSPOSED, TARGETS, SEGMENT, OFFSET, BYTES };
+  static const struct {
+    unsigned slot; /* of the first copy */
+    size_t bytes;
+    uint64_t value;
+    const char *message;
+  } cases[] = {
+      {LAYOUT, 2, 99, "has layout 99 of"},
+      {SEGMENT, 4, 9999, "lies in segment 9999 of"},
+      {BYTES, 8, UINT64_MAX - 63, "is outside its segment"},
+      {BYTES, 8, 64, "has 64 bytes, its shape in layout n64_f32 takes"},
+      {BYTES, 8, 0, "has 0 bytes, its shape in layout n64_f32 takes"},
+  };
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    format_bytes file = small_file();
+    uint8_t *copies = follow(field(packed_tensor(&file), OF_TENSOR_COPIES));
+    assert_int_equal(get32(copies), 2);
+    memcpy(field(follow(copies + 4), cases[i].slot), &cases[i].value, cases[i].bytes);
+    expect(&file, PITH_FORMAT, cases[i].message);
+    free(file.bytes);
+  }
+  format_bytes file = small_file();
+  uint8_t *copies = follow(field(packed_tensor(&file), OF_TENSOR_COPIES));
+  uint8_t *first = follow(copies + 4), *second = follow(copies + 8);
+  memcpy(field(second, SEGMENT), field(first, SEGMENT), 4);
+  memcpy(field(second, BYTES), field(first, BYTES), 8);
+  expect(&file, PITH_FORMAT, "lies over what it is a copy of");
+  free(file.bytes);
+
+  file = small_file();
+  uint8_t *tensor = packed_tensor(&file);
+  first = follow(follow(field(tensor, OF_TENSOR_COPIES)) + 4);
+  memcpy(field(first, SEGMENT), field(tensor, OF_TENSOR_SEGMENT), 4);
+  const uint64_t few = 64;
+  memcpy(field(first, BYTES), &few, 8);
+  expect(&file, PITH_FORMAT, "lies over what it is a copy of");
+  free(file.bytes);
+
+  file = small_file(); /* as many as there is metadata for, by a count that is a lie */
+  const uint32_t many = 17;
+  copies = follow(field(packed_tensor(&file), OF_TENSOR_COPIES));
+  memcpy(copies, &many, 4);
+  pith_error error;
+  assert_int_not_equal(try_read(&file, &error), PITH_OK);
+  free(file.bytes);
+
+  file = small_file();
+  copies = follow(field(packed_tensor(&file), OF_TENSOR_COPIES));
+  const uint32_t none = 0;
+  memcpy(follow(field(follow(copies + 4), TARGETS)), &none, 4);
+  expect(&file, PITH_FORMAT, "has 0 targets");
+  free(file.bytes);
+}
+
+/* A changed byte of a copy is found and named. */
+static void test_copies_are_hashed(void **state) {
+  (void)state;
+  format_bytes file = small_file();
+  pith_error error = {0};
+  assert_int_equal(pith_format_check_hashes(file.bytes, file.size, &error), PITH_OK);
+  uint8_t *last = file.bytes + file.size - 64; /* in the last segment, the second copy */
+  last[0] ^= 1;
+  assert_int_equal(pith_format_check_hashes(file.bytes, file.size, &error), PITH_FORMAT);
+  assert_non_null(strstr(error.message, "does not match its hash"));
+  assert_null(strstr(error.message, "('')"));
+  free(file.bytes);
+}
+
 static void test_not_a_pith_file(void **state) {
   (void)state;
   format_bytes file = small_file();
@@ -375,6 +472,8 @@ int main(void) {
       cmocka_unit_test(test_unknown_names_are_named),
       cmocka_unit_test(test_other_operator_version),
       cmocka_unit_test(test_segments),
+      cmocka_unit_test(test_copies),
+      cmocka_unit_test(test_copies_are_hashed),
       cmocka_unit_test(test_not_a_pith_file),
       cmocka_unit_test(test_shared_parts),
   };

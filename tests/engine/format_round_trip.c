@@ -50,6 +50,22 @@ static void compare_nodes(const pith_node *a, const pith_node *b) {
   }
 }
 
+static void compare_copies(const pith_tensor *a, const pith_tensor *b, const format_bytes *file) {
+  assert_int_equal(a->copy_count, b->copy_count);
+  for (uint32_t i = 0; i < a->copy_count; i++) {
+    const pith_tensor_copy *x = &a->copies[i], *y = &b->copies[i];
+    assert_int_equal(x->layout, y->layout);
+    assert_int_equal(x->transposed, y->transposed);
+    assert_int_equal(x->target_count, y->target_count);
+    for (uint32_t t = 0; t < x->target_count; t++)
+      assert_string_equal(x->targets[t], y->targets[t]);
+    assert_int_equal(x->data_bytes, y->data_bytes);
+    assert_memory_equal(x->data, y->data, (size_t)x->data_bytes);
+    const uint8_t *data = y->data;
+    assert_true(data >= file->bytes + 4096 && data + y->data_bytes <= file->bytes + file->size);
+  }
+}
+
 static void compare_graphs(const pith_graph *a, const pith_graph *b, const format_bytes *file) {
   assert_string_equal(a->name, b->name);
   assert_int_equal(a->symbol_count, b->symbol_count);
@@ -70,6 +86,7 @@ static void compare_graphs(const pith_graph *a, const pith_graph *b, const forma
     assert_int_equal(x->producer, y->producer);
     compare_dims(x, y);
     assert_int_equal(x->data_bytes, y->data_bytes);
+    compare_copies(x, y, file);
     if (x->data_bytes == 0)
       continue;
     assert_memory_equal(x->data, y->data, (size_t)x->data_bytes);
