@@ -1,6 +1,8 @@
 /* pith import: a model of another format becomes a .pith file. */
+#include <errno.h>
 #include <stddef.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cli/command.h"
 #include "compiler/import/import.h"
@@ -16,6 +18,8 @@ static int run(const void *given) {
   const import_settings *settings = given;
   if (settings->cased && settings->without_tokenizer)
     return pith_usage_error("--cased and --without-tokenizer exclude each other");
+  if (access(settings->operand, F_OK) != 0)
+    return pith_report_failure("%s: %s", settings->operand, strerror(errno));
   pith_import_options import_options = PITH_IMPORT_OPTIONS_INIT;
   import_options.class_name = settings->class_name;
   import_options.cased = settings->cased ? 1 : -1;

@@ -235,6 +235,7 @@ static pith_status add_pair(const reader *r, size_t line, const char *text, cons
     return out_of_memory(r);
   row->text = text;
   row->pair = pair;
+  row->line = line;
   return parse_label(r, line, label, &row->label);
 }
 
@@ -309,6 +310,7 @@ static pith_status read_jsonl(const reader *r, const char *text, const char *end
     char where[300];
     snprintf(where, sizeof where, "%.250s: line %zu", r->path, line);
     PITH_TRY(pith_dataset_parse_line(begin, (size_t)(stop - begin), where, &r->dataset->arena, row, r->error));
+    row->line = line;
   }
   return PITH_OK;
 }
@@ -385,6 +387,7 @@ pith_status pith_dataset_read(const char *path, pith_dataset_format format, cons
   PITH_TRY(pith_mapped_file_open(path, &file, error));
   *out_dataset = (pith_dataset){0};
   pith_arena_init(&out_dataset->arena, allocator);
+  out_dataset->path = path;
   size_t path_bytes = strlen(path);
   if (path_bytes >= 6 && strcmp(path + path_bytes - 6, ".jsonl") == 0)
     format = PITH_DATASET_JSONL;

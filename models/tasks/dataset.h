@@ -27,10 +27,11 @@ typedef struct pith_dataset_row {
   const char *label_name; /* a label written as text, or NULL */
   const char *const *references; /* SQuAD: answers that count as right */
   uint32_t reference_count;
-  uint64_t line; /* of its file, from 1; 0: not known */
+  uint64_t line; /* of its file, from 1 (CSV: its record); 0: not known */
 } pith_dataset_row;
 
 typedef struct pith_dataset {
+  const char *path; /* as it was given to pith_dataset_read: the caller's */
   size_t count;
   pith_dataset_row *rows;
   size_t capacity;

@@ -1,6 +1,7 @@
 #include "models/tasks/evaluate.h"
 
 #include <math.h>
+#include <stdio.h>
 
 #include "engine/base/error.h"
 #include "engine/exec/model.h"
@@ -61,6 +62,8 @@ pith_status pith_rows_encode(pith_session *session, const pith_dataset_row *rows
 
 /* ---- answers ------------------------------------------------------------------------------------------ */
 
+enum { WHERE_BYTES = 300 };
+
 /* What a whole evaluation gathers, row by row. */
 typedef struct gathered {
   double *predicted, *wanted;         /* VALUES */
@@ -68,20 +71,29 @@ typedef struct gathered {
   double exact, f1;                   /* SPANS: sums */
 } gathered;
 
-static pith_status find_class(const pith_model *model, const pith_dataset_row *row, size_t index,
+/* "data.jsonl: line 3", or where the format has no lines "data.json: question 3". */
+static const char *describe_row(const pith_dataset *dataset, const pith_dataset_row *row, char text[WHERE_BYTES]) {
+  bool has_line = row->line != 0;
+  snprintf(text, WHERE_BYTES, "%.250s: %s %llu", dataset->path, has_line ? "line" : "question",
+           has_line ? (unsigned long long)row->line : (unsigned long long)(row - dataset->rows));
+  return text;
+}
+
+static pith_status find_class(const pith_model *model, const pith_dataset *dataset, const pith_dataset_row *row,
                               int32_t *out_class, pith_error *error) {
+  char where[WHERE_BYTES];
   if (row->label_name != NULL) {
     for (uint32_t i = 0; i < model->data.label_count; i++)
       if (strcmp(model->data.labels[i], row->label_name) == 0) {
         *out_class = (int32_t)i;
         return PITH_OK;
       }
-    return pith_fail(error, PITH_INVALID_ARGUMENT, "row %zu: label '%.60s' is none of the model's", index,
-                     row->label_name);
+    return pith_fail(error, PITH_INVALID_ARGUMENT, "%s: label '%.60s' is none of the model's",
+                     describe_row(dataset, row, where), row->label_name);
   }
   if (!(row->label >= 0 && row->label < model->data.label_count) || row->label != floor(row->label))
-    return pith_fail(error, PITH_INVALID_ARGUMENT, "row %zu: label %g is none of the model's %u classes", index,
-                     row->label, model->data.label_count);
+    return pith_fail(error, PITH_INVALID_ARGUMENT, "%s: label %g is none of the model's %u classes",
+                     describe_row(dataset, row, where), row->label, model->data.label_count);
   *out_class = (int32_t)row->label;
   return PITH_OK;
 }
@@ -95,7 +107,7 @@ static pith_status predict_classes(pith_session *session, const pith_dataset *da
   if (sequences == NULL || labels == NULL)
     return pith_fail(error, PITH_OUT_OF_MEMORY, "no memory for %zu rows", n);
   for (size_t i = 0; i < n; i++)
-    PITH_TRY(find_class(model, &rows[i], begin + i, &out->classes[begin + i], error));
+    PITH_TRY(find_class(model, dataset, &rows[i], &out->classes[begin + i], error));
   PITH_TRY(pith_rows_encode(session, rows, n, arena, sequences, error));
   PITH_TRY(pith_heads_classify(session, sequences, n, arena, labels, NULL, error));
   for (size_t i = 0; i < n; i++)
@@ -103,8 +115,10 @@ static pith_status predict_classes(pith_session *session, const pith_dataset *da
   return PITH_OK;
 }
 
-static pith_status predict_cosines(pith_session *session, const pith_dataset_row *rows, size_t begin, size_t n,
+static pith_status predict_cosines(pith_session *session, const pith_dataset *dataset, size_t begin, size_t n,
                                    pith_arena *arena, double *out_cosines, pith_error *error) {
+  const pith_dataset_row *rows = dataset->rows + begin;
+  char where[WHERE_BYTES];
   pith_model_info info = {.struct_size = sizeof info};
   PITH_TRY(pith_model_get_info(pith_session_get_model(session), &info, error));
   const char **texts = PITH_ARENA_NEW(arena, const char *, 2 * n);
@@ -114,7 +128,8 @@ static pith_status predict_cosines(pith_session *session, const pith_dataset_row
     return pith_fail(error, PITH_OUT_OF_MEMORY, "no memory for %zu rows", n);
   for (size_t i = 0; i < n; i++) {
     if (rows[i].text == NULL || rows[i].pair == NULL)
-      return pith_fail(error, PITH_INVALID_ARGUMENT, "row %zu has not two texts to compare", begin + i);
+      return pith_fail(error, PITH_INVALID_ARGUMENT, "%s: not two texts to compare",
+                       describe_row(dataset, &rows[i], where));
     texts[2 * i] = rows[i].text;
     texts[2 * i + 1] = rows[i].pair;
   }
@@ -130,14 +145,16 @@ static pith_status predict_cosines(pith_session *session, const pith_dataset_row
 static pith_status predict_values(pith_session *session, const pith_dataset *dataset, size_t begin, size_t n,
                                   pith_arena *arena, gathered *out, pith_error *error) {
   const pith_dataset_row *rows = dataset->rows + begin;
+  char where[WHERE_BYTES];
   for (size_t i = 0; i < n; i++) {
     if (!isfinite(rows[i].label))
-      return pith_fail(error, PITH_INVALID_ARGUMENT, "row %zu has no number as its label", begin + i);
+      return pith_fail(error, PITH_INVALID_ARGUMENT, "%s: no number as its label",
+                       describe_row(dataset, &rows[i], where));
     out->wanted[begin + i] = rows[i].label;
   }
   const pith_model *model = pith_session_get_model(session);
   if (model->data.task == PITH_TASK_EMBEDDING)
-    return predict_cosines(session, rows, begin, n, arena, out->predicted + begin, error);
+    return predict_cosines(session, dataset, begin, n, arena, out->predicted + begin, error);
   PITH_TRY(pith_heads_check_task(model, PITH_TASK_BIT(PITH_TASK_REGRESSION) | PITH_TASK_BIT(PITH_TASK_RERANK),
                                  "give a number for two texts", error));
   pith_sequence *sequences = PITH_ARENA_NEW(arena, pith_sequence, n);
@@ -154,13 +171,15 @@ static pith_status predict_values(pith_session *session, const pith_dataset *dat
 static pith_status predict_spans(pith_session *session, const pith_dataset *dataset, size_t begin, size_t n,
                                  pith_arena *arena, gathered *out, pith_error *error) {
   const pith_dataset_row *rows = dataset->rows + begin;
+  char where[WHERE_BYTES];
   const char **questions = PITH_ARENA_NEW(arena, const char *, n), **contexts = PITH_ARENA_NEW(arena, const char *, n);
   pith_answer *answers = PITH_ARENA_NEW(arena, pith_answer, n);
   if (questions == NULL || contexts == NULL || answers == NULL)
     return pith_fail(error, PITH_OUT_OF_MEMORY, "no memory for %zu rows", n);
   for (size_t i = 0; i < n; i++) {
     if (rows[i].text == NULL || rows[i].pair == NULL || rows[i].reference_count == 0)
-      return pith_fail(error, PITH_INVALID_ARGUMENT, "row %zu has no question, context and answer", begin + i);
+      return pith_fail(error, PITH_INVALID_ARGUMENT, "%s: no question, context and answer",
+                       describe_row(dataset, &rows[i], where));
     questions[i] = rows[i].text;
     contexts[i] = rows[i].pair;
   }
