@@ -152,6 +152,22 @@ static void test_same_bits(void **state) {
   }
 }
 
+/* Of a square matrix both have the same bytes: only the one that lies as the product reads it
+ * serves. */
+static void test_other_way_round(void **state) {
+  (void)state;
+  packed_model m;
+  pack(&m, EXEC_FILL_MASK, "any");
+  pith_tensor_copy copy = tensor_of(&m.packed, "mix.weight")->copies[0];
+  copy.transposed = false;
+  m.packed.data.graph->tensors[pith_graph_find_tensor(m.packed.data.graph, "mix.weight")].copies =
+      &copy;
+  pith_session *session = open_session(&m.packed, 0);
+  assert_int_equal(count_used(session), 1);
+  pith_session_destroy(session);
+  unpack(&m);
+}
+
 /* Copies of a CPU that this is not, or of one without a name here, are passed over. */
 static void test_other_targets(void **state) {
   (void)state;
@@ -311,10 +327,11 @@ static void test_verified(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_what_is_packed),      cmocka_unit_test(test_same_bits),
-      cmocka_unit_test(test_other_targets),       cmocka_unit_test(test_from_the_file),
-      cmocka_unit_test(test_nothing_to_pack),     cmocka_unit_test(test_unknown_target),
-      cmocka_unit_test(test_changes_drop_copies), cmocka_unit_test(test_verified),
+      cmocka_unit_test(test_what_is_packed), cmocka_unit_test(test_same_bits),
+      cmocka_unit_test(test_other_targets),  cmocka_unit_test(test_other_way_round),
+      cmocka_unit_test(test_from_the_file),  cmocka_unit_test(test_nothing_to_pack),
+      cmocka_unit_test(test_unknown_target), cmocka_unit_test(test_changes_drop_copies),
+      cmocka_unit_test(test_verified),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
