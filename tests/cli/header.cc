@@ -10,7 +10,7 @@ static void (*const functions[])() = {
     PITH_ADDRESS(pith_status_string), PITH_ADDRESS(pith_model_open),
     PITH_ADDRESS(pith_model_open_memory), PITH_ADDRESS(pith_model_close),
     PITH_ADDRESS(pith_task_name), PITH_ADDRESS(pith_model_get_info), PITH_ADDRESS(pith_encode),
-    PITH_ADDRESS(pith_token_text), PITH_ADDRESS(pith_session_create),
+    PITH_ADDRESS(pith_token_text), PITH_ADDRESS(pith_token_decode), PITH_ADDRESS(pith_session_create),
     PITH_ADDRESS(pith_session_destroy), PITH_ADDRESS(pith_session_plan_memory),
     PITH_ADDRESS(pith_session_run), PITH_ADDRESS(pith_classify), PITH_ADDRESS(pith_embed),
     PITH_ADDRESS(pith_answer_questions), PITH_ADDRESS(pith_tag), PITH_ADDRESS(pith_fill_mask),
