@@ -131,11 +131,6 @@ static pith_status run_answers(const run_state *s, pith_error *error) {
   return PITH_OK;
 }
 
-/* What aggregation leaves of a label: without B- and I-. */
-static const char *entity_name(const char *label) {
-  return (label[0] == 'B' || label[0] == 'I') && label[1] == '-' ? label + 2 : label;
-}
-
 static pith_status run_entities(const run_state *s, pith_error *error) {
   const char **texts = PITH_ARENA_NEW(s->arena, const char *, s->n);
   pith_tagged *tagged = PITH_ARENA_NEW(s->arena, pith_tagged, s->n);
@@ -150,7 +145,8 @@ static pith_status run_entities(const run_state *s, pith_error *error) {
     if (s->settings->json)
       fputs("{\"entities\":[", stdout);
     for (size_t e = 0; e < tagged[i].count; e++) {
-      const char *name = entity_name(s->open->info.labels[entities[e].label]);
+      bool begins;
+      const char *name = pith_heads_entity_name(s->open->info.labels[entities[e].label], &begins);
       size_t bytes = entities[e].end - entities[e].begin;
       if (!s->settings->json) {
         printf("%s%s:", e == 0 ? "" : "\t", name);

@@ -40,6 +40,9 @@ typedef struct pith_tagged {
 PITH_WARN_UNUSED pith_status pith_heads_tag(pith_session *session, const char *const *texts, size_t n,
                                             pith_arena *arena, pith_tagged *out_tagged, pith_error *error);
 
+/* What an entity is called: its label without B- or I-; whether it was B-. */
+const char *pith_heads_entity_name(const char *label, bool *out_begins);
+
 /* The fills of one text, as pith_fill_mask gives them. */
 typedef struct pith_filled {
   size_t mask_count;

@@ -60,8 +60,7 @@ static pith_status consume_tags(void *context, const uint32_t *order, const int3
   return PITH_OK;
 }
 
-/* A label without its B- or I-. */
-static const char *tag_name(const char *label, bool *out_begins) {
+const char *pith_heads_entity_name(const char *label, bool *out_begins) {
   *out_begins = strncmp(label, "B-", 2) == 0;
   return *out_begins || strncmp(label, "I-", 2) == 0 ? label + 2 : label;
 }
@@ -74,10 +73,10 @@ static size_t merge_tags(const tag_text *text, const char *const *labels, size_t
   size_t count = 0;
   for (size_t t = windows->content_begin, next; t < windows->content_end; t = next) {
     bool begins;
-    const char *name = tag_name(labels[tags[t].label], &begins);
+    const char *name = pith_heads_entity_name(labels[tags[t].label], &begins);
     double score = 0;
     for (next = t; next < windows->content_end; next++) {
-      const char *next_name = tag_name(labels[tags[next].label], &begins);
+      const char *next_name = pith_heads_entity_name(labels[tags[next].label], &begins);
       if (next > t && (begins || strcmp(next_name, name) != 0))
         break;
       score += (double)tags[next].score;
