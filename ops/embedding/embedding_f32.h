@@ -5,18 +5,21 @@
 
 #include <stdint.h>
 
-#include "ops/kernel.h"
+#include "ops/quantize/quantize.h"
 
 enum { PITH_EMBEDDING_MAX_TABLES = 4 };
 
 typedef struct pith_embedding_f32_args {
   size_t table_count;
-  const float *tables[PITH_EMBEDDING_MAX_TABLES]; /* [*, features], row-major */
+  /* [*, features], row-major: f32, or s8 where it has row_scales ([*]): its element is then row_scale * s8. */
+  const void *tables[PITH_EMBEDDING_MAX_TABLES];
+  const float *row_scales[PITH_EMBEDDING_MAX_TABLES];
   const int32_t *ids[PITH_EMBEDDING_MAX_TABLES];  /* [rows]; NULL: id 0 for every row */
   const float *gamma, *beta;                      /* [features], or NULL */
   float epsilon;
   float *y; /* [rows, features] */
   size_t rows, features, y_stride;
+  pith_quantized_rows q; /* the rows of y once more in 8 bits, in the same pass */
 } pith_embedding_f32_args;
 extern const pith_kernel *const pith_embedding_f32_kernels[];
 

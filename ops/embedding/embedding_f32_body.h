@@ -8,7 +8,7 @@
 static void embedding_sum_row(const pith_embedding_f32_args *a, size_t row) {
   const float *from[PITH_EMBEDDING_MAX_TABLES];
   for (size_t t = 0; t < a->table_count; ++t)
-    from[t] = a->tables[t] + (a->ids[t] ? (size_t)a->ids[t][row] : 0) * a->features;
+    from[t] = (const float *)a->tables[t] + (a->ids[t] ? (size_t)a->ids[t][row] : 0) * a->features;
   float *y = a->y + row * a->y_stride;
   const size_t n = a->features, whole = n / 16 * 16;
   const m16 tail = m16_first(n - whole);

@@ -3,7 +3,7 @@
 #ifndef PITH_OPS_LAYER_NORM_F32_H
 #define PITH_OPS_LAYER_NORM_F32_H
 
-#include "ops/kernel.h"
+#include "ops/quantize/quantize.h"
 
 typedef struct pith_layer_norm_f32_args {
   const float *x;        /* [rows, features] */
@@ -13,6 +13,7 @@ typedef struct pith_layer_norm_f32_args {
   float *y;              /* [rows, features]; may be x or residual */
   size_t rows, features, x_stride, residual_stride, y_stride;
   float epsilon;
+  pith_quantized_rows q; /* the rows of y once more in 8 bits, in the same pass */
 } pith_layer_norm_f32_args;
 extern const pith_kernel *const pith_layer_norm_f32_kernels[];
 

@@ -1,0 +1,59 @@
+/* Everything that a quantization can be told, as one structure: a recipe's keys, the command's options and the history
+ * entry of the file are all made from the table that recipe.c has of it. */
+#ifndef PITH_QUANT_OPTIONS_H
+#define PITH_QUANT_OPTIONS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define PITH_QUANT_MODE_LIST(X) X(STATIC, "static") X(DYNAMIC, "dynamic")
+typedef enum pith_quant_mode {
+#define PITH_QUANT_MODE_ENUM(name, text) PITH_QUANT_##name,
+  PITH_QUANT_MODE_LIST(PITH_QUANT_MODE_ENUM)
+#undef PITH_QUANT_MODE_ENUM
+  PITH_QUANT_MODE_COUNT
+} pith_quant_mode;
+
+/* How a range is chosen from what was seen; quant/observer.h has each one's definition. */
+#define PITH_OBSERVER_LIST(X)                                                                              \
+  X(MIN_MAX, "min_max") X(MOVING_AVERAGE, "moving_average") X(MEAN_MIN_MAX, "mean_min_max")                \
+  X(PERCENTILE, "percentile") X(KL, "kl") X(MSE, "mse")
+typedef enum pith_observer_kind {
+#define PITH_OBSERVER_ENUM(name, text) PITH_OBSERVER_##name,
+  PITH_OBSERVER_LIST(PITH_OBSERVER_ENUM)
+#undef PITH_OBSERVER_ENUM
+  PITH_OBSERVER_COUNT
+} pith_observer_kind;
+
+#define PITH_WEIGHT_CLIP_LIST(X) X(MIN_MAX, "min_max") X(MSE, "mse")
+typedef enum pith_weight_clip {
+#define PITH_WEIGHT_CLIP_ENUM(name, text) PITH_WEIGHT_CLIP_##name,
+  PITH_WEIGHT_CLIP_LIST(PITH_WEIGHT_CLIP_ENUM)
+#undef PITH_WEIGHT_CLIP_ENUM
+  PITH_WEIGHT_CLIP_COUNT
+} pith_weight_clip;
+
+enum { PITH_QUANT_MAX_PATTERNS = 32 };
+
+typedef struct pith_quant_options {
+  pith_quant_mode mode;
+  pith_observer_kind observer;
+  double percentile;            /* of PERCENTILE: 99.99 keeps all but 1 of 10,000 elements */
+  double averaging;             /* of MOVING_AVERAGE: weight of the newest batch, 0 .. 1 */
+  pith_weight_clip weight_clip;
+  bool embeddings;              /* tables as s8 per row too */
+  bool attention;               /* both products of attention as INT8 */
+  bool bias_correction;
+  bool equalize;                /* cross-layer equalisation of the two FFN products (relu) or V and output products */
+  bool smoothquant;
+  double smoothquant_alpha;     /* 0 .. 1; below 0: searched per layer */
+  uint32_t samples;             /* texts of the calibration data that are used, chosen by seed; 0: all */
+  uint64_t seed;
+  uint32_t keep_float_count;
+  const char *keep_float[PITH_QUANT_MAX_PATTERNS]; /* names of nodes, * and ? as in a shell */
+} pith_quant_options;
+
+/* The defaults: one recipe for every model, chosen on train data. */
+extern const pith_quant_options pith_quant_defaults;
+
+#endif
