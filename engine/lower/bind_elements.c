@@ -78,7 +78,7 @@ void pith_bind_gather(const pith_program *program, const pith_step *step, const 
   };
 }
 
-static pith_number get_number(pith_dtype dtype) {
+pith_number pith_number_of(pith_dtype dtype) {
   static const pith_number numbers[PITH_DTYPE_COUNT] = {
       [PITH_DTYPE_F64] = PITH_NUMBER_F64, [PITH_DTYPE_F32] = PITH_NUMBER_F32,   [PITH_DTYPE_F16] = PITH_NUMBER_F16,
       [PITH_DTYPE_BF16] = PITH_NUMBER_BF16, [PITH_DTYPE_S64] = PITH_NUMBER_S64, [PITH_DTYPE_S32] = PITH_NUMBER_S32,
@@ -93,8 +93,8 @@ void pith_bind_cast(const pith_program *program, const pith_step *step, const pi
       .x = x->data,
       .y = views[step->outputs[0]].data,
       .count = pith_view_count(x),
-      .from = get_number(program->values[step->inputs[0]].dtype),
-      .to = get_number(program->values[step->outputs[0]].dtype),
+      .from = pith_number_of(program->values[step->inputs[0]].dtype),
+      .to = pith_number_of(program->values[step->outputs[0]].dtype),
   };
 }
 

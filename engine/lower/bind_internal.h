@@ -3,6 +3,7 @@
 #define PITH_LOWER_BIND_INTERNAL_H
 
 #include "engine/lower/program.h"
+#include "ops/number.h"
 
 #define PITH_DECLARE_BIND(name)                                                                             \
   void pith_bind_##name(const pith_program *program, const pith_step *step, const pith_view *views, void *args)
@@ -32,8 +33,14 @@ PITH_DECLARE_BIND(binary);
 PITH_DECLARE_BIND(gather);
 PITH_DECLARE_BIND(cast);
 PITH_DECLARE_BIND(transpose);
+pith_number pith_number_of(pith_dtype dtype);
 const char *pith_unary_make_title(pith_arena *arena, const pith_step *step);
 const char *pith_binary_make_title(pith_arena *arena, const pith_step *step);
+
+/* bind_quantize.c */
+PITH_DECLARE_BIND(quantize);
+PITH_DECLARE_BIND(dynamic_quantize);
+PITH_DECLARE_BIND(dequantize);
 
 static inline const pith_view *pith_step_input(const pith_step *step, const pith_view *views, unsigned i) {
   return i < step->input_count && step->inputs[i] != PITH_NONE ? &views[step->inputs[i]] : NULL;

@@ -139,6 +139,8 @@ static bool accepts(char code, pith_dtype dtype) {
     return dtype == PITH_DTYPE_S32;
   case 'n':
     return dtype == PITH_DTYPE_S32 || dtype == PITH_DTYPE_S64;
+  case 'q':
+    return dtype == PITH_DTYPE_U8 || dtype == PITH_DTYPE_S8;
   default:
     return true;
   }

@@ -85,6 +85,7 @@ static inline size_t pith_view_count(const pith_view *view) {
   X(GEMM, "Gemm")           /* x, residual, then w and bias of each segment */                              \
   X(MATMUL, "MatMul")       /* a, b */                                                                      \
   X(ATTENTION, "Attention") /* q, k, v, q_offsets, kv_offsets */                                            \
+  X(ROUNDED_ATTENTION, "RoundedAttention") /* the same, f32; its weights are those of IntegerAttention */   \
   X(EMBEDDING, "Embedding") /* gamma, beta, then table and ids of each table */                             \
   X(LAYER_NORM, "LayerNorm") /* x, residual, gamma, beta */                                                 \
   X(LP_NORM, "LpNorm")      /* x */                                                                         \
@@ -95,6 +96,9 @@ static inline size_t pith_view_count(const pith_view *view) {
   X(BINARY, "Binary")       /* a, b */                                                                      \
   X(GATHER, "Gather")       /* data, indices */                                                             \
   X(CAST, "Cast")           /* x */                                                                         \
+  X(QUANTIZE, "Quantize")   /* x, scale, zero */                                                            \
+  X(DYNAMIC_QUANTIZE, "DynamicQuantize") /* x, offsets; writes q, scale, zero */                            \
+  X(DEQUANTIZE, "Dequantize") /* q, scale, zero */                                                          \
   X(TRANSPOSE, "Transpose") /* x, rank 2 */
 typedef enum pith_step_kind {
 #define PITH_STEP_ENUM(name, text) PITH_STEP_##name,
@@ -108,6 +112,15 @@ enum { PITH_GEMM_X, PITH_GEMM_RESIDUAL, PITH_GEMM_SEGMENTS };             /* w, 
 enum { PITH_EMBEDDING_GAMMA, PITH_EMBEDDING_BETA, PITH_EMBEDDING_TABLES }; /* table, ids of i at TABLES + 2i */
 enum { PITH_NORM_X, PITH_NORM_RESIDUAL, PITH_NORM_GAMMA, PITH_NORM_BETA };
 enum { PITH_ATTENTION_Q, PITH_ATTENTION_K, PITH_ATTENTION_V, PITH_ATTENTION_Q_OFFSETS, PITH_ATTENTION_KV_OFFSETS };
+enum { PITH_QUANTIZE_X, PITH_QUANTIZE_SCALE, PITH_QUANTIZE_ZERO }; /* also Dequantize */
+enum { PITH_DYNAMIC_QUANTIZE_X, PITH_DYNAMIC_QUANTIZE_OFFSETS };
+/* What has a scale of its own. */
+typedef enum pith_scale_kind {
+  PITH_SCALE_TENSOR,
+  PITH_SCALE_ROW,    /* each index of the first dimension */
+  PITH_SCALE_COLUMN, /* each index of the last dimension */
+  PITH_SCALE_BLOCK,  /* `block` consecutive elements of each row */
+} pith_scale_kind;
 enum { PITH_STEP_MAX_INPUTS = 10, PITH_STEP_MAX_OUTPUTS = 4 };
 
 typedef union pith_step_params {
@@ -138,6 +151,10 @@ typedef union pith_step_params {
     size_t axis;  /* size of the axis, 0: whatever is left, nothing lies before it */
     size_t inner; /* elements behind it */
   } gather;
+  struct {
+    pith_scale_kind scales;
+    size_t block; /* of BLOCK; DynamicQuantize: features that share a range, never 0 */
+  } quantize; /* also Dequantize and DynamicQuantize */
 } pith_step_params;
 
 struct pith_program;
@@ -161,7 +178,8 @@ typedef struct pith_step_row {
   const char *name;
   const pith_kernel *const *kernels;
   size_t args_bytes;
-  const char *dtypes; /* of the inputs, then '>', then of the outputs: f f32, i s32, n s32 or s64, . any;
+  const char *dtypes; /* of the inputs, then '>', then of the outputs: f f32, i s32, n s32 or s64, q u8 or s8,
+                         . any;
                          the last one of each side holds for all that follow */
   uint32_t in_place; /* bit i: output 0 may take input i's bytes, where it is not needed afterwards */
   pith_activation_layout reads, writes;

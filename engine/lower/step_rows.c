@@ -8,6 +8,7 @@
 #include "ops/gemm/gemm_f32.h"
 #include "ops/normalize/layer_norm_f32.h"
 #include "ops/pool/pool_f32.h"
+#include "ops/quantize/quantize.h"
 
 #define ROW(id, text) .kind = PITH_STEP_##id, .name = text
 
@@ -31,6 +32,11 @@ static const pith_step_row rows[PITH_STEP_COUNT] = {
                              .dtypes = "fffi>f",
                              .bind = pith_bind_attention,
                              .count_flops = pith_attention_count_flops},
+    [PITH_STEP_ROUNDED_ATTENTION] = {ROW(ROUNDED_ATTENTION, "RoundedAttention"),
+                                     .args_bytes = sizeof(pith_attention_f32_args),
+                                     .dtypes = "fffi>f",
+                                     .bind = pith_bind_attention,
+                                     .count_flops = pith_attention_count_flops},
     [PITH_STEP_EMBEDDING] = {ROW(EMBEDDING, "Embedding"),
                              .kernels = pith_embedding_f32_kernels,
                              .args_bytes = sizeof(pith_embedding_f32_args),
@@ -90,6 +96,18 @@ static const pith_step_row rows[PITH_STEP_COUNT] = {
                         .args_bytes = sizeof(pith_cast_args),
                         .dtypes = ".>.",
                         .bind = pith_bind_cast},
+    [PITH_STEP_QUANTIZE] = {ROW(QUANTIZE, "Quantize"),
+                            .args_bytes = sizeof(pith_quantize_args),
+                            .dtypes = "ffq>q",
+                            .bind = pith_bind_quantize},
+    [PITH_STEP_DYNAMIC_QUANTIZE] = {ROW(DYNAMIC_QUANTIZE, "DynamicQuantize"),
+                                    .args_bytes = sizeof(pith_dynamic_quantize_args),
+                                    .dtypes = "fi>qfq",
+                                    .bind = pith_bind_dynamic_quantize},
+    [PITH_STEP_DEQUANTIZE] = {ROW(DEQUANTIZE, "Dequantize"),
+                              .args_bytes = sizeof(pith_dequantize_args),
+                              .dtypes = "qfq>f",
+                              .bind = pith_bind_dequantize},
     [PITH_STEP_TRANSPOSE] = {ROW(TRANSPOSE, "Transpose"),
                              .kernels = pith_transpose_kernels,
                              .args_bytes = sizeof(pith_transpose_args),

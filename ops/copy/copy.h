@@ -5,6 +5,8 @@
 #include <stdint.h>
 
 #include "ops/kernel.h"
+#include "ops/number.h"
+#include "ops/number.h"
 
 /* y[o, i] = x[o, indices[i]]: x is [outer, axis, inner], y [outer, count, inner], inner in bytes. Indices were checked by
  * the caller. */
@@ -15,19 +17,6 @@ typedef struct pith_gather_args {
   int index_bytes; /* 4 or 8, signed */
 } pith_gather_args;
 extern const pith_kernel *const pith_gather_kernels[];
-
-typedef enum pith_number {
-  PITH_NUMBER_F64,
-  PITH_NUMBER_F32,
-  PITH_NUMBER_F16,
-  PITH_NUMBER_BF16,
-  PITH_NUMBER_S64,
-  PITH_NUMBER_S32,
-  PITH_NUMBER_S8,
-  PITH_NUMBER_U8,
-  PITH_NUMBER_BOOL,
-  PITH_NUMBER_COUNT
-} pith_number;
 
 /* y[i] = x[i] as another type. To a narrower float: nearest even. From float to integer: towards zero, saturated, NaN to 0.
  * From integer to integer: the low bits. To bool: whether it is not 0. The same type: a copy. */

@@ -19,12 +19,8 @@
 #include <stdint.h>
 
 #include "ops/kernel.h"
-
-typedef enum pith_number {
-  PITH_NUMBER_F32,
-  PITH_NUMBER_U8,
-  PITH_NUMBER_S8,
-} pith_number;
+#include "ops/number.h"
+#include "ops/number.h"
 
 /* Where and how a kernel writes rows in 8 bits. */
 typedef struct pith_quantized_rows {
