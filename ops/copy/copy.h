@@ -6,7 +6,6 @@
 
 #include "ops/kernel.h"
 #include "ops/number.h"
-#include "ops/number.h"
 
 /* y[o, i] = x[o, indices[i]]: x is [outer, axis, inner], y [outer, count, inner], inner in bytes. Indices were checked by
  * the caller. */

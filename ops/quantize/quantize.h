@@ -20,7 +20,6 @@
 
 #include "ops/kernel.h"
 #include "ops/number.h"
-#include "ops/number.h"
 
 /* Where and how a kernel writes rows in 8 bits. */
 typedef struct pith_quantized_rows {

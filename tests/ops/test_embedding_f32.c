@@ -29,7 +29,7 @@ static void check_embedding(tester *t, const pith_embedding_f32_args *a) {
   for (size_t r = 0; r < a->rows; ++r)
     for (size_t i = 0; i < n; ++i)
       for (size_t k = 0; k < a->table_count; ++k) {
-        const float x = a->tables[k][(size_t)(a->ids[k] ? a->ids[k][r] : 0) * n + i];
+        const float x = ((const float *)a->tables[k])[(size_t)(a->ids[k] ? a->ids[k][r] : 0) * n + i];
         sum[r * n + i] = k == 0 ? x : sum[r * n + i] + x;
       }
   if (a->gamma)
