@@ -1,7 +1,7 @@
 /* INT8 products with weights: for each row t and output n
  *   s = sum over k of (x[t, k] - x_zero[t]) * w[n, k]                    exact, in s32
  *   z = f(fma(s, x_scale[t] * w_scale[n], bias[n])) (+ residual[t, n])   in f32
- * written as f32, or requantized (ops/quantize). s never overflows: k is at most PITH_GEMM_U8S8_MAX_K.
+ * written as f32, or requantized (ops/quantize), or both. A bias that is absent is 0. s never overflows: k is at most PITH_GEMM_U8S8_MAX_K.
  *
  * x is u8 (zero point anywhere), w s8. Weights lie in stored blocks of 16 outputs, [N/16][K/4 + 1][16][4] bytes: group g of a
  * block holds inputs 4g to 4g + 3 of each of its outputs (padding 0), and behind the last group lie the 16 sums of the
@@ -27,8 +27,6 @@ typedef struct pith_gemm_u8s8_segment {
   size_t n;
   float *y; /* [rows, n], or NULL: only q is wanted */
   size_t y_stride;
-  /* q.row_scale, a scale for each whole row of the output, is for a single segment: the rows of a task are then finished in
-   * scratch first. */
   pith_quantized_rows q;
 } pith_gemm_u8s8_segment;
 
@@ -38,6 +36,9 @@ typedef struct pith_gemm_u8s8_args {
   const float *x_scale;  /* [1], or [rows] */
   const uint8_t *x_zero; /* [1], or [rows] */
   bool x_per_row;
+  /* q.row_scale is written, a scale for each whole row of the output: for a single segment, whose rows are finished in
+   * scratch first. (A flag beside the pointer, because scratch is asked for before there are pointers.) */
+  bool q_per_row;
   size_t segment_count;
   pith_gemm_u8s8_segment segments[PITH_GEMM_MAX_SEGMENTS];
   pith_activation activation;

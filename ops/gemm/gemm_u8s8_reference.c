@@ -1,0 +1,111 @@
+/* What every other kernel's bits are compared with: each sum as the header writes it, each result finished by itself. */
+#include <float.h>
+#include <math.h>
+#include <string.h>
+
+#include "ops/math/v16_plain.h"
+
+#include "ops/math/functions.h"
+
+#include "ops/gemm/gemm_u8s8_activate.h"
+#include "ops/gemm/gemm_u8s8_internal.h"
+
+enum { BLOCK = PITH_GEMM_U8S8_BLOCK, GROUP = PITH_GEMM_U8S8_GROUP };
+
+/* A task is a row of the result, in all segments. */
+static size_t count_tasks(const void *args, size_t threads) {
+  const pith_gemm_u8s8_args *a = args;
+  (void)threads;
+  return a->segment_count == 0 ? 0 : a->rows;
+}
+
+static size_t get_scratch_bytes(const void *args) {
+  const pith_gemm_u8s8_args *a = args;
+  return a->q_per_row ? a->segments[0].n * sizeof(float) : 0;
+}
+
+/* sum over k of (x[k] - zero) * w[k] for a stored block. */
+static void multiply(const uint8_t *x, int32_t zero, size_t k, const int8_t *w, int32_t sums[BLOCK]) {
+  memset(sums, 0, BLOCK * sizeof *sums);
+  for (size_t i = 0; i < k; ++i, w += i % GROUP == 0 ? BLOCK * GROUP : 0) {
+    const int32_t value = (int32_t)x[i] - zero;
+    for (size_t j = 0; j < BLOCK; ++j)
+      sums[j] += value * w[j * GROUP + i % GROUP];
+  }
+}
+
+static void activate(pith_activation activation, bool for_8bit, float z[BLOCK]) {
+  const v16 x = v16_load(z);
+  v16_store(z, for_8bit ? gemm_activate_8bit(activation, x) : gemm_activate(activation, x));
+}
+
+static void quantize(const pith_quantized_rows *q, float scale, int32_t zero, size_t at, size_t columns, const float *z) {
+  const float inverse = 1.0f / scale;
+  const int32_t low = q->type == PITH_NUMBER_U8 ? 0 : -128, high = q->type == PITH_NUMBER_U8 ? 255 : 127;
+  for (size_t j = 0; j < columns; ++j) {
+    const float limit = (float)(high - zero), lowest = (float)(low - zero), x = z[j] * inverse;
+    float level = x < limit ? x : limit; /* NaN: the limit */
+    level = rintf(level > lowest ? level : lowest);
+    const int32_t value = (int32_t)level + zero;
+    if (q->type == PITH_NUMBER_U8)
+      ((uint8_t *)q->q)[at + j] = (uint8_t)value;
+    else
+      ((int8_t *)q->q)[at + j] = (int8_t)value;
+  }
+}
+
+static float bound(float x) {
+  return x != x ? 0.0f : fminf(fmaxf(x, -FLT_MAX), FLT_MAX);
+}
+
+static void quantize_row(const pith_quantized_rows *q, size_t t, size_t n, const float *z) {
+  float low = 0.0f, high = 0.0f;
+  for (size_t j = 0; j < n; ++j) {
+    low = fminf(low, bound(z[j]));
+    high = fmaxf(high, bound(z[j]));
+  }
+  const bool is_u8 = q->type == PITH_NUMBER_U8;
+  float scale = is_u8 ? (high - low) / 255.0f : fmaxf(high, -low) / 127.0f;
+  scale = scale > 0.0f ? scale : 1.0f;
+  const int32_t zero = is_u8 ? (int32_t)rintf(-low / scale) : 0;
+  q->row_scale[t] = scale;
+  if (is_u8)
+    q->row_zero[t] = (uint8_t)zero;
+  quantize(q, scale, zero, t * q->stride, n, z);
+}
+
+static void run_block(const pith_gemm_u8s8_args *a, const pith_gemm_u8s8_segment *s, size_t t, size_t n0, float *row) {
+  const size_t columns = s->n - n0 < BLOCK ? s->n - n0 : BLOCK, of_x = a->x_per_row ? t : 0;
+  int32_t sums[BLOCK];
+  multiply(a->x + t * a->x_stride, a->x_zero[of_x], a->k, s->w + n0 / BLOCK * pith_gemm_u8s8_block_bytes(a->k), sums);
+  float z[BLOCK] = {0};
+  for (size_t j = 0; j < columns; ++j)
+    z[j] = fmaf((float)sums[j], a->x_scale[of_x] * s->w_scale[n0 + j], s->bias ? s->bias[n0 + j] : 0.0f);
+  activate(a->activation, s->q.q, z);
+  if (a->residual)
+    for (size_t j = 0; j < columns; ++j)
+      z[j] = z[j] + a->residual[t * a->residual_stride + n0 + j];
+  if (s->y)
+    memcpy(s->y + t * s->y_stride + n0, z, columns * sizeof *z);
+  if (a->q_per_row)
+    memcpy(row + n0, z, columns * sizeof *z);
+  else if (s->q.q)
+    quantize(&s->q, s->q.scale[0], s->q.zero ? s->q.zero[0] : 0, t * s->q.stride + n0, columns, z);
+}
+
+static void run(const void *args, size_t threads, size_t task, void *scratch) {
+  const pith_gemm_u8s8_args *a = args;
+  (void)threads;
+  for (const pith_gemm_u8s8_segment *s = a->segments; s < a->segments + a->segment_count; ++s)
+    for (size_t n0 = 0; n0 < s->n; n0 += BLOCK)
+      run_block(a, s, task, n0, scratch);
+  if (a->q_per_row)
+    quantize_row(&a->segments[0].q, task, a->segments[0].n, scratch);
+}
+
+const pith_kernel pith_gemm_u8s8_reference = {
+    .name = "gemm_u8s8_reference",
+    .count_tasks = count_tasks,
+    .get_scratch_bytes = get_scratch_bytes,
+    .run = run,
+};
