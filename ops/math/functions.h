@@ -6,8 +6,10 @@
  * magnitude 2^-27 to 2^7 and every 199th of the others (PITH_MATH_SWEEP of tests/ops/test_math.c; it samples otherwise):
  *
  *   exp 0.90   tanh 1.59   erf 1.29   sigmoid 2.41
- *   gelu       2.54 ulp for x >= -1; relative 6e-6 down to -5.75; absolute 4e-7 for x <= 5, 1e-9 for x <= -5.75
- *   gelu_tanh  2.55 ulp for x >= -1; relative 4e-6 down to -5.75; absolute 6e-7 for x <= 5, 1e-13 for x <= -5.75
+ *   gelu       1.31 ulp for x >= -1; relative 3e-7 for x > -3.75, 1.2e-4 down to -7.25
+ *   gelu_tanh  1.49 ulp for x >= -1; relative 3e-7 for x > -3.75, 4.2e-3 down to -7.25
+ *
+ * Below -7.25 both GELUs are 0 (truly above -1.6e-12); absolutely they err by at most 2.4e-7 for x <= 5 and 4e-10 for x <= -3.75.
  *
  * NaN gives NaN. MXCSR must be as pith_cpu_enter_float leaves it. */
 #ifndef PITH_OPS_MATH_FUNCTIONS_H
@@ -16,6 +18,8 @@
 #ifndef PITH_OPS_V16
 #error "include v16_plain.h, v16_avx2.h or v16_avx512.h first"
 #endif
+
+#include "ops/math/gelu_tables.h"
 
 /* 1.5 * 2^23: adding it rounds a float of magnitude under 2^22 to an integer. */
 #define V16_ROUNDER 0x1.8p23f
@@ -109,41 +113,27 @@ V16_INLINE v16 v16_erf(v16 x) {
   return v16_copysign(v16_select(v16_less(a, v16_set(0.875f)), p, q), x);
 }
 
-/* x F(x), F the normal distribution's function: 2 F(-a) = 2^(-a^2 log2(e) / 2 + G(a)) for a = |x|, F(a) = 1 - F(-a). This
- * is x/2 (1 + erf(x / sqrt 2)) without its cancellation, and shorter. G is fitted on [0, 5.75] (absolute error under 4.6e-8);
- * beyond, F < 5e-9 and the slowly varying G stays G(5.75), which keeps F falling to 0. */
-V16_INLINE v16 v16_gelu(v16 x) {
-  const v16 limit = v16_set(15.0f); /* F(-15) rounds to 0 */
-  const v16 bounded = v16_max(v16_set(-15.0f), x);
-  const v16 a = v16_min(limit, v16_abs(bounded));
-  const v16 b = v16_min(v16_set(5.75f), a);
-  const v16 t = v16_mul(b, b);
-  v16 even = v16_set(-0x1.85b94ep-24f);
-  even = v16_fma(even, t, v16_set(-0x1.eac21ep-17f));
-  even = v16_fma(even, t, v16_set(-0x1.390efcp-12f));
-  even = v16_fma(even, t, v16_set(0x1.c803e6p-8f));
-  even = v16_fma(even, t, v16_set(0x1.0c6d54p-2f));
-  even = v16_mul(even, t);
-  v16 odd = v16_set(0x1.4c2b7ap-29f);
-  odd = v16_fma(odd, t, v16_set(0x1.962356p-20f));
-  odd = v16_fma(odd, t, v16_set(0x1.70b81ep-14f));
-  odd = v16_fma(odd, t, v16_set(0x1.68a024p-17f));
-  odd = v16_fma(odd, t, v16_set(-0x1.adc25cp-5f));
-  odd = v16_fma(odd, t, v16_set(-0x1.26aed8p+0f));
-  const v16 g = v16_fma(odd, b, even);
-  const v16 small = v16_exp2(v16_fma(v16_mul(a, v16_set(-0x1.715476p-1f)), a, g));
-  const v16 large = v16_sub(v16_set(2.0f), small);
-  return v16_mul(v16_mul(bounded, v16_set(0.5f)), v16_select(v16_less(x, v16_set(0.0f)), small, large));
+/* x F(x) = max(x, 0) - a F(-a), a = |x|: no cancellation on either side. F(-a) is a polynomial of a minus the nearest half,
+ * whose coefficients are looked up; past 7.25 it is 0. */
+V16_INLINE v16 v16_gelu_by_table(v16 x, const float (*table)[16]) {
+  const v16 rounder = v16_set(0x1.8p22f); /* adding it rounds to a multiple of 1/2, whose count are the lowest bits */
+  const v16 a = v16_min(v16_set(7.5f), v16_abs(x));
+  const v16 piece = v16_add(a, rounder);
+  const v16 t = v16_sub(a, v16_sub(piece, rounder)); /* exact */
+  v16 f = v16_look_up(table[V16_GELU_POWERS - 1], piece);
+  PITH_UNROLL
+  for (int power = V16_GELU_POWERS - 2; power >= 0; --power)
+    f = v16_fma(f, t, v16_look_up(table[power], piece));
+  return v16_fma(a, f, v16_max(v16_set(0.0f), x));
 }
 
-/* x/2 (1 + tanh u) = x / (1 + e^-2u), u = sqrt(2/pi) (x + 0.044715 x^3), at 12 indistinguishable from x or 0. */
+V16_INLINE v16 v16_gelu(v16 x) {
+  return v16_gelu_by_table(x, v16_gelu_table);
+}
+
+/* F(x) = (1 + tanh u) / 2, u = sqrt(2/pi) (x + 0.044715 x^3). */
 V16_INLINE v16 v16_gelu_tanh(v16 x) {
-  const v16 one = v16_set(1.0f);
-  const v16 bounded = v16_max(v16_set(-12.0f), x);
-  const v16 c = v16_min(v16_set(12.0f), bounded);
-  const v16 slope = v16_fma(v16_mul(c, c), v16_set(-0x1.a5a7d0p-4f), v16_set(-0x1.26aec2p+1f));
-  const v16 e = v16_exp2(v16_max(v16_set(-160.0f), v16_mul(slope, c)));
-  return v16_div(bounded, v16_add(one, e));
+  return v16_gelu_by_table(x, v16_gelu_tanh_table);
 }
 
 V16_INLINE v16 v16_relu(v16 x) {

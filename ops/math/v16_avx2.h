@@ -93,6 +93,15 @@ V16_INLINE v16 v16_select(m16 m, v16 a, v16 b) {
   return v16_of(_mm256_blendv_ps(b.low, a.low, _mm256_castsi256_ps(m.low)),
                 _mm256_blendv_ps(b.high, a.high, _mm256_castsi256_ps(m.high)));
 }
+V16_INLINE __m256 v16_look_up_half(__m256 first, __m256 second, __m256i index) {
+  const __m256 chosen = _mm256_castsi256_ps(_mm256_slli_epi32(index, 28)); /* bit 3 in the sign */
+  return _mm256_blendv_ps(_mm256_permutevar8x32_ps(first, index), _mm256_permutevar8x32_ps(second, index), chosen);
+}
+V16_INLINE v16 v16_look_up(const float table[16], v16 index) {
+  const __m256 first = _mm256_loadu_ps(table), second = _mm256_loadu_ps(table + 8);
+  return v16_of(v16_look_up_half(first, second, _mm256_castps_si256(index.low)),
+                v16_look_up_half(first, second, _mm256_castps_si256(index.high)));
+}
 V16_INLINE __m256 v16_scale_half(__m256 p, __m256 n) {
   const __m256i k = _mm256_cvtps_epi32(n), half = _mm256_srai_epi32(k, 1), bias = _mm256_set1_epi32(127);
   const __m256i first = _mm256_slli_epi32(_mm256_add_epi32(half, bias), 23);

@@ -77,6 +77,9 @@ V16_INLINE m16 v16_is_nan(v16 a) {
 V16_INLINE v16 v16_select(m16 m, v16 a, v16 b) {
   return _mm512_mask_blend_ps(m, b, a);
 }
+V16_INLINE v16 v16_look_up(const float table[16], v16 index) {
+  return _mm512_permutexvar_ps(_mm512_castps_si512(index), _mm512_loadu_ps(table));
+}
 V16_INLINE v16 v16_scale(v16 p, v16 n) {
   return _mm512_scalef_ps(p, n); /* rounds once, denormals too */
 }

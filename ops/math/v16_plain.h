@@ -118,6 +118,12 @@ V16_INLINE m16 v16_is_nan(v16 a) {
 V16_INLINE v16 v16_select(m16 m, v16 a, v16 b) {
   V16_EACH(m.lane[i] ? a.lane[i] : b.lane[i]);
 }
+/* Lane i: the entry of table that the lowest 4 bits of index[i] name. */
+V16_INLINE v16 v16_look_up(const float table[16], v16 index) {
+  uint32_t bits[16];
+  memcpy(bits, index.lane, sizeof bits);
+  V16_EACH(table[bits[i] & 15]);
+}
 /* p * 2^n rounded once; n integral, -250 to 250, |p| 1/2 to 2 or 0. */
 V16_INLINE v16 v16_scale(v16 p, v16 n) {
   v16 out;

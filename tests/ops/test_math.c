@@ -52,12 +52,14 @@ static const limit_row limits[] = {
     {PROBE_TANH, "tanh", tanh, -INFINITY, INFINITY, 1.59, 0, 0},
     {PROBE_ERF, "erf", erf, -INFINITY, INFINITY, 1.29, 0, 0},
     {PROBE_SIGMOID, "sigmoid", want_sigmoid, -INFINITY, INFINITY, 2.41, 0, 0},
-    {PROBE_GELU, "gelu, x >= -1", want_gelu, -1, INFINITY, 2.54, 0, 0},
-    {PROBE_GELU, "gelu, x >= -5.75", want_gelu, -5.75f, 5, 0, 6e-6, 4e-7},
-    {PROBE_GELU, "gelu, x <= -5.75", want_gelu, -INFINITY, -5.75f, 0, 0, 1e-9},
-    {PROBE_GELU_TANH, "gelu_tanh, x >= -1", want_gelu_tanh, -1, INFINITY, 2.55, 0, 0},
-    {PROBE_GELU_TANH, "gelu_tanh, x >= -5.75", want_gelu_tanh, -5.75f, 5, 0, 4e-6, 6e-7},
-    {PROBE_GELU_TANH, "gelu_tanh, x <= -5.75", want_gelu_tanh, -INFINITY, -5.75f, 0, 0, 1e-13},
+    {PROBE_GELU, "gelu, x >= -1", want_gelu, -1, INFINITY, 1.31, 0, 0},
+    {PROBE_GELU, "gelu, x > -3.75", want_gelu, -0x1.dffffep+1f, 5, 0, 3e-7, 2.4e-7},
+    {PROBE_GELU, "gelu, x >= -7.25", want_gelu, -7.25f, -3.75f, 0, 1.2e-4, 3e-10},
+    {PROBE_GELU, "gelu, x <= -7.25", want_gelu, -INFINITY, -7.25f, 0, 0, 1.6e-12},
+    {PROBE_GELU_TANH, "gelu_tanh, x >= -1", want_gelu_tanh, -1, INFINITY, 1.49, 0, 0},
+    {PROBE_GELU_TANH, "gelu_tanh, x > -3.75", want_gelu_tanh, -0x1.dffffep+1f, 5, 0, 3e-7, 2.4e-7},
+    {PROBE_GELU_TANH, "gelu_tanh, x >= -7.25", want_gelu_tanh, -7.25f, -3.75f, 0, 4.2e-3, 4e-10},
+    {PROBE_GELU_TANH, "gelu_tanh, x <= -7.25", want_gelu_tanh, -INFINITY, -7.25f, 0, 0, 1e-13},
 };
 enum { LIMITS = sizeof limits / sizeof *limits };
 
@@ -145,7 +147,8 @@ static const uint32_t special_bits[] = {
     0x00000000, 0x80000000, 0x00800000, 0x80800000, 0x7f7ffff0, 0xff7ffff0, 0x7f800000, 0xff800000, 0x7fc00000, 0xffc00000,
     0x7fffff00, 0x42b17218 /* 88.7: exp overflows */, 0xc2aeac50 /* -87.3: denormal */, 0xc2cff1b5 /* -104: 0 */,
     0x42b20000 /* 89 */, 0x3f0ccccd /* 0.55 */, 0xbf0ccccd, 0x3f600000 /* 0.875 */, 0xbf600000, 0x407ccccd /* 3.95 */,
-    0xc07ccccd, 0x40b80000 /* 5.75 */, 0xc0b80000, 0x41180000 /* 9.5 */, 0xc1180000, 0x41400000 /* 12 */, 0xc1400000,
+    0xc07ccccd, 0x3e800000 /* 0.25 */, 0xbe800000, 0x40700000 /* 3.75 */, 0xc0700000, 0x40e80000 /* 7.25 */, 0xc0e80000,
+    0x41180000 /* 9.5 */, 0xc1180000, 0x41400000 /* 12 */, 0xc1400000,
     0x41700000 /* 15 */, 0xc1700000, 0x3f800000, 0xbf800000, 0x3eb17218 /* ln 2 / 2 */, 0xbeb17218, 0x41102cb3 /* 9.01 */};
 
 typedef struct sweep {
