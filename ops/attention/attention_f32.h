@@ -1,9 +1,10 @@
 /* Attention over packed sequences: for each sequence s and head h
  *   y = softmax(scale * Q K^T) V,   Q: tokens q_offsets[s]..q_offsets[s+1], K and V: kv_offsets[s]..kv_offsets[s+1].
- * No padding, no mask in memory, scores of a block of query rows at a time. Scores are chains over the head's features,
- * the softmax's maximum and sum are over the whole row (16 partial sums), y is one chain over the keys that the query sees,
- * times 1 / sum (one rounding more than a division, of each output instead of each weight). A query that sees no key gets
- * 0; one whose scores are all -infinity too. Keys that it does not see cannot reach it, be they NaN. */
+ * No padding, no mask in memory, scores of a block of query rows at a time. A score is a chain over the head's features
+ * with k * (scale log2 e), rounded, in place of k; the softmax is 2^(score - maximum), its maximum and sum over the whole
+ * row (16 partial sums); y is one chain over the keys that the query sees, times 1 / sum (one rounding more than a
+ * division, of each output instead of each weight). A query that sees no key gets 0; one whose scores are all -infinity
+ * too. Keys that it does not see cannot reach it, be they NaN. */
 #ifndef PITH_OPS_ATTENTION_F32_H
 #define PITH_OPS_ATTENTION_F32_H
 

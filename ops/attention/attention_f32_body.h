@@ -2,7 +2,8 @@
  *
  * One unit of work is the queries of one sequence and head, or a part of them. Its keys and values are packed once:
  *
- *   keys    [keys / W][head_size][W]     transposed, W = 16 * V16_TILE_VECTORS, the last blocks narrower, padding 0
+ *   keys    [keys / W][head_size][W]     transposed, times scale * log2 e; W = 16 * V16_TILE_VECTORS, the last
+ *                                        blocks narrower, padding 0
  *   values  [value_size / W][keys][W]    the same blocks along the values
  *
  * so that both products are one register tile of rows x vectors over blocks [k][W]. A block of query rows then has its
@@ -14,23 +15,22 @@
 #include "ops/attention/attention_tile.h"
 #include "ops/normalize/softmax_rows.h"
 
-enum { ATTENTION_WIDTH = 16 * V16_TILE_VECTORS, ATTENTION_ROWS = 24 };
+enum { ATTENTION_WIDTH = 16 * V16_TILE_VECTORS, ATTENTION_ROWS = 16 };
 
 V16_INLINE size_t attention_round(size_t n) {
   return (n + 15) / 16 * 16;
 }
 
-/* The width of the block that begins where `left` columns are left: W, or the next lower power of two times 16. */
+/* The width of the block that begins where `left` columns are left: W, or what is left; 5 vectors are 3 and 2, for the
+ * tile of one has the most loads. */
 V16_INLINE size_t attention_width(size_t left) {
-  size_t width = ATTENTION_WIDTH;
-  while (width > 16 && width > attention_round(left))
-    width /= 2;
-  return width;
+  const size_t width = attention_round(left);
+  return width <= ATTENTION_WIDTH ? width : ATTENTION_WIDTH == 64 && width == 80 ? 48 : ATTENTION_WIDTH;
 }
 
 /* 16 keys' features, transposed, to out[feature * width]; `keys` of them exist, the others are 0. */
 V16_INLINE void attention_pack_keys16(const float *k, size_t stride, size_t keys, size_t head_size, size_t width,
-                                      float *out) {
+                                      float scale, float *out) {
   for (size_t f = 0; f < head_size; f += 16) {
     const size_t features = head_size - f < 16 ? head_size - f : 16;
     const m16 mask = m16_first(features);
@@ -42,15 +42,15 @@ V16_INLINE void attention_pack_keys16(const float *k, size_t stride, size_t keys
     PITH_UNROLL
     for (size_t j = 0; j < 16; ++j)
       if (j < features)
-        v16_store(out + (f + j) * width, rows[j]);
+        v16_store(out + (f + j) * width, v16_mul(rows[j], v16_set(scale)));
   }
 }
 
-static void attention_pack_keys(const float *k, size_t stride, size_t keys, size_t head_size, float *out) {
+static void attention_pack_keys(const float *k, size_t stride, size_t keys, size_t head_size, float scale, float *out) {
   for (size_t key = 0, width; key < keys; key += width) {
     width = attention_width(keys - key);
     for (size_t j = 0; j < width; j += 16)
-      attention_pack_keys16(k + (key + j) * stride, stride, keys - key - j, head_size, width,
+      attention_pack_keys16(k + (key + j) * stride, stride, keys - key - j, head_size, width, scale,
                             out + key * head_size + j);
   }
 }
@@ -68,22 +68,52 @@ static void attention_pack_values(const float *v, size_t stride, size_t keys, si
   }
 }
 
+/* 2^x: scores are logarithms of base 2, for log2 e is in the packed keys. Step by step for all vectors, since a chain is
+ * longer than what a CPU looks ahead. The polynomial is minimax on [0, 1), exact at 0, made as those of functions.h; its
+ * relative error, under 8.3e-8, is less than what a score's rounding makes of it. */
+V16_INLINE void attention_power(v16 *x, size_t count) {
+  static const float coefficients[] = {0x1.277c1cp-7f, 0x1.c91c10p-5f, 0x1.ebdb6ap-3f, 0x1.62e4bap-1f, 1.0f};
+  v16 n[SOFTMAX_VECTORS], r[SOFTMAX_VECTORS];
+  PITH_UNROLL
+  for (size_t i = 0; i < count; ++i)
+    x[i] = v16_max(v16_set(-160.0f), x[i]); /* 2^-160 rounds to 0 */
+  PITH_UNROLL
+  for (size_t i = 0; i < count; ++i)
+    n[i] = v16_floor(x[i]);
+  PITH_UNROLL
+  for (size_t i = 0; i < count; ++i) {
+    r[i] = v16_sub(x[i], n[i]);
+    x[i] = v16_set(0x1.e96912p-10f);
+  }
+  PITH_UNROLL
+  for (size_t c = 0; c < sizeof coefficients / sizeof *coefficients; ++c)
+    PITH_UNROLL
+    for (size_t i = 0; i < count; ++i)
+      x[i] = v16_fma(x[i], r[i], v16_set(coefficients[c]));
+  PITH_UNROLL
+  for (size_t i = 0; i < count; ++i)
+    x[i] = v16_scale(x[i], n[i]);
+}
+
 typedef struct attention_scratch {
-  float *keys, *values, *scores, *inverse; /* inverse: [ATTENTION_ROWS], 1 / sum of each row */
+  float *keys, *values, *scores;
+  float *maxima;  /* [ATTENTION_ROWS][16]: the largest score of each row, of 16 parts of it; not where causal */
+  float *inverse; /* [ATTENTION_ROWS]: 1 / sum of each row */
   size_t bytes;
 } attention_scratch;
 
 static attention_scratch attention_lay_out(const pith_attention_f32_args *a, void *memory) {
   const size_t keys = attention_round(a->max_keys);
-  const size_t sizes[4] = {keys * attention_round(a->head_size), keys * attention_round(a->value_size),
-                           ATTENTION_ROWS * keys, attention_round(ATTENTION_ROWS)};
+  const size_t sizes[5] = {keys * attention_round(a->head_size), keys * attention_round(a->value_size),
+                           ATTENTION_ROWS * keys, ATTENTION_ROWS * 16, attention_round(ATTENTION_ROWS)};
   float *p = memory;
-  attention_scratch out = {.bytes = (sizes[0] + sizes[1] + sizes[2] + sizes[3]) * sizeof(float)};
+  attention_scratch out = {.bytes = (sizes[0] + sizes[1] + sizes[2] + sizes[3] + sizes[4]) * sizeof(float)};
   if (p) {
     out.keys = p;
     out.values = out.keys + sizes[0];
     out.scores = out.values + sizes[1];
-    out.inverse = out.scores + sizes[2];
+    out.maxima = out.scores + sizes[2];
+    out.inverse = out.maxima + sizes[3];
   }
   return out;
 }
@@ -126,15 +156,19 @@ static void attention_block(const pith_attention_f32_args *a, const attention_sc
   for (size_t r = 0; r < rows; ++r)
     for (size_t f = 0; f < a->value_size; f += 16)
       __builtin_prefetch(y + r * a->y_stride + f, 1);
+  for (size_t r = 0; r < rows; ++r)
+    v16_store(s->maxima + 16 * r, v16_set(-FLT_MAX));
   for (size_t key = 0, width; key < seen; key += width) {
     width = attention_width(keys - key);
+    const size_t lanes = keys - key < width ? keys - key : width;
     attention_scores((attention_tile_args){.a = q,
                                            .a_stride = a->q_stride,
                                            .b = s->keys + key * a->head_size,
                                            .k = a->head_size,
                                            .y = s->scores + key,
                                            .y_stride = score_stride,
-                                           .scale = a->scale},
+                                           .maxima = s->maxima,
+                                           .last_lanes = lanes - (width - 16)},
                      rows, width / 16);
   }
   attention_fetch(ahead);
@@ -144,7 +178,8 @@ static void attention_block(const pith_attention_f32_args *a, const attention_sc
   for (size_t r = 0; r < rows; r += SOFTMAX_ROWS) {
     const size_t count = rows - r < SOFTMAX_ROWS ? rows - r : SOFTMAX_ROWS;
     float *row = s->scores + r * score_stride;
-    softmax_rows(row, score_stride, row, score_stride, count, visible + r, s->inverse + r);
+    softmax_rows(row, score_stride, row, score_stride, count, visible + r,
+                 a->causal ? NULL : s->maxima + 16 * r, attention_power, s->inverse + r);
   }
   attention_fetch(ahead);
   for (size_t f = 0, width; f < a->value_size; f += width) {
@@ -222,7 +257,7 @@ static void attention_run_unit(const pith_attention_f32_args *a, const attention
   if (rows == 0)
     return;
   ahead->each = ahead->rows / (blocks * ATTENTION_FETCHES) + 1;
-  attention_pack_keys(u->k, a->k_stride, u->keys, a->head_size, s->keys);
+  attention_pack_keys(u->k, a->k_stride, u->keys, a->head_size, a->scale * 0x1.715476p+0f, s->keys);
   attention_pack_values(u->v, a->v_stride, u->keys, a->value_size, s->values);
   for (size_t block = 0; block < blocks; ++block) {
     const size_t begin = u->begin + pith_split_begin(rows, blocks, block);

@@ -4,6 +4,7 @@
 #ifndef PITH_OPS_ATTENTION_TILE_H
 #define PITH_OPS_ATTENTION_TILE_H
 
+#include <float.h>
 #include <stdbool.h>
 
 #include "ops/split.h"
@@ -15,17 +16,24 @@ typedef struct attention_tile_args {
   size_t k;  /* scores: of every chain */
   float *y; /* [rows, 16 * vectors] */
   size_t y_stride;
-  float scale;            /* scores: times every sum */
+  float *maxima;          /* scores: [rows][16], raised to the largest of each lane */
   const float *row_scale; /* values: times row r's sums */
-  size_t last_lanes;      /* values: lanes of the last vector that exist, 1 to 16 */
+  size_t last_lanes;      /* lanes of the last vector that exist, 1 to 16; scores: behind them stands 0 */
   const size_t *ends;     /* values: where row r's chain ends; they ascend */
 } attention_tile_args;
 
-/* At most 12 rows, and 6 of one vector, which only narrow remainders have. */
+/* Loops over k in fours: their counters and branches would take some 2 % of the time. */
+#if defined(__clang__)
+#define ATTENTION_UNROLL_4 _Pragma("clang loop unroll_count(4)")
+#else
+#define ATTENTION_UNROLL_4 _Pragma("GCC unroll 4")
+#endif
+
+/* At most 12 rows. */
 enum { ATTENTION_TILE_MAX_ROWS = V16_TILE_ACCUMULATORS < 12 ? V16_TILE_ACCUMULATORS : 12 };
 V16_INLINE size_t attention_tile_most(size_t vectors) {
-  const size_t fit = V16_TILE_ACCUMULATORS / vectors, most = vectors == 1 ? 6 : 12;
-  return fit < most ? fit : most;
+  const size_t fit = V16_TILE_ACCUMULATORS / vectors;
+  return fit < ATTENTION_TILE_MAX_ROWS ? fit : ATTENTION_TILE_MAX_ROWS;
 }
 
 /* rows, vectors and is_values are constants where this is expanded. Rows are reached as base, base + stride and
@@ -41,6 +49,7 @@ V16_INLINE void attention_tile(const attention_tile_args *t, size_t rows, size_t
   PITH_UNROLL
   for (size_t r = 0; r < rows; r += 3)
     base[r / 3] = t->a + r * stride;
+  ATTENTION_UNROLL_4
   for (size_t k = common; k > 0; --k) {
     v16 column[V16_TILE_VECTORS];
     PITH_UNROLL
@@ -67,17 +76,27 @@ V16_INLINE void attention_tile(const attention_tile_args *t, size_t rows, size_t
         for (size_t v = 0; v < vectors; ++v)
           sum[r * vectors + v] = v16_fma(x, v16_load(b + 16 * v), sum[r * vectors + v]);
       }
+  const m16 last = m16_first(t->last_lanes);
   PITH_UNROLL
   for (size_t r = 0; r < rows; ++r) {
     float *y = t->y + r * t->y_stride;
-    const v16 scale = v16_set(is_values ? t->row_scale[r] : t->scale);
-    PITH_UNROLL
-    for (size_t v = 0; v < vectors; ++v) {
-      const v16 z = v16_mul(sum[r * vectors + v], scale);
-      if (is_values && v + 1 == vectors)
-        v16_store_masked(m16_first(t->last_lanes), y + 16 * v, z);
-      else
-        v16_store(y + 16 * v, z);
+    const v16 *row = sum + r * vectors;
+    if (is_values) {
+      const v16 scale = v16_set(t->row_scale[r]);
+      PITH_UNROLL
+      for (size_t v = 0; v + 1 < vectors; ++v)
+        v16_store(y + 16 * v, v16_mul(row[v], scale));
+      v16_store_masked(last, y + 16 * (vectors - 1), v16_mul(row[vectors - 1], scale));
+    } else {
+      const v16 lowest = v16_set(-FLT_MAX);
+      v16 max = v16_max(v16_load(t->maxima + 16 * r), v16_select(last, row[vectors - 1], lowest));
+      PITH_UNROLL
+      for (size_t v = 0; v < vectors; ++v) {
+        v16_store(y + 16 * v, row[v]);
+        if (v + 1 < vectors)
+          max = v16_max(max, row[v]);
+      }
+      v16_store(t->maxima + 16 * r, max);
     }
   }
 }
@@ -118,7 +137,8 @@ V16_INLINE void attention_tiles(attention_tile_args t, size_t rows, size_t vecto
     if (is_values) {
       t.row_scale = all.row_scale + begin;
       t.ends = all.ends + begin;
-    }
+    } else
+      t.maxima = all.maxima + 16 * begin;
     attention_tile_rows(&t, end - begin, vectors, is_values);
   }
 }
@@ -129,6 +149,7 @@ V16_INLINE void attention_tiles_wide(attention_tile_args t, size_t rows, size_t 
   case 2: attention_tiles(t, rows, 2, is_values); break;
 #endif
 #if V16_TILE_VECTORS >= 4
+  case 3: attention_tiles(t, rows, 3, is_values); break;
   case 4: attention_tiles(t, rows, 4, is_values); break;
 #endif
   default: attention_tiles(t, rows, 1, is_values); break;

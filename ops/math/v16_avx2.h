@@ -102,6 +102,9 @@ V16_INLINE v16 v16_look_up(const float table[16], v16 index) {
   return v16_of(v16_look_up_half(first, second, _mm256_castps_si256(index.low)),
                 v16_look_up_half(first, second, _mm256_castps_si256(index.high)));
 }
+V16_INLINE v16 v16_floor(v16 a) {
+  return v16_of(_mm256_floor_ps(a.low), _mm256_floor_ps(a.high));
+}
 V16_INLINE __m256 v16_scale_half(__m256 p, __m256 n) {
   const __m256i k = _mm256_cvtps_epi32(n), half = _mm256_srai_epi32(k, 1), bias = _mm256_set1_epi32(127);
   const __m256i first = _mm256_slli_epi32(_mm256_add_epi32(half, bias), 23);

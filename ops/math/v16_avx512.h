@@ -80,6 +80,9 @@ V16_INLINE v16 v16_select(m16 m, v16 a, v16 b) {
 V16_INLINE v16 v16_look_up(const float table[16], v16 index) {
   return _mm512_permutexvar_ps(_mm512_castps_si512(index), _mm512_loadu_ps(table));
 }
+V16_INLINE v16 v16_floor(v16 a) {
+  return _mm512_roundscale_ps(a, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC);
+}
 V16_INLINE v16 v16_scale(v16 p, v16 n) {
   return _mm512_scalef_ps(p, n); /* rounds once, denormals too */
 }

@@ -124,6 +124,9 @@ V16_INLINE v16 v16_look_up(const float table[16], v16 index) {
   memcpy(bits, index.lane, sizeof bits);
   V16_EACH(table[bits[i] & 15]);
 }
+V16_INLINE v16 v16_floor(v16 a) {
+  V16_EACH(floorf(a.lane[i]));
+}
 /* p * 2^n rounded once; n integral, -250 to 250, |p| 1/2 to 2 or 0. */
 V16_INLINE v16 v16_scale(v16 p, v16 n) {
   v16 out;

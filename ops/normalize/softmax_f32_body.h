@@ -15,6 +15,12 @@ static size_t softmax_count(const void *args, size_t threads) {
   return a->features == 0 ? 0 : pith_split_count(softmax_units(a), SOFTMAX_ROWS * SOFTMAX_COST * a->features, threads);
 }
 
+V16_INLINE void softmax_power_e(v16 *x, size_t count) {
+  PITH_UNROLL
+  for (size_t i = 0; i < count; ++i)
+    x[i] = v16_exp_nonpositive(x[i]);
+}
+
 static void softmax_scale_row(float *y, size_t n, float scale) {
   const size_t whole = n / 16 * 16;
   const m16 tail = m16_first(n - whole);
@@ -36,7 +42,8 @@ static void softmax_run(const void *args, size_t threads, size_t task, void *scr
   for (size_t unit = pith_split_begin(units, count, task); unit < end; ++unit) {
     const size_t row = unit * SOFTMAX_ROWS, rows = a->rows - row < SOFTMAX_ROWS ? a->rows - row : SOFTMAX_ROWS;
     float inverse[SOFTMAX_ROWS], *y = a->y + row * a->y_stride;
-    softmax_rows(a->x + row * a->x_stride, a->x_stride, y, a->y_stride, rows, n, inverse);
+    softmax_rows(a->x + row * a->x_stride, a->x_stride, y, a->y_stride, rows, n, NULL,
+                 softmax_power_e, inverse);
     for (size_t r = 0; r < rows; ++r)
       softmax_scale_row(y + r * a->y_stride, a->features, inverse[r]);
   }
