@@ -88,10 +88,7 @@ static pith_status find_roles(const pith_graph *graph, uint32_t roles[INPUT_COUN
     roles[i] = role;
   }
   *out_has_rows = seen[INPUT_ROWS];
-  if (graph->output_count > PITH_MAX_OUTPUTS)
-    return pith_fail(error, PITH_UNSUPPORTED, "the model has %u outputs, over %d", (unsigned)graph->output_count,
-                     PITH_MAX_OUTPUTS);
-  for (uint32_t i = 0; i < graph->output_count; i++)
+  for (uint32_t i = 0; i < graph->output_count && i < PITH_MAX_OUTPUTS; i++)
     if (graph->tensors[graph->outputs[i]].dtype != PITH_DTYPE_F32)
       return pith_fail(error, PITH_UNSUPPORTED, "the model's output '%s' is not f32",
                        graph->tensors[graph->outputs[i]].name);
@@ -253,8 +250,10 @@ static pith_status check_batch(const pith_session *session, const pith_batch *ba
 
 static void fill_result(const pith_session *session, pith_result *out_result) {
   const pith_program *program = session->program;
-  pith_result result = {.struct_size = out_result->struct_size, .count = program->output_count};
-  for (uint32_t i = 0; i < program->output_count; i++) {
+  /* Further outputs, as calibration adds them, are read from the executor. */
+  const uint32_t count = program->output_count < PITH_MAX_OUTPUTS ? program->output_count : PITH_MAX_OUTPUTS;
+  pith_result result = {.struct_size = out_result->struct_size, .count = count};
+  for (uint32_t i = 0; i < count; i++) {
     const pith_view *view = pith_executor_get_output(session->executor, i);
     bool vector = program->values[program->outputs[i]].rank == 1; /* a row per element */
     result.outputs[i] = (pith_output){

@@ -217,6 +217,7 @@ typedef struct pith_output {
 } pith_output;
 
 #define PITH_MAX_OUTPUTS 4
+/* The first PITH_MAX_OUTPUTS outputs of the model. */
 typedef struct pith_result {
   size_t struct_size;
   size_t count;
