@@ -2,8 +2,9 @@
  *   s[i, j] = scale * q_scale * k_scale[j] * (sum over d of (q[i, d] - q_zero) * k[j, d])      the sum exact, in s32
  *   p[i, j] = rint(255 * exp(s[i, j] - max over j of s[i, j]))                                  u8
  *   y[i, d] = v_scale * (sum over j of p[i, j] * v[j, d]) / (sum over j of p[i, j])             both sums exact, in s32
- * so the weights of a row are steps of 1/255 of its largest one and add up to 1 exactly. exp is the one of ops/math made for
- * 8-bit results. A query that sees no key gets 0. A sequence has at most PITH_ATTENTION_U8S8_MAX_KEYS tokens.
+ * so the weights of a row are steps of 1/255 of its largest one and add up to 1 exactly. exp is one made for
+ * such results: that, every rounding and what NaN gives stand in attention_u8s8_internal.h. A query that sees no key gets 0.
+ * A sequence has at most PITH_ATTENTION_U8S8_MAX_KEYS tokens, a head as many features. y_q holds what y would.
  *
  * Inputs are 8-bit with one scale each (static), or f32 (dynamic): then each row of q (u8) and k (s8) of a head gets its own
  * scale, and v one for each sequence and head, by the rules of ops/quantize, as they are packed. */
