@@ -5,6 +5,7 @@
 #include <immintrin.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "ops/math/unroll.h"
 
@@ -150,6 +151,102 @@ V16_INLINE void v16_transpose(v16 rows[16]) {
     rows[i] = v16_of(quarter[0][i], quarter[2][i]);
     rows[i + 8] = v16_of(quarter[1][i], quarter[3][i]);
   }
+}
+
+V16_INLINE __m256 v16_raise_half(__m256 p, __m256 n_rounded) {
+  return _mm256_castsi256_ps(
+      _mm256_add_epi32(_mm256_castps_si256(p), _mm256_slli_epi32(_mm256_castps_si256(n_rounded), 23)));
+}
+V16_INLINE v16 v16_raise(v16 p, v16 n_rounded) {
+  return v16_of(v16_raise_half(p.low, n_rounded.low), v16_raise_half(p.high, n_rounded.high));
+}
+V16_INLINE v16 v16_from_u8(__m128i x) {
+  return v16_of(_mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(x)),
+                _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_unpackhi_epi64(x, x))));
+}
+V16_INLINE v16 v16_from_s8(__m128i x) {
+  return v16_of(_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(x)),
+                _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_unpackhi_epi64(x, x))));
+}
+/* n bytes, n 0 to 16, by 8, 4, 2 and 1: there is no mask of bytes. */
+V16_INLINE __m128i v16_load_bytes(size_t n, const void *from) {
+  uint8_t bytes[16] = {0};
+  const uint8_t *p = from;
+  if (n == 16)
+    return _mm_loadu_si128(from);
+  size_t i = 0;
+  if (n & 8)
+    memcpy(bytes, p, 8), i = 8;
+  if (n & 4)
+    memcpy(bytes + i, p + i, 4), i += 4;
+  if (n & 2)
+    memcpy(bytes + i, p + i, 2), i += 2;
+  if (n & 1)
+    bytes[i] = p[i];
+  return _mm_loadu_si128((const __m128i *)bytes);
+}
+V16_INLINE void v16_store_bytes(size_t n, void *to, __m128i x) {
+  uint8_t bytes[16], *p = to;
+  if (n == 16) {
+    _mm_storeu_si128(to, x);
+    return;
+  }
+  _mm_storeu_si128((__m128i *)bytes, x);
+  size_t i = 0;
+  if (n & 8)
+    memcpy(p, bytes, 8), i = 8;
+  if (n & 4)
+    memcpy(p + i, bytes + i, 4), i += 4;
+  if (n & 2)
+    memcpy(p + i, bytes + i, 2), i += 2;
+  if (n & 1)
+    p[i] = bytes[i];
+}
+V16_INLINE v16 v16_load_u8(const uint8_t *p) {
+  return v16_from_u8(_mm_loadu_si128((const __m128i *)p));
+}
+V16_INLINE v16 v16_load_s8(const int8_t *p) {
+  return v16_from_s8(_mm_loadu_si128((const __m128i *)p));
+}
+V16_INLINE v16 v16_load_u8_first(size_t n, const uint8_t *p) {
+  return v16_from_u8(v16_load_bytes(n, p));
+}
+V16_INLINE v16 v16_load_s8_first(size_t n, const int8_t *p) {
+  return v16_from_s8(v16_load_bytes(n, p));
+}
+/* rint(a) + zero as s16. Too low a float would become INT_MIN, which a negative zero makes wrap. */
+V16_INLINE __m256i v16_to_s16(v16 a, int zero) {
+  const __m256 low = _mm256_set1_ps(-512.0f);
+  const __m256i zeros = _mm256_set1_epi32(zero);
+  const __m256i q = _mm256_packs_epi32(_mm256_add_epi32(_mm256_cvtps_epi32(_mm256_max_ps(a.low, low)), zeros),
+                                       _mm256_add_epi32(_mm256_cvtps_epi32(_mm256_max_ps(a.high, low)), zeros));
+  return _mm256_permute4x64_epi64(q, 0xd8);
+}
+V16_INLINE __m128i v16_to_u8(v16 a, int zero) {
+  const __m256i q = v16_to_s16(a, zero);
+  return _mm_packus_epi16(_mm256_castsi256_si128(q), _mm256_extracti128_si256(q, 1));
+}
+V16_INLINE __m128i v16_to_s8(v16 a, int zero) {
+  const __m256i q = v16_to_s16(a, zero);
+  return _mm_packs_epi16(_mm256_castsi256_si128(q), _mm256_extracti128_si256(q, 1));
+}
+V16_INLINE void v16_store_u8(uint8_t *p, v16 a, int zero) {
+  _mm_storeu_si128((__m128i *)p, v16_to_u8(a, zero));
+}
+V16_INLINE void v16_store_s8(int8_t *p, v16 a, int zero) {
+  _mm_storeu_si128((__m128i *)p, v16_to_s8(a, zero));
+}
+V16_INLINE void v16_store_u8_first(size_t n, uint8_t *p, v16 a, int zero) {
+  v16_store_bytes(n, p, v16_to_u8(a, zero));
+}
+V16_INLINE void v16_store_s8_first(size_t n, int8_t *p, v16 a, int zero) {
+  v16_store_bytes(n, p, v16_to_s8(a, zero));
+}
+V16_INLINE float v16_largest(v16 a) {
+  const __m256 b = _mm256_max_ps(a.low, a.high);
+  const __m128 c = _mm_max_ps(_mm256_castps256_ps128(b), _mm256_extractf128_ps(b, 1));
+  const __m128 d = _mm_max_ps(c, _mm_movehl_ps(c, c));
+  return _mm_cvtss_f32(_mm_max_ss(d, _mm_movehdup_ps(d)));
 }
 
 #endif

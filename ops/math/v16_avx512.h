@@ -114,4 +114,48 @@ V16_INLINE void v16_transpose(v16 rows[16]) {
   }
 }
 
+V16_INLINE v16 v16_raise(v16 p, v16 n_rounded) {
+  return _mm512_castsi512_ps(
+      _mm512_add_epi32(_mm512_castps_si512(p), _mm512_slli_epi32(_mm512_castps_si512(n_rounded), 23)));
+}
+V16_INLINE v16 v16_load_u8(const uint8_t *p) {
+  return _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)p)));
+}
+V16_INLINE v16 v16_load_s8(const int8_t *p) {
+  return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)p)));
+}
+V16_INLINE v16 v16_load_u8_first(size_t n, const uint8_t *p) {
+  return _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_maskz_loadu_epi8(m16_first(n), p)));
+}
+V16_INLINE v16 v16_load_s8_first(size_t n, const int8_t *p) {
+  return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_maskz_loadu_epi8(m16_first(n), p)));
+}
+/* Too low a float becomes INT_MIN, to which zero is then added: no wrap where zero >= 0, and v16_to_s8 starts higher. */
+V16_INLINE __m128i v16_to_u8(v16 a, int zero) {
+  const __m512i q = _mm512_add_epi32(_mm512_cvtps_epi32(a), _mm512_set1_epi32(zero));
+  return _mm512_cvtepi32_epi8(_mm512_max_epi32(q, _mm512_setzero_si512()));
+}
+V16_INLINE __m128i v16_to_s8(v16 a, int zero) {
+  const __m512i q = _mm512_cvtps_epi32(_mm512_max_ps(a, _mm512_set1_ps(-512.0f)));
+  return _mm512_cvtsepi32_epi8(_mm512_add_epi32(q, _mm512_set1_epi32(zero)));
+}
+V16_INLINE void v16_store_u8(uint8_t *p, v16 a, int zero) {
+  _mm_storeu_si128((__m128i *)p, v16_to_u8(a, zero));
+}
+V16_INLINE void v16_store_s8(int8_t *p, v16 a, int zero) {
+  _mm_storeu_si128((__m128i *)p, v16_to_s8(a, zero));
+}
+V16_INLINE void v16_store_u8_first(size_t n, uint8_t *p, v16 a, int zero) {
+  _mm_mask_storeu_epi8(p, m16_first(n), v16_to_u8(a, zero));
+}
+V16_INLINE void v16_store_s8_first(size_t n, int8_t *p, v16 a, int zero) {
+  _mm_mask_storeu_epi8(p, m16_first(n), v16_to_s8(a, zero));
+}
+V16_INLINE float v16_largest(v16 a) {
+  const __m256 b = _mm256_max_ps(_mm512_castps512_ps256(a), _mm512_extractf32x8_ps(a, 1));
+  const __m128 c = _mm_max_ps(_mm256_castps256_ps128(b), _mm256_extractf128_ps(b, 1));
+  const __m128 d = _mm_max_ps(c, _mm_movehl_ps(c, c));
+  return _mm_cvtss_f32(_mm_max_ss(d, _mm_movehdup_ps(d)));
+}
+
 #endif

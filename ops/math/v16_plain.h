@@ -158,6 +158,58 @@ V16_INLINE void v16_transpose(v16 rows[16]) {
       rows[j].lane[i] = x;
     }
 }
+
+/* ---- 8 bits ---------------------------------------------------------------------------------------------------- */
+
+/* p * 2^n by adding to the exponent; n_rounded = n + 1.5 * 2^23, |p| 1/2 to 2, the result neither denormal nor infinite. */
+V16_INLINE v16 v16_raise(v16 p, v16 n_rounded) {
+  uint32_t bits[16], n[16];
+  memcpy(bits, p.lane, sizeof bits);
+  memcpy(n, n_rounded.lane, sizeof n);
+  for (int i = 0; i < 16; ++i)
+    bits[i] += n[i] << 23;
+  memcpy(p.lane, bits, sizeof bits);
+  return p;
+}
+/* 16 bytes as floats; _first: n of them, n 0 to 16, the other lanes 0 and their memory not touched. */
+V16_INLINE v16 v16_load_u8_first(size_t n, const uint8_t *p) {
+  V16_EACH((size_t)i < n ? (float)p[i] : 0.0f);
+}
+V16_INLINE v16 v16_load_s8_first(size_t n, const int8_t *p) {
+  V16_EACH((size_t)i < n ? (float)p[i] : 0.0f);
+}
+V16_INLINE v16 v16_load_u8(const uint8_t *p) {
+  return v16_load_u8_first(16, p);
+}
+V16_INLINE v16 v16_load_s8(const int8_t *p) {
+  return v16_load_s8_first(16, p);
+}
+/* rint(a) + zero, saturated at its lower end. Callers see to the upper one: a + zero is at most 255 or 127, and not NaN. */
+V16_INLINE void v16_store_u8_first(size_t n, uint8_t *p, v16 a, int zero) {
+  for (size_t i = 0; i < n; ++i) {
+    const int q = (int)rintf(a.lane[i] > -512.0f ? a.lane[i] : -512.0f) + zero;
+    p[i] = (uint8_t)(q > 0 ? q : 0);
+  }
+}
+V16_INLINE void v16_store_s8_first(size_t n, int8_t *p, v16 a, int zero) {
+  for (size_t i = 0; i < n; ++i) {
+    const int q = (int)rintf(a.lane[i] > -512.0f ? a.lane[i] : -512.0f) + zero;
+    p[i] = (int8_t)(q > -128 ? q : -128);
+  }
+}
+V16_INLINE void v16_store_u8(uint8_t *p, v16 a, int zero) {
+  v16_store_u8_first(16, p, a, zero);
+}
+V16_INLINE void v16_store_s8(int8_t *p, v16 a, int zero) {
+  v16_store_s8_first(16, p, a, zero);
+}
+/* The largest lane; no lane is NaN. */
+V16_INLINE float v16_largest(v16 a) {
+  float largest = a.lane[0];
+  for (int i = 1; i < 16; ++i)
+    largest = a.lane[i] > largest ? a.lane[i] : largest;
+  return largest;
+}
 #undef V16_EACH
 
 #endif
