@@ -92,6 +92,12 @@ float *tester_output(tester *t, size_t count) {
   return tester_memory(t, count * sizeof(float), true);
 }
 
+void *tester_byte_output(tester *t, size_t count) {
+  void *out = tester_memory(t, count, true);
+  t->buffers[t->buffer_count - 1].is_bytes = true;
+  return out;
+}
+
 static void check_front(const tester *t, const char *kernel) {
   for (size_t i = 0; i < t->buffer_count; ++i) {
     const tester_buffer *b = &t->buffers[i];
@@ -139,11 +145,13 @@ static void compare_outputs(const tester *t, const char *kernel, size_t threads,
     const tester_buffer *b = &t->buffers[i];
     if (!b->is_output || b->bytes == 0)
       continue;
-    const size_t words = b->bytes / 4 * 4; /* the bytes behind are no float's */
-    if (memcmp(b->data + words, expected + words, b->bytes - words) != 0)
-      tester_fail(t, "%s, %zu threads: the last bytes of output buffer %zu are not the reference's", kernel, threads, i);
+    const size_t words = b->is_bytes ? 0 : b->bytes / 4 * 4; /* the bytes behind are no float's */
+    for (size_t j = words; j < b->bytes; ++j)
+      if (b->data[j] != expected[j])
+        tester_fail(t, "%s, %zu threads: byte %zu of output buffer %zu is %d, the reference's is %d", kernel, threads, j, i,
+                    b->data[j], expected[j]);
     if (memcmp(b->data, expected, b->bytes) != 0)
-      for (size_t j = 0; j < b->bytes / 4; ++j) {
+      for (size_t j = 0; j < words / 4; ++j) {
         uint32_t got, want;
         memcpy(&got, b->data + 4 * j, 4);
         memcpy(&want, expected + 4 * j, 4);

@@ -16,12 +16,13 @@
 
 #include "ops/kernel.h"
 
-enum { TESTER_MAX_BUFFERS = 24, TESTER_MAX_ROWS = 16, TESTER_TEXT = 512 };
+enum { TESTER_MAX_BUFFERS = 40, TESTER_MAX_ROWS = 16, TESTER_TEXT = 512 };
 
 typedef struct tester_buffer {
   unsigned char *map, *data;
   size_t map_bytes, bytes;
   bool is_output;
+  bool is_bytes; /* of 8-bit results: compared byte by byte, for four of them may look like NaN */
 } tester_buffer;
 
 typedef struct tester {
@@ -47,6 +48,7 @@ float tester_uniform(tester *t, float low, float high);
 void *tester_memory(tester *t, size_t bytes, bool is_output); /* 0 bytes: a pointer that may not be touched */
 float *tester_floats(tester *t, size_t count, float low, float high);
 float *tester_output(tester *t, size_t count);
+void *tester_byte_output(tester *t, size_t count);
 
 /* Runs the reference, task by task; the result stays in the output buffers. */
 void tester_reference(tester *t, const void *args);
