@@ -3,10 +3,8 @@
  * the scores, times log2 e, are
  *   static    t[i, j] = c * (scale * q_scale * k_scale * log2 e)
  *   dynamic   t[i, j] = (c * k_scale[j]) * (scale * q_scale[i] * log2 e)
- * products from the left. A weight is p = rint(W(max(t - the row's largest t, -16))), rounded to even, where for y = n + r,
- * n = floor(y),
- *   W(y) = 2^n * (((w3 * r + w2) * r + w1) * r + w0), each step fused,
- * is 255 * 2^y to within 7.5e-5 of it: the exponential made for these 8 bits, 0 for y = -16. NaN counts as -16. Then
+ * products from the left. A weight is p = rint(255 * v16_exp2_8bit(t - the row's largest t)), rounded to even: within 0.53 of
+ * 255 times the power, and 0 where t is NaN. Then
  *   y[i, d] = (float)(sum over j of p[i, j] * v[j, d]) * (v_scale / (float)(sum over j of p[i, j])),
  * the second factor 0 where no weight is over 0. Dynamic rows have scales and zeros by ops/quantize/quantize.h, where a range
  * over the largest float counts as that, and values as kernels requantize. */
@@ -18,10 +16,5 @@
 extern const pith_kernel pith_attention_u8s8_reference;
 
 #define PITH_ATTENTION_U8S8_LOG2_E 0x1.715476p+0f
-#define PITH_ATTENTION_U8S8_LOWEST (-16.0f)
-#define PITH_ATTENTION_U8S8_W0 0x1.fdf640p+7f
-#define PITH_ATTENTION_U8S8_W1 0x1.62dfd6p+7f
-#define PITH_ATTENTION_U8S8_W2 0x1.cd2f28p+5f
-#define PITH_ATTENTION_U8S8_W3 0x1.3e54bap+4f
 
 #endif

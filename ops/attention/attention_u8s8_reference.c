@@ -2,6 +2,10 @@
 #include <float.h>
 #include <math.h>
 
+#include "ops/math/v16_plain.h"
+
+#include "ops/math/functions_8bit.h"
+
 #include "ops/attention/attention_u8s8_internal.h"
 #include "ops/split.h"
 
@@ -44,15 +48,6 @@ static int32_t quantize(quantizer to, float z) {
   const float limit = (float)(to.high - to.zero), scaled = z * (1.0f / to.scale);
   const float rounded = rintf(scaled < limit ? scaled : limit); /* NaN: the limit */
   return rounded < (float)(to.low - to.zero) ? to.low : (int32_t)rounded + to.zero;
-}
-
-static float get_weight(float y) {
-  y = y > PITH_ATTENTION_U8S8_LOWEST ? y : PITH_ATTENTION_U8S8_LOWEST; /* NaN too */
-  const float n = floorf(y), r = y - n;
-  float w = fmaf(PITH_ATTENTION_U8S8_W3, r, PITH_ATTENTION_U8S8_W2);
-  w = fmaf(w, r, PITH_ATTENTION_U8S8_W1);
-  w = fmaf(w, r, PITH_ATTENTION_U8S8_W0);
-  return rintf(ldexpf(w, (int)n));
 }
 
 /* One sequence and head. */
@@ -125,8 +120,13 @@ static int32_t weigh_row(const scratch *s, size_t seen) {
   int32_t sum = 0;
   for (size_t j = 0; j < seen; ++j)
     max = s->scores[j] > max ? s->scores[j] : max;
+  for (size_t j = 0; j < seen; j += 16) {
+    const m16 lanes = m16_first(seen - j < 16 ? seen - j : 16);
+    const v16 score = v16_sub(v16_load_masked(lanes, s->scores + j), v16_set(max));
+    v16_store_masked(lanes, s->scores + j, v16_mul(v16_exp2_8bit(score), v16_set(255.0f)));
+  }
   for (size_t j = 0; j < seen; ++j) {
-    s->scores[j] = get_weight(s->scores[j] - max);
+    s->scores[j] = rintf(s->scores[j]);
     sum += (int32_t)s->scores[j];
   }
   return sum;
