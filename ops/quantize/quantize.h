@@ -5,13 +5,14 @@
  * Kernels that finish in floats and write 8 bits ("requantize") compute, on every instruction set,
  *   q = saturate(rint(min(z * (1 / scale), limit - zero)) + zero),  limit 255 or 127, rint to even, NaN: the limit,
  * which is ONNX's QuantizeLinear but for a product in place of a division: one level apart at most, and only where z / scale
- * lies within a rounding error of a tie. The kernel below that is a graph's own QuantizeLinear divides.
+ * lies within a rounding error of a tie. The kernel below that is a graph's own QuantizeLinear divides. 1 / scale is at most
+ * the largest float, which a scale under 2^-128 would pass: 0 stays 0.
  *
  * Dynamic rows: the scale of each group of features of each row comes from its own values x:
  *   u8: lo = min(0, min x), hi = max(0, max x), scale = (hi - lo) / 255, zero = rint(-lo / scale)
  *   s8: scale = max |x| / 127
- * with scale 1 where that is 0; NaNs count as 0 in the range, infinities as the largest float. (ONNX DynamicQuantizeLinear 11,
- * for rows.) */
+ * with scale 1 where that is 0 or denormal; NaNs count as 0 in the range, infinities as the largest float (where hi - lo
+ * overflows, scale is hi / 255 - lo / 255). This is ONNX's DynamicQuantizeLinear 11, for rows, but for the product. */
 #ifndef PITH_OPS_QUANTIZE_H
 #define PITH_OPS_QUANTIZE_H
 
@@ -50,14 +51,14 @@ extern const pith_kernel *const pith_quantize_kernels[]; /* divides, as ONNX doe
 typedef struct pith_dynamic_quantize_args {
   const float *x; /* [rows, features] */
   size_t x_stride, rows, features;
-  size_t block;            /* features of a group; divides features */
+  size_t block;            /* features of a group; divides features; 0: all of them */
   const int32_t *offsets;  /* NULL: a range per row; else [sequences + 1]: a range per sequence and group */
   size_t sequences;
   pith_number type;
   void *q;
   size_t q_stride;
   float *scale; /* [rows, features / block]; a sequence's is written to each of its rows */
-  void *zero;   /* the same shape, of `type` */
+  void *zero;   /* the same shape, of `type`; NULL: not wanted */
 } pith_dynamic_quantize_args;
 extern const pith_kernel *const pith_dynamic_quantize_kernels[];
 
@@ -67,7 +68,7 @@ typedef struct pith_dequantize_args {
   const float *scale; /* as in pith_quantize_args */
   const void *zero;
   size_t scale_row_step, scale_step, block;
-  pith_number type;
+  pith_number type; /* U8, S8, or S32, which has no zero points */
   float *y;
   size_t y_stride;
 } pith_dequantize_args;
