@@ -1,6 +1,7 @@
 #include "engine/format/stored_layout.h"
 
 #include "ops/gemm/gemm_f32.h"
+#include "ops/gemm/gemm_u8s8.h"
 
 /* The way of a layout from and to row-major; NULL: it is row-major. */
 typedef struct layout_row {
@@ -16,9 +17,18 @@ static void unpack_n64_f32(const pith_dim *dims, const void *in, void *out) {
   pith_gemm_f32_unpack((size_t)dims[0].constant, (size_t)dims[1].constant, in, out);
 }
 
+static void pack_n16k4_s8(const pith_dim *dims, const void *in, void *out) {
+  pith_gemm_u8s8_pack((size_t)dims[0].constant, (size_t)dims[1].constant, in, out);
+}
+
+static void unpack_n16k4_s8(const pith_dim *dims, const void *in, void *out) {
+  pith_gemm_u8s8_unpack((size_t)dims[0].constant, (size_t)dims[1].constant, in, out);
+}
+
 static const layout_row rows[PITH_LAYOUT_COUNT] = {
     [PITH_LAYOUT_ROW_MAJOR] = {NULL, NULL},
     [PITH_LAYOUT_N64_F32] = {pack_n64_f32, unpack_n64_f32},
+    [PITH_LAYOUT_N16K4_S8] = {pack_n16k4_s8, unpack_n16k4_s8},
 };
 
 static pith_status convert_both(const layout_row *from, const layout_row *to, uint64_t row_major_bytes,

@@ -5,6 +5,10 @@
  *                the remaining n outputs as [K][w], w = n rounded up to 16, and its columns past n are 0.
  *                Blocks follow each other, so output o's input k is at
  *                  (o / 64) * 64 * K + k * w + o % 64,  w = 64 but for the last block
+ *     n16k4_s8   s8 [N, K], N outputs and K inputs, K at most 65536. Block b holds outputs 16 b to 16 b + 15 as
+ *                [ceil(K / 4) + 1][16][4]: group g has inputs 4 g to 4 g + 3 of each output, 0 past N and K; the last group is
+ *                the 16 sums of the outputs' weights, s32 in the machine's order (little-endian). Output o's input k is at
+ *                  (o / 16) * (ceil(K / 4) + 1) * 64 + (k / 4) * 64 + (o % 16) * 4 + k % 4
  *
  * Every layout has an exact inverse: converting there and back gives the same bytes. */
 #ifndef PITH_FORMAT_STORED_LAYOUT_H

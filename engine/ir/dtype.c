@@ -54,6 +54,9 @@ static pith_status multiply(uint64_t *product, uint64_t factor, pith_error *erro
   return PITH_OK;
 }
 
+/* A sum of 65536 weights fits in s32, and so does that of their products with 8-bit inputs. */
+enum { N16K4_MAX_K = 65536 };
+
 pith_status pith_layout_get_bytes(pith_layout layout, pith_dtype dtype, uint32_t rank,
                                   const pith_dim *dims, uint64_t *out_bytes, pith_error *error) {
   const pith_dtype_info *info = pith_dtype_get_info(dtype);
@@ -77,6 +80,16 @@ pith_status pith_layout_get_bytes(pith_layout layout, pith_dtype dtype, uint32_t
                        info->name, rank);
     PITH_TRY(multiply(&bits, ((uint64_t)dims[0].constant + 15) & ~UINT64_C(15), error));
     PITH_TRY(multiply(&bits, (uint64_t)dims[1].constant, error));
+    break;
+  case PITH_LAYOUT_N16K4_S8:
+    if (rank != 2 || dtype != PITH_DTYPE_S8)
+      return pith_fail(error, PITH_FORMAT, "layout n16k4_s8 takes s8 of rank 2, not %s of rank %u",
+                       info->name, rank);
+    if (dims[1].constant > N16K4_MAX_K)
+      return pith_fail(error, PITH_FORMAT, "layout n16k4_s8 takes %d inputs at most, not %lld",
+                       N16K4_MAX_K, (long long)dims[1].constant);
+    PITH_TRY(multiply(&bits, ((uint64_t)dims[0].constant + 15) & ~UINT64_C(15), error));
+    PITH_TRY(multiply(&bits, (((uint64_t)dims[1].constant + 3) & ~UINT64_C(3)) + 4, error));
     break;
   default:
     return pith_fail(error, PITH_FORMAT, "layout %d is not in the table of %d", (int)layout,

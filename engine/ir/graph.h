@@ -113,7 +113,9 @@ typedef enum pith_tensor_kind {
 #define PITH_LAYOUT_LIST(X)                                                                                \
   X(ROW_MAJOR, "row_major") /* the last dimension is contiguous */                                         \
   X(N64_F32, "n64_f32")     /* f32 [N, K] as blocks of 64 outputs, [N/64][K][64]; the last block is        \
-                               narrower, its width rounded up to 16, its padding 0 */
+                               narrower, its width rounded up to 16, its padding 0 */                      \
+  X(N16K4_S8, "n16k4_s8")   /* s8 [N, K], K at most 65536, as blocks of 16 outputs, [N/16][K/4 + 1][16][4], \
+                               padding 0; a block's last 64 bytes are the 16 sums of its weights, s32 */
 typedef enum pith_layout {
 #define PITH_LAYOUT_ENUM(name, text) PITH_LAYOUT_##name,
   PITH_LAYOUT_LIST(PITH_LAYOUT_ENUM)

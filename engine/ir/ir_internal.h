@@ -90,6 +90,8 @@ enum {
   F32 = 1 << PITH_DTYPE_F32,
   S32 = 1 << PITH_DTYPE_S32,
   S64 = 1 << PITH_DTYPE_S64,
+  S8 = 1 << PITH_DTYPE_S8,
+  U8 = 1 << PITH_DTYPE_U8,
   ANY_DTYPE = (1 << PITH_DTYPE_COUNT) - 1,
 };
 

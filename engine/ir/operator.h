@@ -26,7 +26,10 @@
   X(LP_NORMALIZATION, "LpNormalization")                                                                   \
   X(PACKED_ATTENTION, "PackedAttention")                                                                   \
   X(PACKED_POSITIONS, "PackedPositions")                                                                   \
-  X(SEQUENCE_POOL, "SequencePool")
+  X(SEQUENCE_POOL, "SequencePool")                                                                         \
+  X(QUANTIZE_LINEAR, "QuantizeLinear")                                                                     \
+  X(DEQUANTIZE_LINEAR, "DequantizeLinear")                                                                 \
+  X(DYNAMIC_QUANTIZE, "DynamicQuantize")
 typedef enum pith_operator_id {
 #define PITH_OPERATOR_ENUM(id, name) PITH_OP_##id,
   PITH_OPERATOR_LIST(PITH_OPERATOR_ENUM)
@@ -34,12 +37,13 @@ typedef enum pith_operator_id {
       PITH_OP_COUNT
 } pith_operator_id;
 
-/* Meaning of the three that are ours (domain "pith"); the rest have ONNX's meaning at the row's version.
+/* Meaning of the four that are ours (domain "pith"); the rest have ONNX's meaning at the row's version.
  *
  * PackedAttention(query f32 [tokens_q, heads * head_size], key f32 [tokens_kv, heads * head_size],
  *                 value f32 [tokens_kv, heads * value_size], q_offsets s32 [sequences + 1],
  *                 kv_offsets s32 [sequences + 1]) -> f32 [tokens_q, heads * value_size]
- *   attributes: num_heads INT (required), scale FLOAT (0: 1/sqrt(head_size)), causal INT (0)
+ *   attributes: num_heads INT (required), scale FLOAT (0: 1/sqrt(head_size)), causal INT (0),
+ *               softmax_dtype DTYPE (f32; u8: each weight is rounded to 1/255 of the row's largest one)
  *   For each sequence and head softmax(scale * Q K^T) V over the sequence's own tokens.
  *
  * PackedPositions(offsets s32 [sequences + 1], ids s32 [tokens]) -> s32 [tokens]
@@ -49,6 +53,11 @@ typedef enum pith_operator_id {
  *
  * SequencePool(x f32 [tokens, features], offsets s32 [sequences + 1]) -> f32 [sequences, features]
  *   attributes: mode ENUM {mean, cls, max, last} (mean)
+ *
+ * DynamicQuantize(x f32 [tokens, features], offsets s32 [sequences + 1] optional) -> y u8|s8 [tokens, features],
+ *                 scale f32 [tokens, features / block_size], zero_point [tokens, features / block_size]
+ *   attributes: dtype DTYPE (u8; or s8), block_size INT (0: all features)
+ *   QuantizeLinear by the range of each block of a row or, with offsets, of a sequence (ops/quantize/quantize.h).
  */
 enum { PITH_POOL_MEAN, PITH_POOL_CLS, PITH_POOL_MAX, PITH_POOL_LAST };
 enum { PITH_GELU_NONE, PITH_GELU_TANH }; /* Gelu's `approximate` */

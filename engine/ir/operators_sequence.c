@@ -47,6 +47,10 @@ static pith_status infer_packed_attention(pith_inference *inference, pith_error 
     return fail_shapes(inference, 3, 4, "sequences", error);
   if (!(pith_inference_get_float(inference, "scale") >= 0.0))
     return pith_inference_fail(inference, error, "scale is below 0");
+  int64_t softmax_dtype = pith_inference_get_int(inference, "softmax_dtype");
+  if (softmax_dtype != PITH_DTYPE_F32 && softmax_dtype != PITH_DTYPE_U8)
+    return pith_inference_fail(inference, error, "softmax_dtype is %s, not f32 or u8",
+                               pith_dtype_get_info((pith_dtype)softmax_dtype)->name);
   inference->outputs[0].dtype = in[0]->dtype;
   inference->outputs[0].rank = 2;
   inference->outputs[0].dims[0] = in[0]->dims[0];
@@ -106,7 +110,12 @@ const pith_operator pith_operator_PACKED_ATTENTION = {
                    {.name = "causal",
                     .type = PITH_ATTRIBUTE_INT,
                     .max_int = 1,
-                    .doc = "1: query i sees key j only where j <= i + (keys - queries)"}},
+                    .doc = "1: query i sees key j only where j <= i + (keys - queries)"},
+                   {.name = "softmax_dtype",
+                    .type = PITH_ATTRIBUTE_DTYPE,
+                    .default_int = PITH_DTYPE_F32,
+                    .doc = "u8: each weight of a row becomes round(255 weight / largest weight), and "
+                           "the row is divided by their sum"}},
     .infer = infer_packed_attention,
 };
 

@@ -291,7 +291,7 @@ static pith_status check_offsets(verifier *v, const pith_inference *inference) {
   const pith_node *node = inference->node;
   for (uint32_t i = 0; i < node->input_count; i++) {
     uint32_t packs = node->op->inputs[i].packs;
-    if (packs == 0)
+    if (packs == 0 || inference->inputs[i] == NULL)
       continue;
     const pith_tensor *offsets = inference->inputs[i], *rows = inference->inputs[packs - 1];
     const pith_dim *dim = &rows->dims[0];
