@@ -3,11 +3,12 @@
 #include <string.h>
 
 enum {
-  /* Inputs of a chunk and rows of a task, at most: 84 rows of 1024 floats are 336 KiB, a block's chunk of weights 256 KiB
-   * and the next as much, in a second-level cache of 1 MiB or more. Measured on such a one: 768 inputs lose 4 % where k is
-   * 1000, 120 rows 1 to 3 %. */
+  /* Inputs of a chunk, rows of a task and floats of x of a task, at most. x is read again for every block: 768 KiB of it
+   * stay mostly in a second-level cache of 1 MiB beside a chunk of weights, 256 KiB. Measured on such a one: 512 KiB lose
+   * 3 % where that makes two groups of 53 rows, 1 MiB and chunks of 384 to 768 inputs 0 to 2 %. */
   MAX_CHUNK = 1024,
   MAX_TASK_ROWS = 84,
+  MAX_TASK_INPUTS = 192 * 1024,
   TASKS_PER_THREAD = 4 /* at least, where there is that much to share out: threads may differ in speed */
 };
 
@@ -38,7 +39,8 @@ static plan make_plan(const pith_gemm_f32_code *code, const pith_gemm_f32_args *
   if (!a->rows || !p.blocks)
     return p;
   p.tiles = divide_up(a->rows, code->tile_rows);
-  p.row_groups = divide_up(p.tiles, MAX_TASK_ROWS / code->tile_rows);
+  const size_t rows = min_size(MAX_TASK_ROWS, MAX_TASK_INPUTS / (a->k ? a->k : 1));
+  p.row_groups = divide_up(p.tiles, rows < code->tile_rows ? 1 : rows / code->tile_rows);
   p.block_groups = 1;
   if (threads <= 1)
     return p;
@@ -101,6 +103,7 @@ typedef struct walk {
   size_t first_tile, last_tile;
   size_t k0, k;
   bool first_chunk, last_chunk;
+  bool first_block; /* inputs are read for the first time */
   float *c; /* scratch of one tile */
 } walk;
 
@@ -129,6 +132,10 @@ static void run_tile(const walk *v, const block *b, size_t row, size_t rows, siz
   tile->residual_stride = a->residual_stride;
   if (!v->first_chunk && !whole)
     copy_rows(rows, columns, y, s->y_stride, v->c, PITH_GEMM_BLOCK);
+  if (residual && v->last_chunk) /* often written by another core, or long ago */
+    for (size_t i = 0; i < rows; ++i)
+      for (size_t j = 0; j < columns; j += PITH_GEMM_LINE_BYTES / sizeof(float))
+        __builtin_prefetch(residual + i * a->residual_stride + j);
   v->code->multiply(rows, width, tile);
   if (direct)
     return;
@@ -149,6 +156,21 @@ static void run_tile(const walk *v, const block *b, size_t row, size_t rows, siz
   v->code->finish(rows, &finish);
 }
 
+/* The inputs of the tile after `t` of a task's first block: the others find them in the second-level cache. */
+static void find_next_inputs(const walk *v, size_t t, pith_gemm_f32_tile *tile) {
+  const pith_gemm_f32_args *a = v->args;
+  size_t k0 = v->k0;
+  if (++t == v->last_tile) {
+    if (v->last_chunk)
+      return;
+    t = v->first_tile;
+    k0 += v->k;
+  }
+  const size_t row = part_start(a->rows, v->plan->tiles, t);
+  tile->next_x = a->x + row * a->x_stride + k0;
+  tile->next_rows = part_start(a->rows, v->plan->tiles, t + 1) - row;
+}
+
 /* What lies behind the current block: prefetched while that is computed. */
 typedef struct span {
   const char *first;
@@ -162,21 +184,27 @@ static void run_block(const walk *v, const block *b, const float *w, span next) 
       .w_stride = b->width,
       .k = v->k,
   };
+  const size_t row_lines = pith_gemm_f32_row_lines(v->k);
+  const bool bring_x = v->first_block && v->k >= 2 * PITH_GEMM_MAX_ROWS * row_lines; /* half or more is left for weights */
+  const size_t least_k = bring_x ? v->k - PITH_GEMM_MAX_ROWS * row_lines : v->k; /* of a call, left for weights */
   const size_t calls = divide_up(b->width, panel) * (v->last_tile - v->first_tile);
   /* Each call takes a share, whole lines for each k; so the last calls may have nothing left. */
   const size_t lines = divide_up(divide_up(next.bytes, PITH_GEMM_LINE_BYTES), calls);
-  const size_t step = v->k ? divide_up(lines, v->k) * PITH_GEMM_LINE_BYTES : 0;
+  const size_t step = v->k ? divide_up(lines, least_k) * PITH_GEMM_LINE_BYTES : 0;
   size_t done_bytes = 0;
   for (size_t column = 0; column < b->width; column += panel) {
     const size_t width = min_size(panel, b->width - column);
     tile.w = w + column;
     for (size_t t = v->first_tile; t < v->last_tile; ++t) {
+      const size_t row = part_start(v->args->rows, v->plan->tiles, t);
+      const size_t next_row = part_start(v->args->rows, v->plan->tiles, t + 1);
       const bool more = done_bytes < next.bytes;
       tile.next = more ? next.first + done_bytes : (const char *)w;
       tile.next_step = more ? step : 0;
-      done_bytes += step * v->k;
-      const size_t row = part_start(v->args->rows, v->plan->tiles, t);
-      const size_t next_row = part_start(v->args->rows, v->plan->tiles, t + 1);
+      tile.next_rows = 0;
+      if (bring_x && column == 0)
+        find_next_inputs(v, t, &tile);
+      done_bytes += step * (v->k - tile.next_rows * row_lines);
       run_tile(v, b, row, next_row - row, column, width, &tile);
     }
   }
@@ -198,17 +226,15 @@ static size_t chunk_start(const pith_gemm_f32_args *a, size_t chunk) {
 static span find_next(const pith_gemm_f32_args *a, const plan *p, size_t threads, size_t task, size_t chunk,
                       size_t index) {
   const size_t group = task / p->row_groups;
-  if (index + 1 == part_start(p->blocks, p->block_groups, group + 1)) {
-    index = part_start(p->blocks, p->block_groups, group);
-    if (++chunk == chunk_count(a->k)) {
+  if (++chunk == chunk_count(a->k)) {
+    chunk = 0;
+    if (++index == part_start(p->blocks, p->block_groups, group + 1)) {
       const size_t next_group = (task + threads) / p->row_groups;
       if (next_group >= p->block_groups)
         return (span){NULL, 0};
       index = part_start(p->blocks, p->block_groups, next_group);
-      chunk = 0;
     }
-  } else
-    ++index;
+  }
   const size_t k0 = chunk_start(a, chunk);
   return block_span(a, index, k0, chunk_start(a, chunk + 1) - k0);
 }
@@ -229,13 +255,14 @@ void pith_gemm_f32_blocked_run(const pith_gemm_f32_code *code, const void *args,
   };
   float *repacked = (float *)((char *)scratch + TILE_BYTES);
   const size_t chunks = chunk_count(a->k);
-  for (size_t chunk = 0; chunk < chunks; ++chunk) {
-    v.k0 = chunk_start(a, chunk);
-    v.k = chunk_start(a, chunk + 1) - v.k0;
-    v.first_chunk = chunk == 0;
-    v.last_chunk = chunk + 1 == chunks;
-    for (size_t i = part_start(p.blocks, p.block_groups, block_group); i < last_block; ++i) {
-      const block b = find_block(a, i);
+  for (size_t i = part_start(p.blocks, p.block_groups, block_group); i < last_block; ++i) {
+    const block b = find_block(a, i);
+    v.first_block = i == part_start(p.blocks, p.block_groups, block_group);
+    for (size_t chunk = 0; chunk < chunks; ++chunk) {
+      v.k0 = chunk_start(a, chunk);
+      v.k = chunk_start(a, chunk + 1) - v.k0;
+      v.first_chunk = chunk == 0;
+      v.last_chunk = chunk + 1 == chunks;
       const float *w = repacked;
       if (b.segment->w_row_major) {
         const pith_gemm_f32_repack repack = {

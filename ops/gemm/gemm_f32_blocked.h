@@ -1,9 +1,10 @@
 /* The walk that every blocked FP32 product shares; an instruction set supplies only the code of its tiles.
  *
  *            panel                     A task is a range of row tiles times a range of stored blocks (64 outputs).
- *          +-------+  stored block     For each chunk of k, block and panel all row tiles are computed: the rows' chunk
- *   tile   |       |  [k][64]          of x stays in the second-level cache for all blocks, a panel's chunk of weights
- *   rows   +-------+                   for all row tiles; meanwhile the next block is prefetched, a share by each tile.
+ *          +-------+  stored block     For each block, chunk of k and panel all row tiles are computed: the rows of x stay
+ *   tile   |       |  [k][64]          in the second-level cache for all blocks, a panel's chunk of weights for all row
+ *   rows   +-------+                   tiles. Meanwhile the next chunk of weights is prefetched, a share by each tile, and
+ *                                      in the first block the next tile's x.
  *
  * Between chunks of k the partial sums wait in y, so that each output stays one chain. */
 #ifndef PITH_OPS_GEMM_F32_BLOCKED_H
@@ -32,9 +33,18 @@ typedef struct pith_gemm_f32_tile {
   size_t residual_stride;
   float *out;
   size_t out_stride;
-  const char *next; /* `next_step` bytes from here, a multiple of a line's, are prefetched for each k */
+  /* Prefetched meanwhile: `next_rows` rows of k inputs (pith_gemm_f32_row_lines for each, one for each k; they fit), then
+   * `next_step` bytes from `next`, a multiple of a line's, for each k that is left. */
+  const float *next_x;
+  size_t next_rows;
+  const char *next;
   size_t next_step;
 } pith_gemm_f32_tile;
+
+/* Lines that k inputs of a row may touch. */
+static inline size_t pith_gemm_f32_row_lines(size_t k) {
+  return k * sizeof(float) / PITH_GEMM_LINE_BYTES + 1;
+}
 
 /* What is done to `columns` (1 to 64) finished outputs of each row. */
 typedef struct pith_gemm_f32_finish {

@@ -11,19 +11,20 @@ enum {
   GEMM_TILE_MAX_POINTERS = (PITH_GEMM_MAX_ROWS + GEMM_TILE_POINTER_ROWS - 1) / GEMM_TILE_POINTER_ROWS
 };
 
-/* `lines`: how many lines are prefetched for each k, at least; a step's further lines are left to the CPU. */
-V16_INLINE void gemm_tile_sum(const size_t rows, const size_t vectors, const size_t lines, const pith_gemm_f32_tile *t,
-                              v16 sums[PITH_GEMM_MAX_ROWS][GEMM_TILE_MAX_VECTORS]) {
-  const size_t x_stride = t->x_stride, w_stride = t->w_stride, step = t->next_step;
-  const size_t pointers = (rows + GEMM_TILE_POINTER_ROWS - 1) / GEMM_TILE_POINTER_ROWS;
+/* Where a tile's loop stands: pointers to rows of x, and to the weights. */
+typedef struct gemm_tile_cursor {
   const float *x[GEMM_TILE_MAX_POINTERS];
-  for (size_t p = 0; p < pointers; ++p) {
-    x[p] = t->x + p * GEMM_TILE_POINTER_ROWS * x_stride;
-    __asm__("" : "+r"(x[p])); /* else the compiler derives all from one and runs out of registers */
-  }
-  const float *w = t->w;
-  const char *next = t->next;
-  for (size_t k = t->k; k > 0; --k) {
+  const float *w;
+} gemm_tile_cursor;
+
+/* `lines`: how many lines from `next` on are prefetched for each of `count` k, at least; a step's further lines are left to
+ * the CPU. */
+V16_INLINE void gemm_tile_sum(const size_t rows, const size_t vectors, const size_t lines, const pith_gemm_f32_tile *t,
+                              const char *next, size_t step, size_t count, gemm_tile_cursor *cursor,
+                              v16 sums[PITH_GEMM_MAX_ROWS][GEMM_TILE_MAX_VECTORS]) {
+  const size_t x_stride = t->x_stride, w_stride = t->w_stride;
+  const size_t pointers = (rows + GEMM_TILE_POINTER_ROWS - 1) / GEMM_TILE_POINTER_ROWS;
+  for (size_t k = count; k > 0; --k) {
 #pragma GCC unroll 4
     for (size_t line = 0; line < lines; ++line)
       __builtin_prefetch(next + line * PITH_GEMM_LINE_BYTES, 0, 2); /* into the second level */
@@ -31,17 +32,18 @@ V16_INLINE void gemm_tile_sum(const size_t rows, const size_t vectors, const siz
     v16 b[GEMM_TILE_MAX_VECTORS];
 #pragma GCC unroll 4
     for (size_t j = 0; j < vectors; ++j)
-      b[j] = v16_load(w + 16 * j);
+      b[j] = v16_load(cursor->w + 16 * j);
 #pragma GCC unroll 6
     for (size_t i = 0; i < rows; ++i) {
-      const v16 a = v16_set(x[i / GEMM_TILE_POINTER_ROWS][i % GEMM_TILE_POINTER_ROWS * x_stride]);
+      const v16 a = v16_set(cursor->x[i / GEMM_TILE_POINTER_ROWS][i % GEMM_TILE_POINTER_ROWS * x_stride]);
 #pragma GCC unroll 4
       for (size_t j = 0; j < vectors; ++j)
         sums[i][j] = v16_fma(a, b[j], sums[i][j]);
     }
-    w += w_stride;
+    cursor->w += w_stride;
+#pragma GCC unroll 2
     for (size_t p = 0; p < pointers; ++p)
-      ++x[p];
+      ++cursor->x[p];
   }
 }
 
@@ -52,10 +54,21 @@ V16_INLINE void gemm_tile(const size_t rows, const size_t vectors, const pith_ge
 #pragma GCC unroll 4
     for (size_t j = 0; j < vectors; ++j)
       sums[i][j] = t->in ? v16_load(t->in + i * t->in_stride + 16 * j) : v16_set(0.0f);
+  gemm_tile_cursor cursor = {.w = t->w};
+#pragma GCC unroll 2
+  for (size_t p = 0; p < (rows + GEMM_TILE_POINTER_ROWS - 1) / GEMM_TILE_POINTER_ROWS; ++p) {
+    cursor.x[p] = t->x + p * GEMM_TILE_POINTER_ROWS * t->x_stride;
+    __asm__("" : "+r"(cursor.x[p])); /* else the compiler derives all from one and runs out of registers */
+  }
+  const size_t row_lines = pith_gemm_f32_row_lines(t->k);
+  for (size_t row = 0; row < t->next_rows; ++row)
+    gemm_tile_sum(rows, vectors, 1, t, (const char *)(t->next_x + row * t->x_stride), PITH_GEMM_LINE_BYTES, row_lines,
+                  &cursor, sums);
+  const size_t rest = t->k - t->next_rows * row_lines;
   if (t->next_step > PITH_GEMM_LINE_BYTES)
-    gemm_tile_sum(rows, vectors, 4, t, sums);
+    gemm_tile_sum(rows, vectors, rows < 4 ? 4 : 2, t, t->next, t->next_step, rest, &cursor, sums);
   else
-    gemm_tile_sum(rows, vectors, 1, t, sums);
+    gemm_tile_sum(rows, vectors, 1, t, t->next, t->next_step, rest, &cursor, sums);
   if (t->bias)
 #pragma GCC unroll 4
     for (size_t j = 0; j < vectors; ++j) {
