@@ -210,6 +210,28 @@ static void test_extremes(void **state) {
   tester_deinit(&t);
 }
 
+/* Every score is far below 0: what stands behind the last key must not be the maximum, for all weights would vanish. */
+static void test_low_scores(void **state) {
+  (void)state;
+  tester t;
+  tester_init(&t, pith_attention_f32_kernels);
+  static const size_t lengths[] = {1, 15, 21, 40, 53, 75, 127};
+  for (size_t i = 0; i < sizeof lengths / sizeof *lengths; ++i)
+    for (int causal = 0; causal < 2; ++causal) {
+      const attention_case c = {"low", {lengths[i]}, {lengths[i]}, 1, 2, 32, 32, 0, 1, causal};
+      pith_attention_f32_args a = make_args(&t, &c);
+      float *q = (float *)(uintptr_t)a.q, *k = (float *)(uintptr_t)a.k;
+      for (size_t j = 0; j < lengths[i] * 64; ++j) {
+        q[j] = 6.0f + q[j];
+        k[j] = -6.0f + k[j];
+      }
+      tester_reference(&t, &a);
+      check_naive(&t, &a);
+      tester_compare(&t, &a, NULL);
+    }
+  tester_deinit(&t);
+}
+
 /* A NaN stays in its sequence and head. */
 static void test_nan(void **state) {
   (void)state;
@@ -300,8 +322,8 @@ static void test_alone(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_sizes), cmocka_unit_test(test_long), cmocka_unit_test(test_empty),
-      cmocka_unit_test(test_extremes), cmocka_unit_test(test_nan), cmocka_unit_test(test_causal_unseen),
-      cmocka_unit_test(test_alone),
+      cmocka_unit_test(test_extremes), cmocka_unit_test(test_low_scores), cmocka_unit_test(test_nan),
+      cmocka_unit_test(test_causal_unseen), cmocka_unit_test(test_alone),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
