@@ -91,27 +91,11 @@ static pith_status infer_quantize(pith_inference *inference, pith_error *error) 
   return PITH_OK;
 }
 
-/* An axis that is not the last one would need s32 rows, which only biases have: they are rank 1. */
-static pith_status check_s32(const pith_inference *inference, pith_error *error) {
-  const pith_tensor *x = inference->inputs[X], *scale = inference->inputs[SCALE];
-  uint32_t axis = 0;
-  if (inference->inputs[ZERO] != NULL)
-    return pith_inference_fail(inference, error, "%s s32 has no zero point", port_name(inference, X));
-  if (scale->rank == 0)
-    return PITH_OK;
-  PITH_TRY(pith_inference_get_axis(inference, &axis, error));
-  if (scale->rank != 1 || axis + 1 != x->rank)
-    return pith_inference_fail(inference, error,
-                               "%s s32 has one scale, or one for each index of its last axis",
-                               port_name(inference, X));
-  return PITH_OK;
-}
-
 static pith_status infer_dequantize(pith_inference *inference, pith_error *error) {
   const pith_tensor *x = inference->inputs[X], *scale = inference->inputs[SCALE];
   uint32_t axis = 0;
-  if (x->dtype == PITH_DTYPE_S32)
-    PITH_TRY(check_s32(inference, error));
+  if (x->dtype == PITH_DTYPE_S32 && inference->inputs[ZERO] != NULL)
+    return pith_inference_fail(inference, error, "x '%s' is s32, which has no zero point", x->name);
   PITH_TRY(check_scale(inference, x->dtype, error));
   if (x->layout != PITH_LAYOUT_ROW_MAJOR && scale->rank != 0) {
     PITH_TRY(pith_inference_get_axis(inference, &axis, error));
@@ -188,9 +172,8 @@ const pith_operator pith_operator_DEQUANTIZE_LINEAR = {
     .name = "DequantizeLinear",
     .domain = "",
     .version = 21,
-    .doc = "y = (x - x_zero_point) * x_scale. x in s32 (a bias) has no zero point and one scale, or one "
-           "for each index of its last dimension; x in a layout of its own (a weight) has one scale, or "
-           "one for each index of axis 0. A scale that is data must be a normal number above 0: making "
+    .doc = "y = (x - x_zero_point) * x_scale. x in s32 (a bias) has no zero point; x in a layout of "
+           "its own (a weight) has one scale, or one for each index of axis 0. A scale that is data must be a normal number above 0: making "
            "a session refuses any other.",
     .inputs = {{"x", U8 | S8 | S32, false, .doc = "any shape",
                 .layouts = 1 << PITH_LAYOUT_N16K4_S8},

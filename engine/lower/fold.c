@@ -18,8 +18,11 @@ typedef struct folding {
   pith_error *error;
 } folding;
 
+/* Weights stay quantized: in floats they would take four times the memory. */
 static bool can_fold(const pith_program *program, const pith_step *step) {
   size_t count;
+  if (step->row->kind == PITH_STEP_DEQUANTIZE)
+    return false;
   for (uint32_t j = 0; j < step->input_count; j++) {
     if (step->inputs[j] == PITH_NONE)
       continue;

@@ -1,6 +1,7 @@
 #include "engine/lower/lower_internal.h"
 
 #include "ops/gemm/gemm_f32.h"
+#include "ops/gemm/gemm_u8s8.h"
 
 const pith_pass pith_passes[] = {
     {"translate", "each node of the graph becomes steps", pith_pass_translate},
@@ -196,14 +197,14 @@ static bool read_by_others(const pith_program *program, pith_value_id id) {
   return false;
 }
 
-static pith_status pack_weight(pith_program *program, pith_value_id id, pith_error *error) {
+static pith_status pack_weight(pith_program *program, pith_value_id id, bool unpack, pith_error *error) {
   pith_value *value = &program->values[id];
   size_t n = (size_t)value->dims[0].constant, k = (size_t)value->dims[1].constant;
   uint32_t i = 0;
   for (; i < program->pack_count; i++) {
     const pith_pack *have = &program->packs[i];
     if (have->data != NULL && have->data == value->data && have->transposed == value->data_transposed &&
-        have->n == n && have->k == k)
+        have->unpack == unpack && have->n == n && have->k == k)
       break;
   }
   if (i == program->pack_count) {
@@ -216,16 +217,38 @@ static pith_status pack_weight(pith_program *program, pith_value_id id, pith_err
     program->packs[program->pack_count++] = (pith_pack){
         .data = value->data,
         .transposed = value->data_transposed,
+        .unpack = unpack,
         .n = n,
         .k = k,
-        .bytes = pith_gemm_f32_packed_count(n, k) * sizeof(float), /* sizes are bounded by the verifier */
+        /* Sizes are bounded by the verifier. */
+        .bytes = unpack ? n * k : pith_gemm_f32_packed_count(n, k) * sizeof(float),
     };
   }
   value->pack = i;
   value->data = NULL;
-  value->data_layout = PITH_LAYOUT_N64_F32;
+  value->data_layout = unpack ? PITH_LAYOUT_ROW_MAJOR : PITH_LAYOUT_N64_F32;
   value->data_transposed = false;
   return PITH_OK;
+}
+
+/* As a value of its own: other readers of the weight read its stored blocks. */
+static pith_status unpack_weight(pith_program *program, pith_step *step, pith_error *error) {
+  const pith_value source = program->values[step->inputs[PITH_QUANTIZE_X]];
+  if (source.kind != PITH_VALUE_DATA || source.data_layout != PITH_LAYOUT_N16K4_S8)
+    return PITH_OK;
+  pith_value_id id;
+  pith_value *value = pith_program_add_value(program, &id);
+  if (value == NULL)
+    return pith_lower_no_memory(error);
+  value->name = source.name;
+  value->kind = PITH_VALUE_DATA;
+  value->dtype = source.dtype;
+  value->rank = source.rank;
+  value->dims = source.dims;
+  value->layout = source.layout;
+  value->data = source.data;
+  step->inputs[PITH_QUANTIZE_X] = id;
+  return pack_weight(program, id, true, error);
 }
 
 /* Row-major weights are packed unless something else reads them too (tied embeddings): their kernel then reads them as
@@ -233,18 +256,24 @@ static pith_status pack_weight(pith_program *program, pith_value_id id, pith_err
 pith_status pith_pass_pack(pith_program *program, const pith_lower_options *options, pith_error *error) {
   (void)options;
   for (uint32_t i = 0; i < program->step_count; i++) {
-    const pith_step *step = &program->steps[i];
+    pith_step *step = &program->steps[i];
+    if (step->row->kind == PITH_STEP_DEQUANTIZE)
+      PITH_TRY(unpack_weight(program, step, error));
     for (uint32_t j = PITH_GEMM_SEGMENTS; step->row->kind == PITH_STEP_GEMM && j < step->input_count; j += 2) {
       const pith_value *value = &program->values[step->inputs[j]];
       if (value->kind == PITH_VALUE_DATA && value->data_layout == PITH_LAYOUT_ROW_MAJOR &&
           (value->data_transposed || !read_by_others(program, step->inputs[j])))
-        PITH_TRY(pack_weight(program, step->inputs[j], error));
+        PITH_TRY(pack_weight(program, step->inputs[j], false, error));
     }
   }
   return PITH_OK;
 }
 
 void pith_pack_run(const pith_pack *pack, void *out) {
+  if (pack->unpack) {
+    pith_gemm_u8s8_unpack(pack->n, pack->k, pack->data, out);
+    return;
+  }
   if (!pack->transposed) {
     pith_gemm_f32_pack(pack->n, pack->k, pack->data, out);
     return;

@@ -209,10 +209,12 @@ typedef struct pith_check {
 
 /* ---- packed weights ------------------------------------------------------------------------------------- */
 
-/* Row-major weights become the stored blocks that product kernels read. */
+/* Row-major f32 weights become the stored blocks that product kernels read; s8 weights in stored blocks become row-major,
+ * which is what a Dequantize step of its own reads. */
 typedef struct pith_pack {
   const void *data;
   bool transposed; /* data is row-major [k, n] instead of [n, k] */
+  bool unpack;     /* data is n16k4_s8 */
   size_t n, k, offset, bytes;
 } pith_pack;
 

@@ -1,50 +1,13 @@
 /* Graph to steps: each node becomes one step, or the few that spell it out. Nothing is optimized here. */
 #include <math.h>
 
-#include "engine/ir/operator.h"
-#include "engine/lower/lower_internal.h"
+#include "engine/lower/translate_internal.h"
 #include "ops/elementwise/elementwise_f32.h"
 #include "ops/gemm/gemm_f32.h"
 #include "ops/pool/pool_f32.h"
 
-typedef struct translation {
-  pith_program *program;
-  const pith_node *node;
-  pith_error *error;
-} translation;
-
-static int64_t get_int(const translation *t, const char *name) {
-  return pith_node_get_attribute(t->node, name)->i;
-}
-static float get_float(const translation *t, const char *name) {
-  return (float)pith_node_get_attribute(t->node, name)->f;
-}
-static pith_tensor_id get_input(const translation *t, uint32_t i) {
-  return i < t->node->input_count ? t->node->inputs[i] : PITH_NONE;
-}
-static uint32_t get_axis(const translation *t, uint32_t rank) {
-  int64_t axis = get_int(t, "axis");
-  return (uint32_t)(axis < 0 ? axis + rank : axis);
-}
-
-/* A step whose first inputs are the node's, in order; it writes the node's output. */
-static pith_step *add_step(const translation *t, pith_step_kind kind, uint32_t inputs) {
-  pith_step *step = pith_program_add_step(t->program, kind, t->node->name);
-  if (step == NULL)
-    return NULL;
-  step->input_count = inputs;
-  for (uint32_t i = 0; i < inputs; i++)
-    step->inputs[i] = get_input(t, i);
-  step->outputs[0] = t->node->outputs[0];
-  return step;
-}
-
-static pith_status no_memory(const translation *t) {
-  return pith_lower_no_memory(t->error);
-}
-
 /* A buffer or datum of our own beside the node's tensors. */
-static pith_value *add_value(const translation *t, const char *suffix, uint32_t rank, const pith_dim *dims,
+static pith_value *add_value(const pith_translation *t, const char *suffix, uint32_t rank, const pith_dim *dims,
                              pith_value_id *out_id) {
   const char *name = pith_arena_format(&t->program->arena, "%s.%s", t->node->name, suffix);
   pith_dim *copy = PITH_ARENA_NEW(&t->program->arena, pith_dim, rank);
@@ -65,7 +28,7 @@ static pith_value *add_value(const translation *t, const char *suffix, uint32_t 
 
 /* Consecutive dimensions that repeat the same operands count as one; two such groups are the rows and columns that
  * kernels know. */
-static pith_status translate_binary(const translation *t, pith_binary function, pith_value_id a, pith_value_id b,
+static pith_status translate_binary(const pith_translation *t, pith_binary function, pith_value_id a, pith_value_id b,
                                     pith_value_id y) {
   const pith_value *values = t->program->values, *operands[2] = {&values[a], &values[b]};
   uint32_t rank = values[y].rank, groups = 0;
@@ -87,7 +50,7 @@ static pith_status translate_binary(const translation *t, pith_binary function, 
   }
   pith_step *step = pith_program_add_step(t->program, PITH_STEP_BINARY, t->node->name);
   if (step == NULL)
-    return no_memory(t);
+    return pith_translate_no_memory(t);
   step->input_count = 2;
   step->inputs[0] = a;
   step->inputs[1] = b;
@@ -101,16 +64,16 @@ static pith_status translate_binary(const translation *t, pith_binary function, 
   return PITH_OK;
 }
 
-static pith_status translate_unary(const translation *t, pith_unary function) {
-  pith_step *step = add_step(t, PITH_STEP_UNARY, 1);
+static pith_status translate_unary(const pith_translation *t, pith_unary function) {
+  pith_step *step = pith_translate_add_step(t, PITH_STEP_UNARY, 1);
   if (step == NULL)
-    return no_memory(t);
+    return pith_translate_no_memory(t);
   step->params.elementwise.function = (int)function;
   return PITH_OK;
 }
 
 #define TRANSLATE_BINARY(name, function)                                                                    \
-  static pith_status name(const translation *t) {                                                           \
+  static pith_status name(const pith_translation *t) {                                                           \
     return translate_binary(t, function, t->node->inputs[0], t->node->inputs[1], t->node->outputs[0]);      \
   }
 TRANSLATE_BINARY(translate_add, PITH_BINARY_ADD)
@@ -118,32 +81,32 @@ TRANSLATE_BINARY(translate_sub, PITH_BINARY_SUB)
 TRANSLATE_BINARY(translate_mul, PITH_BINARY_MUL)
 TRANSLATE_BINARY(translate_div, PITH_BINARY_DIV)
 
-static pith_status translate_erf(const translation *t) {
+static pith_status translate_erf(const pith_translation *t) {
   return translate_unary(t, PITH_UNARY_ERF);
 }
-static pith_status translate_tanh(const translation *t) {
+static pith_status translate_tanh(const pith_translation *t) {
   return translate_unary(t, PITH_UNARY_TANH);
 }
-static pith_status translate_sigmoid(const translation *t) {
+static pith_status translate_sigmoid(const pith_translation *t) {
   return translate_unary(t, PITH_UNARY_SIGMOID);
 }
-static pith_status translate_relu(const translation *t) {
+static pith_status translate_relu(const pith_translation *t) {
   return translate_unary(t, PITH_UNARY_RELU);
 }
-static pith_status translate_gelu(const translation *t) {
-  return translate_unary(t, get_int(t, "approximate") == PITH_GELU_TANH ? PITH_UNARY_GELU_TANH : PITH_UNARY_GELU);
+static pith_status translate_gelu(const pith_translation *t) {
+  return translate_unary(t, pith_translate_get_int(t, "approximate") == PITH_GELU_TANH ? PITH_UNARY_GELU_TANH : PITH_UNARY_GELU);
 }
 
 /* Identity is a Cast to the same dtype. */
-static pith_status translate_cast(const translation *t) {
-  return add_step(t, PITH_STEP_CAST, 1) == NULL ? no_memory(t) : PITH_OK;
+static pith_status translate_cast(const pith_translation *t) {
+  return pith_translate_add_step(t, PITH_STEP_CAST, 1) == NULL ? pith_translate_no_memory(t) : PITH_OK;
 }
 
 /* ---- rows ------------------------------------------------------------------------------------------------ */
 
-static pith_status translate_gather(const translation *t) {
+static pith_status translate_gather(const pith_translation *t) {
   const pith_value *x = &t->program->values[t->node->inputs[0]];
-  uint32_t axis = get_axis(t, x->rank);
+  uint32_t axis = pith_translate_get_axis(t, x->rank);
   size_t inner = 1;
   for (uint32_t i = axis + 1; i < x->rank; i++)
     if (!pith_dim_is_constant(&x->dims[i]) || !pith_size_multiply(inner, (size_t)x->dims[i].constant, &inner))
@@ -155,29 +118,29 @@ static pith_status translate_gather(const translation *t) {
   pith_check check = {PITH_CHECK_INDICES, t->node->inputs[1], t->node->inputs[0], axis};
   PITH_TRY(pith_program_add_check(t->program, &check, t->error));
   size_t size = axis == 0 ? 0 : (size_t)x->dims[axis].constant;
-  pith_step *step = add_step(t, PITH_STEP_GATHER, 2);
+  pith_step *step = pith_translate_add_step(t, PITH_STEP_GATHER, 2);
   if (step == NULL)
-    return no_memory(t);
+    return pith_translate_no_memory(t);
   step->params.gather.axis = size;
   step->params.gather.inner = inner;
   return PITH_OK;
 }
 
-static pith_status translate_layer_norm(const translation *t) {
-  pith_step *step = add_step(t, PITH_STEP_LAYER_NORM, 1);
+static pith_status translate_layer_norm(const pith_translation *t) {
+  pith_step *step = pith_translate_add_step(t, PITH_STEP_LAYER_NORM, 1);
   if (step == NULL)
-    return no_memory(t);
+    return pith_translate_no_memory(t);
   step->input_count = PITH_NORM_BETA + 1;
-  step->inputs[PITH_NORM_GAMMA] = get_input(t, 1);
-  step->inputs[PITH_NORM_BETA] = get_input(t, 2);
-  step->params.norm.epsilon = get_float(t, "epsilon");
+  step->inputs[PITH_NORM_GAMMA] = pith_translate_get_input(t, 1);
+  step->inputs[PITH_NORM_BETA] = pith_translate_get_input(t, 2);
+  step->params.norm.epsilon = pith_translate_get_float(t, "epsilon");
   return PITH_OK;
 }
 
 /* Softmax or LpNorm over a dimension; over the first of two by way of the transpose. */
-static pith_status translate_along_axis(const translation *t, pith_step_kind kind, const pith_step_params *params) {
+static pith_status translate_along_axis(const pith_translation *t, pith_step_kind kind, const pith_step_params *params) {
   pith_value_id x = t->node->inputs[0], y = t->node->outputs[0], turned = PITH_NONE, result = y;
-  uint32_t rank = t->program->values[x].rank, axis = get_axis(t, rank);
+  uint32_t rank = t->program->values[x].rank, axis = pith_translate_get_axis(t, rank);
   bool turn = axis + 1 != rank;
   if (turn && rank != 2)
     return pith_fail(t->error, PITH_UNSUPPORTED, "node '%s': %s along axis %u of rank %u, only the last one can be "
@@ -185,80 +148,81 @@ static pith_status translate_along_axis(const translation *t, pith_step_kind kin
   if (turn) {
     const pith_dim swapped[2] = {t->program->values[x].dims[1], t->program->values[x].dims[0]};
     if (add_value(t, "turned", 2, swapped, &turned) == NULL || add_value(t, "result", 2, swapped, &result) == NULL)
-      return no_memory(t);
-    pith_step *step = add_step(t, PITH_STEP_TRANSPOSE, 1);
+      return pith_translate_no_memory(t);
+    pith_step *step = pith_translate_add_step(t, PITH_STEP_TRANSPOSE, 1);
     if (step == NULL)
-      return no_memory(t);
+      return pith_translate_no_memory(t);
     step->outputs[0] = turned;
   }
-  pith_step *step = add_step(t, kind, 1);
+  pith_step *step = pith_translate_add_step(t, kind, 1);
   if (step == NULL)
-    return no_memory(t);
+    return pith_translate_no_memory(t);
   step->params = *params;
   if (!turn)
     return PITH_OK;
   step->inputs[0] = turned;
   step->outputs[0] = result;
-  if ((step = add_step(t, PITH_STEP_TRANSPOSE, 1)) == NULL)
-    return no_memory(t);
+  if ((step = pith_translate_add_step(t, PITH_STEP_TRANSPOSE, 1)) == NULL)
+    return pith_translate_no_memory(t);
   step->inputs[0] = result;
   return PITH_OK;
 }
 
-static pith_status translate_softmax(const translation *t) {
+static pith_status translate_softmax(const pith_translation *t) {
   return translate_along_axis(t, PITH_STEP_SOFTMAX, &(pith_step_params){.gemm = {0}});
 }
-static pith_status translate_lp_norm(const translation *t) {
+static pith_status translate_lp_norm(const pith_translation *t) {
   /* The least norm that is divided by, as torch.nn.functional.normalize has it; 0 / it is 0, as ONNX asks. */
   return translate_along_axis(t, PITH_STEP_LP_NORM,
-                              &(pith_step_params){.norm = {.epsilon = 1e-12f, .p = (int)get_int(t, "p")}});
+                              &(pith_step_params){.norm = {.epsilon = 1e-12f, .p = (int)pith_translate_get_int(t, "p")}});
 }
 
 /* ---- sequences ------------------------------------------------------------------------------------------- */
 
-static pith_status translate_attention(const translation *t) {
-  size_t heads = (size_t)get_int(t, "num_heads"), head_size;
-  float scale = get_float(t, "scale");
+static pith_status translate_attention(const pith_translation *t) {
+  size_t heads = (size_t)pith_translate_get_int(t, "num_heads"), head_size;
+  float scale = pith_translate_get_float(t, "scale");
   if (scale == 0) {
     head_size = (size_t)t->program->values[t->node->inputs[0]].dims[1].constant / heads;
     scale = head_size == 0 ? 1.0f : (float)(1.0 / sqrt((double)head_size));
   }
-  pith_step *step = add_step(t, PITH_STEP_ATTENTION, 5);
+  bool rounded = pith_translate_get_int(t, "softmax_dtype") == PITH_DTYPE_U8;
+  pith_step *step = pith_translate_add_step(t, rounded ? PITH_STEP_ROUNDED_ATTENTION : PITH_STEP_ATTENTION, 5);
   if (step == NULL)
-    return no_memory(t);
+    return pith_translate_no_memory(t);
   step->params.attention.heads = (int64_t)heads;
   step->params.attention.scale = scale;
-  step->params.attention.causal = get_int(t, "causal") != 0;
+  step->params.attention.causal = pith_translate_get_int(t, "causal") != 0;
   return PITH_OK;
 }
 
-static pith_status translate_positions(const translation *t) {
-  pith_step *step = add_step(t, PITH_STEP_POSITIONS, 2);
+static pith_status translate_positions(const pith_translation *t) {
+  pith_step *step = pith_translate_add_step(t, PITH_STEP_POSITIONS, 2);
   if (step == NULL)
-    return no_memory(t);
-  step->params.positions.start = (int32_t)get_int(t, "start");
-  step->params.positions.padding_id = (int32_t)get_int(t, "padding_id");
+    return pith_translate_no_memory(t);
+  step->params.positions.start = (int32_t)pith_translate_get_int(t, "start");
+  step->params.positions.padding_id = (int32_t)pith_translate_get_int(t, "padding_id");
   return PITH_OK;
 }
 
-static pith_status translate_pool(const translation *t) {
+static pith_status translate_pool(const pith_translation *t) {
   static const pith_pool_mode modes[] = {
       [PITH_POOL_MEAN] = PITH_POOL_F32_MEAN,
       [PITH_POOL_CLS] = PITH_POOL_F32_CLS,
       [PITH_POOL_MAX] = PITH_POOL_F32_MAX,
       [PITH_POOL_LAST] = PITH_POOL_F32_LAST,
   };
-  pith_step *step = add_step(t, PITH_STEP_POOL, 2);
+  pith_step *step = pith_translate_add_step(t, PITH_STEP_POOL, 2);
   if (step == NULL)
-    return no_memory(t);
-  step->params.pool.mode = (int)modes[get_int(t, "mode")];
+    return pith_translate_no_memory(t);
+  step->params.pool.mode = (int)modes[pith_translate_get_int(t, "mode")];
   return PITH_OK;
 }
 
 /* ---- products --------------------------------------------------------------------------------------------- */
 
 /* x [m, k] times w: as a Gemm where w is [n, k] or data that packing can turn, else as a MatMul. */
-static pith_status add_product(const translation *t, pith_value_id x, pith_value_id w, bool w_is_nk,
+static pith_status add_product(const pith_translation *t, pith_value_id x, pith_value_id w, bool w_is_nk,
                                pith_value_id bias, pith_value_id y) {
   bool gemm = w_is_nk || pith_value_is_data(t->program, w);
   if (!w_is_nk && gemm) {
@@ -266,7 +230,7 @@ static pith_status add_product(const translation *t, pith_value_id x, pith_value
     const pith_dim swapped[2] = {source.dims[1], source.dims[0]};
     pith_value *value = add_value(t, "weight", 2, swapped, &w);
     if (value == NULL)
-      return no_memory(t);
+      return pith_translate_no_memory(t);
     value->name = source.name;
     value->kind = PITH_VALUE_DATA;
     value->data = source.data;
@@ -275,7 +239,7 @@ static pith_status add_product(const translation *t, pith_value_id x, pith_value
   }
   pith_step *step = pith_program_add_step(t->program, gemm ? PITH_STEP_GEMM : PITH_STEP_MATMUL, t->node->name);
   if (step == NULL)
-    return no_memory(t);
+    return pith_translate_no_memory(t);
   step->outputs[0] = y;
   step->inputs[0] = x;
   if (gemm) {
@@ -291,12 +255,12 @@ static pith_status add_product(const translation *t, pith_value_id x, pith_value
 }
 
 /* y = x times a number. */
-static pith_status add_scaled(const translation *t, pith_value_id x, float factor, pith_value_id y) {
+static pith_status add_scaled(const pith_translation *t, pith_value_id x, float factor, pith_value_id y) {
   float *number = PITH_ARENA_NEW(&t->program->arena, float, 1);
   pith_value_id id;
   pith_value *value = number == NULL ? NULL : add_value(t, "factor", 0, NULL, &id);
   if (value == NULL)
-    return no_memory(t);
+    return pith_translate_no_memory(t);
   *number = factor;
   value->kind = PITH_VALUE_DATA;
   value->data = number;
@@ -304,17 +268,17 @@ static pith_status add_scaled(const translation *t, pith_value_id x, float facto
 }
 
 /* y = alpha A' B' + beta C: the product, then whatever of the rest is not 1, in this order. */
-static pith_status translate_gemm(const translation *t) {
-  pith_value_id a = t->node->inputs[0], b = t->node->inputs[1], c = get_input(t, 2), y = t->node->outputs[0];
-  float alpha = get_float(t, "alpha"), beta = get_float(t, "beta");
-  bool w_is_nk = get_int(t, "transB") != 0;
+static pith_status translate_gemm(const pith_translation *t) {
+  pith_value_id a = t->node->inputs[0], b = t->node->inputs[1], c = pith_translate_get_input(t, 2), y = t->node->outputs[0];
+  float alpha = pith_translate_get_float(t, "alpha"), beta = pith_translate_get_float(t, "beta");
+  bool w_is_nk = pith_translate_get_int(t, "transB") != 0;
   const pith_dim *y_dims = t->program->values[y].dims;
-  if (get_int(t, "transA") != 0) {
+  if (pith_translate_get_int(t, "transA") != 0) {
     const pith_dim *dims = t->program->values[a].dims, swapped[2] = {dims[1], dims[0]};
     pith_value_id turned;
     pith_step *step;
-    if (add_value(t, "turned", 2, swapped, &turned) == NULL || (step = add_step(t, PITH_STEP_TRANSPOSE, 1)) == NULL)
-      return no_memory(t);
+    if (add_value(t, "turned", 2, swapped, &turned) == NULL || (step = pith_translate_add_step(t, PITH_STEP_TRANSPOSE, 1)) == NULL)
+      return pith_translate_no_memory(t);
     step->outputs[0] = a = turned;
   }
   bool fused_bias = false;
@@ -327,28 +291,28 @@ static pith_status translate_gemm(const translation *t) {
   pith_value_id product = y, scaled = y, rest = c;
   bool add = c != PITH_NONE && !fused_bias;
   if (add && add_value(t, "scaled", 2, y_dims, &scaled) == NULL)
-    return no_memory(t);
+    return pith_translate_no_memory(t);
   product = scaled;
   if (alpha != 1 && add_value(t, "product", 2, y_dims, &product) == NULL)
-    return no_memory(t);
+    return pith_translate_no_memory(t);
   PITH_TRY(add_product(t, a, b, w_is_nk, fused_bias ? c : PITH_NONE, product));
   if (alpha != 1)
     PITH_TRY(add_scaled(t, product, alpha, scaled));
   if (add && beta != 1) {
     if (add_value(t, "rest", t->program->values[c].rank, t->program->values[c].dims, &rest) == NULL)
-      return no_memory(t);
+      return pith_translate_no_memory(t);
     PITH_TRY(add_scaled(t, c, beta, rest));
   }
   return add ? translate_binary(t, PITH_BINARY_ADD, scaled, rest, y) : PITH_OK;
 }
 
-static pith_status translate_matmul(const translation *t) {
+static pith_status translate_matmul(const pith_translation *t) {
   return add_product(t, t->node->inputs[0], t->node->inputs[1], false, PITH_NONE, t->node->outputs[0]);
 }
 
 /* ---- all of it --------------------------------------------------------------------------------------------- */
 
-static pith_status (*const translators[PITH_OP_COUNT])(const translation *t) = {
+static pith_status (*const translators[PITH_OP_COUNT])(const pith_translation *t) = {
     [PITH_OP_ADD] = translate_add,
     [PITH_OP_SUB] = translate_sub,
     [PITH_OP_MUL] = translate_mul,
@@ -369,10 +333,13 @@ static pith_status (*const translators[PITH_OP_COUNT])(const translation *t) = {
     [PITH_OP_PACKED_ATTENTION] = translate_attention,
     [PITH_OP_PACKED_POSITIONS] = translate_positions,
     [PITH_OP_SEQUENCE_POOL] = translate_pool,
+    [PITH_OP_QUANTIZE_LINEAR] = pith_translate_quantize,
+    [PITH_OP_DEQUANTIZE_LINEAR] = pith_translate_dequantize,
+    [PITH_OP_DYNAMIC_QUANTIZE] = pith_translate_dynamic_quantize,
 };
 
 /* The offsets of operators that know sequences, found by their ports' rows. */
-static pith_status add_offsets_checks(const translation *t) {
+static pith_status add_offsets_checks(const pith_translation *t) {
   for (uint32_t i = 0; i < t->node->input_count; i++) {
     const pith_port *port = &t->node->op->inputs[i];
     if (port->packs == 0 || t->node->inputs[i] == PITH_NONE)
@@ -408,7 +375,7 @@ pith_status pith_pass_translate(pith_program *program, const pith_lower_options 
   if (graph->output_count != 0)
     memcpy(program->outputs, graph->outputs, graph->output_count * sizeof *program->outputs);
   for (uint32_t i = 0; i < graph->node_count; i++) {
-    translation t = {program, &graph->nodes[i], error};
+    pith_translation t = {program, &graph->nodes[i], error};
     PITH_TRY(add_offsets_checks(&t));
     PITH_TRY(translators[graph->nodes[i].op->id](&t));
   }

@@ -27,4 +27,8 @@ typedef struct pith_attention_f32_args {
 
 extern const pith_kernel *const pith_attention_f32_kernels[];
 
+/* The same with the weights of attention_u8s8.h: p = rint(255 * exp(score - the row's largest)), y = (sum of p * v) / (sum of
+ * p), one chain over the keys whose weight is over 0. No speed is meant: it is what a quantized graph means as it stands. */
+extern const pith_kernel *const pith_attention_rounded_f32_kernels[];
+
 #endif
