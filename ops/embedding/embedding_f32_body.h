@@ -1,28 +1,41 @@
 /* The body of every embedding_f32 kernel; included after a v16 header. The sum of the tables' rows goes to y, which is then
- * normalized as layer_norm_f32 does. */
+ * normalized, and written in 8 bits, as layer_norm_f32 does. */
 #include "ops/embedding/embedding_f32.h"
 #include "ops/embedding/embedding_internal.h"
 #include "ops/normalize/layer_norm_rows.h"
 #include "ops/split.h"
 
+/* Elements i to i + 15 of a row of a table, only the first `lanes` of them. */
+V16_INLINE v16 embedding_load(const void *row, const float *scale, size_t i, size_t lanes) {
+  if (!scale) {
+    const float *x = (const float *)row + i;
+    return lanes == 16 ? v16_load(x) : v16_load_masked(m16_first(lanes), x);
+  }
+  const int8_t *x = (const int8_t *)row + i;
+  return v16_mul(v16_set(*scale), lanes == 16 ? v16_load_s8(x) : v16_load_s8_first(lanes, x));
+}
+
 static void embedding_sum_row(const pith_embedding_f32_args *a, size_t row) {
-  const float *from[PITH_EMBEDDING_MAX_TABLES];
-  for (size_t t = 0; t < a->table_count; ++t)
-    from[t] = (const float *)a->tables[t] + (a->ids[t] ? (size_t)a->ids[t][row] : 0) * a->features;
+  const void *from[PITH_EMBEDDING_MAX_TABLES];
+  const float *scale[PITH_EMBEDDING_MAX_TABLES]; /* NULL: f32 */
+  for (size_t t = 0; t < a->table_count; ++t) {
+    const size_t id = a->ids[t] ? (size_t)a->ids[t][row] : 0, element = a->row_scales[t] ? 1 : sizeof(float);
+    from[t] = (const uint8_t *)a->tables[t] + id * a->features * element;
+    scale[t] = a->row_scales[t] ? a->row_scales[t] + id : NULL;
+  }
   float *y = a->y + row * a->y_stride;
-  const size_t n = a->features, whole = n / 16 * 16;
-  const m16 tail = m16_first(n - whole);
+  const size_t n = a->features, whole = n / 16 * 16, rest = n - whole;
   for (size_t i = 0; i < whole; i += 16) {
-    v16 sum = v16_load(from[0] + i);
+    v16 sum = embedding_load(from[0], scale[0], i, 16);
     for (size_t t = 1; t < a->table_count; ++t)
-      sum = v16_add(sum, v16_load(from[t] + i));
+      sum = v16_add(sum, embedding_load(from[t], scale[t], i, 16));
     v16_store(y + i, sum);
   }
-  if (whole < n) {
-    v16 sum = v16_load_masked(tail, from[0] + whole);
+  if (rest > 0) {
+    v16 sum = embedding_load(from[0], scale[0], whole, rest);
     for (size_t t = 1; t < a->table_count; ++t)
-      sum = v16_add(sum, v16_load_masked(tail, from[t] + whole));
-    v16_store_masked(tail, y + whole, sum);
+      sum = v16_add(sum, embedding_load(from[t], scale[t], whole, rest));
+    v16_store_masked(m16_first(rest), y + whole, sum);
   }
 }
 
@@ -57,8 +70,11 @@ static void embedding_run(const void *args, size_t threads, size_t task, void *s
                                             .features = a->features,
                                             .x_stride = a->y_stride,
                                             .y_stride = a->y_stride,
-                                            .epsilon = a->epsilon},
+                                            .epsilon = a->epsilon,
+                                            .q = quantized_rows_from(a->q, begin)},
                      rows);
+    for (size_t r = 0; !a->gamma && a->q.q && r < rows; ++r)
+      quantize_row(&a->q, begin + r, y + r * a->y_stride, a->features);
     begin += rows;
   }
 }

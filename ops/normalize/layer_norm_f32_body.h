@@ -29,7 +29,8 @@ static void layer_norm_run(const void *args, size_t threads, size_t task, void *
                                         .x_stride = a->x_stride,
                                         .residual_stride = a->residual_stride,
                                         .y_stride = a->y_stride,
-                                        .epsilon = a->epsilon},
+                                        .epsilon = a->epsilon,
+                                        .q = quantized_rows_from(a->q, begin)},
                  end - begin);
 }
 

@@ -32,10 +32,11 @@ static void quantize_run_of(const quantize_target *t, const float *x, size_t n, 
   }
 }
 
-/* A scale for each element. What is under -512 is saturated whatever zero is; the rounder takes magnitudes under 2^22. */
+/* A scale for each element. The rounder rounds magnitudes under 2^22 to integers; what is lower stays low enough to be
+ * saturated. */
 static void quantize_by_element(const quantize_target *t, const float *x, size_t n, const float *scale, const void *zero,
                                 uint8_t *q) {
-  const v16 rounder = v16_set(0x1.8p23f), lowest = v16_set(-512.0f), limit = v16_set(t->limit);
+  const v16 rounder = v16_set(0x1.8p23f), limit = v16_set(t->limit);
   for (size_t i = 0; i < n; i += 16) {
     const size_t lanes = n - i < 16 ? n - i : 16;
     const m16 m = m16_first(lanes);
@@ -45,7 +46,7 @@ static void quantize_by_element(const quantize_target *t, const float *x, size_t
     else if (zero)
       zeros = v16_load_u8_first(lanes, (const uint8_t *)zero + i);
     v16 level = v16_min(v16_div(v16_load_masked(m, x + i), v16_load_masked(m, scale + i)), v16_sub(limit, zeros));
-    level = v16_sub(v16_add(v16_max(level, lowest), rounder), rounder);
+    level = v16_sub(v16_add(level, rounder), rounder);
     quantize_store(t, lanes, v16_add(level, zeros), 0, q + i);
   }
 }

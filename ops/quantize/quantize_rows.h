@@ -102,6 +102,14 @@ V16_INLINE float quantize_range_end(const quantize_range *range, pith_number typ
   return scale;
 }
 
+/* The same without its first rows. */
+V16_INLINE pith_quantized_rows quantized_rows_from(pith_quantized_rows q, size_t row) {
+  q.q = q.q ? (uint8_t *)q.q + row * q.stride : NULL;
+  q.row_scale = q.row_scale ? q.row_scale + row : NULL;
+  q.row_zero = q.row_zero ? q.row_zero + row : NULL;
+  return q;
+}
+
 V16_INLINE void quantize_row_dynamic(const pith_quantized_rows *q, size_t row, const float *x, size_t n,
                                      const quantize_range *range) {
   int zero;
