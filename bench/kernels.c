@@ -9,7 +9,7 @@
 
 enum { MAX_SAMPLES = 400, MIN_SAMPLES = 5 };
 
-static const bench_operator *const operators[] = {&bench_gemm_f32, &bench_attention_f32, &bench_vector_f32, NULL};
+static const bench_operator *const operators[] = {&bench_gemm_f32, &bench_gemm_u8s8, &bench_attention_f32, &bench_vector_f32, NULL};
 
 static double seconds_now(void) {
   struct timespec now;
@@ -45,6 +45,11 @@ float *bench_make_floats(size_t count) {
 
 void bench_measure(const bench_options *options, const char *kernel, pith_cpu_set needs, const char *shape,
                    double operations, double elements, double bytes, bench_work work, void *context) {
+  bench_measure_as(options, PITH_PEAK_FP32, kernel, needs, shape, operations, elements, bytes, work, context);
+}
+
+void bench_measure_as(const bench_options *options, pith_peak_kind kind, const char *kernel, pith_cpu_set needs,
+                      const char *shape, double operations, double elements, double bytes, bench_work work, void *context) {
   static double times[MAX_SAMPLES], peaks[MAX_SAMPLES];
   size_t turn = 0, each = 1;
   /* A sample is about a millisecond, a turn at least. */
@@ -53,7 +58,7 @@ void bench_measure(const bench_options *options, const char *kernel, pith_cpu_se
   size_t samples = 0;
   const double begin = seconds_now();
   while (samples < MAX_SAMPLES && (samples < MIN_SAMPLES || seconds_now() - begin < options->seconds)) {
-    peaks[samples] = pith_peak_measure(PITH_PEAK_FP32, needs, 1);
+    peaks[samples] = pith_peak_measure(kind, needs, 1);
     times[samples++] = run_for(work, context, &turn, each);
   }
   qsort(times, samples, sizeof *times, compare_doubles);

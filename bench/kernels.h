@@ -28,6 +28,10 @@ float *bench_make_floats(size_t count);
 void bench_measure(const bench_options *options, const char *kernel, pith_cpu_set needs, const char *shape,
                    double operations, double elements, double bytes, bench_work work, void *context);
 
+/* The same for a kernel that is compared with another peak than that of FP32. */
+void bench_measure_as(const bench_options *options, pith_peak_kind kind, const char *kernel, pith_cpu_set needs,
+                      const char *shape, double operations, double elements, double bytes, bench_work work, void *context);
+
 /* Gives every line of a file of shapes to `line`, but comments (#) and empty ones; false (with a message on standard
  * error) where the file cannot be read or a line is refused. */
 bool bench_read_shapes(const bench_options *options, const char *path,
@@ -40,6 +44,6 @@ typedef struct bench_operator {
   bool (*run)(const bench_options *options, const char *path);
 } bench_operator;
 
-extern const bench_operator bench_gemm_f32, bench_attention_f32, bench_vector_f32;
+extern const bench_operator bench_gemm_f32, bench_gemm_u8s8, bench_attention_f32, bench_vector_f32;
 
 #endif

@@ -6,6 +6,9 @@
 
 const pith_kernel *const pith_gemm_u8s8_kernels[] = {
     &pith_gemm_u8s8_reference,
+#if defined(__x86_64__)
+    &pith_gemm_u8s8_6x64_avx512vnni,
+#endif
     NULL,
 };
 

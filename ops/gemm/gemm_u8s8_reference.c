@@ -1,5 +1,4 @@
 /* What every other kernel's bits are compared with: each sum as the header writes it, each result finished by itself. */
-#include <float.h>
 #include <math.h>
 #include <string.h>
 
@@ -9,6 +8,7 @@
 
 #include "ops/gemm/gemm_u8s8_activate.h"
 #include "ops/gemm/gemm_u8s8_internal.h"
+#include "ops/quantize/quantize_rows.h"
 
 enum { BLOCK = PITH_GEMM_U8S8_BLOCK, GROUP = PITH_GEMM_U8S8_GROUP };
 
@@ -39,39 +39,9 @@ static void activate(pith_activation activation, bool for_8bit, float z[BLOCK]) 
   v16_store(z, for_8bit ? gemm_activate_8bit(activation, x) : gemm_activate(activation, x));
 }
 
-static void quantize(const pith_quantized_rows *q, float scale, int32_t zero, size_t at, size_t columns, const float *z) {
-  const float inverse = 1.0f / scale;
-  const int32_t low = q->type == PITH_NUMBER_U8 ? 0 : -128, high = q->type == PITH_NUMBER_U8 ? 255 : 127;
-  for (size_t j = 0; j < columns; ++j) {
-    const float limit = (float)(high - zero), lowest = (float)(low - zero), x = z[j] * inverse;
-    float level = x < limit ? x : limit; /* NaN: the limit */
-    level = rintf(level > lowest ? level : lowest);
-    const int32_t value = (int32_t)level + zero;
-    if (q->type == PITH_NUMBER_U8)
-      ((uint8_t *)q->q)[at + j] = (uint8_t)value;
-    else
-      ((int8_t *)q->q)[at + j] = (int8_t)value;
-  }
-}
-
-static float bound(float x) {
-  return x != x ? 0.0f : fminf(fmaxf(x, -FLT_MAX), FLT_MAX);
-}
-
-static void quantize_row(const pith_quantized_rows *q, size_t t, size_t n, const float *z) {
-  float low = 0.0f, high = 0.0f;
-  for (size_t j = 0; j < n; ++j) {
-    low = fminf(low, bound(z[j]));
-    high = fmaxf(high, bound(z[j]));
-  }
-  const bool is_u8 = q->type == PITH_NUMBER_U8;
-  float scale = is_u8 ? (high - low) / 255.0f : fmaxf(high, -low) / 127.0f;
-  scale = scale > 0.0f ? scale : 1.0f;
-  const int32_t zero = is_u8 ? (int32_t)rintf(-low / scale) : 0;
-  q->row_scale[t] = scale;
-  if (is_u8)
-    q->row_zero[t] = (uint8_t)zero;
-  quantize(q, scale, zero, t * q->stride, n, z);
+static void quantize(const pith_quantized_rows *q, size_t at, size_t columns, const float *z) {
+  const quantizer to_8bit = quantizer_of_rows(q);
+  quantizer_store_first(&to_8bit, columns, v16_load(z), (uint8_t *)q->q + at);
 }
 
 static void run_block(const pith_gemm_u8s8_args *a, const pith_gemm_u8s8_segment *s, size_t t, size_t n0, float *row) {
@@ -90,7 +60,7 @@ static void run_block(const pith_gemm_u8s8_args *a, const pith_gemm_u8s8_segment
   if (a->q_per_row)
     memcpy(row + n0, z, columns * sizeof *z);
   else if (s->q.q)
-    quantize(&s->q, s->q.scale[0], s->q.zero ? s->q.zero[0] : 0, t * s->q.stride + n0, columns, z);
+    quantize(&s->q, t * s->q.stride + n0, columns, z);
 }
 
 static void run(const void *args, size_t threads, size_t task, void *scratch) {
@@ -99,8 +69,8 @@ static void run(const void *args, size_t threads, size_t task, void *scratch) {
   for (const pith_gemm_u8s8_segment *s = a->segments; s < a->segments + a->segment_count; ++s)
     for (size_t n0 = 0; n0 < s->n; n0 += BLOCK)
       run_block(a, s, task, n0, scratch);
-  if (a->q_per_row)
-    quantize_row(&a->segments[0].q, task, a->segments[0].n, scratch);
+  if (a->q_per_row && a->segments[0].n > 0)
+    quantize_row(&a->segments[0].q, task, scratch, a->segments[0].n);
 }
 
 const pith_kernel pith_gemm_u8s8_reference = {

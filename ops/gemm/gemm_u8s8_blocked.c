@@ -1,0 +1,211 @@
+#include "ops/gemm/gemm_u8s8_blocked.h"
+
+#include <float.h>
+
+enum {
+  /* Bytes of x in a task, at most: with two panels of weights (96 KiB at 768 inputs) in a second-level cache of 1 MiB. */
+  MAX_TASK_BYTES = 384 * 1024,
+  /* Floats of whole rows that wait for their scale. */
+  MAX_WAITING = 96 * 1024,
+  TASKS_PER_THREAD = 4, /* at least, where there is that much to share out: threads may differ in speed */
+  TILE_BYTES = PITH_GEMM_U8S8_MAX_ROWS * PITH_GEMM_U8S8_PANEL * (int)sizeof(int32_t),
+  PANEL_BLOCKS = PITH_GEMM_U8S8_PANEL / PITH_GEMM_U8S8_BLOCK,
+};
+
+static size_t divide_up(size_t a, size_t b) {
+  return (a + b - 1) / b;
+}
+
+static size_t min_size(size_t a, size_t b) {
+  return a < b ? a : b;
+}
+
+static float min_float(float a, float b) {
+  return a < b ? a : b;
+}
+
+/* The i-th boundary of `parts` nearly equal parts of `total`. */
+static size_t part_start(size_t total, size_t parts, size_t i) {
+  return total / parts * i + min_size(i, total % parts);
+}
+
+typedef struct plan {
+  size_t tiles;      /* of rows */
+  size_t row_groups; /* groups of tiles */
+  size_t panels;     /* of all segments */
+  size_t panel_groups;
+} plan;
+
+/* Tiles of a task at most. */
+static size_t count_task_tiles(const pith_gemm_u8s8_code *code, const pith_gemm_u8s8_args *a) {
+  size_t rows = MAX_TASK_BYTES / (a->k ? a->k : 1);
+  if (a->q_per_row && a->segments[0].n > 0)
+    rows = min_size(rows, MAX_WAITING / a->segments[0].n);
+  return rows > code->tile_rows ? rows / code->tile_rows : 1;
+}
+
+static plan make_plan(const pith_gemm_u8s8_code *code, const pith_gemm_u8s8_args *a, size_t threads) {
+  plan p = {0};
+  for (size_t s = 0; s < a->segment_count; ++s)
+    p.panels += divide_up(a->segments[s].n, PITH_GEMM_U8S8_PANEL);
+  if (!a->rows || !p.panels)
+    return p;
+  p.tiles = divide_up(a->rows, code->tile_rows);
+  p.row_groups = divide_up(p.tiles, count_task_tiles(code, a));
+  p.panel_groups = 1;
+  if (threads <= 1)
+    return p;
+  if (a->q_per_row) {
+    p.row_groups = min_size(p.tiles, divide_up(p.row_groups, threads) * threads);
+    return p;
+  }
+  /* The fewest groups of panels that give every thread enough tasks and leave little of a round empty. */
+  for (; p.panel_groups < p.panels; ++p.panel_groups) {
+    const size_t tasks = p.row_groups * p.panel_groups;
+    const size_t rounds = divide_up(tasks, threads);
+    if (tasks >= TASKS_PER_THREAD * threads && (rounds * threads - tasks) * 32 <= tasks)
+      break;
+  }
+  return p;
+}
+
+size_t pith_gemm_u8s8_blocked_count_tasks(const pith_gemm_u8s8_code *code, const void *args, size_t threads) {
+  const plan p = make_plan(code, args, threads);
+  return p.row_groups * p.panel_groups;
+}
+
+size_t pith_gemm_u8s8_blocked_get_scratch_bytes(const pith_gemm_u8s8_code *code, const void *args) {
+  const pith_gemm_u8s8_args *a = args;
+  size_t bytes = TILE_BYTES;
+  if (a->q_per_row)
+    bytes += min_size(count_task_tiles(code, a) * code->tile_rows, a->rows) * a->segments[0].n * sizeof(float);
+  return bytes;
+}
+
+/* A panel, as found from its number among all segments'. */
+typedef struct panel {
+  const pith_gemm_u8s8_segment *segment;
+  size_t n0;      /* its first output */
+  size_t columns; /* outputs that exist */
+  const int8_t *w;
+} panel;
+
+static panel find_panel(const pith_gemm_u8s8_args *a, size_t index) {
+  const pith_gemm_u8s8_segment *s = a->segments;
+  for (size_t count; index >= (count = divide_up(s->n, PITH_GEMM_U8S8_PANEL)); ++s)
+    index -= count;
+  return (panel){
+      .segment = s,
+      .n0 = index * PITH_GEMM_U8S8_PANEL,
+      .columns = min_size(s->n - index * PITH_GEMM_U8S8_PANEL, PITH_GEMM_U8S8_PANEL),
+      .w = s->w + index * PANEL_BLOCKS * pith_gemm_u8s8_block_bytes(a->k),
+  };
+}
+
+static size_t panel_lines(const pith_gemm_u8s8_args *a, const panel *p) {
+  return divide_up(p->columns, PITH_GEMM_U8S8_BLOCK) * pith_gemm_u8s8_block_bytes(a->k) / PITH_GEMM_U8S8_GROUP_BYTES;
+}
+
+/* Everything that stays the same over the panels of a task. */
+typedef struct walk {
+  const pith_gemm_u8s8_code *code;
+  const pith_gemm_u8s8_args *args;
+  const plan *plan;
+  size_t first_tile, last_tile;
+  int32_t *sums;   /* scratch of one tile */
+  float *waiting; /* whole rows from the task's first on, to be quantized together; or NULL */
+} walk;
+
+/* What finishing the panel from `row` on takes. */
+static pith_gemm_u8s8_finish make_finish(const walk *v, const panel *p) {
+  const pith_gemm_u8s8_args *a = v->args;
+  const pith_gemm_u8s8_segment *s = p->segment;
+  pith_gemm_u8s8_finish f = {
+      .sums = v->sums,
+      .columns = p->columns,
+      .x_scale_step = a->x_per_row,
+      .w_scale = s->w_scale + p->n0,
+      .bias = s->bias ? s->bias + p->n0 : NULL,
+      .activation = a->activation,
+      .for_8bit = s->q.q,
+      .residual_stride = a->residual_stride,
+      .y_stride = v->waiting && !s->y ? s->n : s->y_stride,
+  };
+  if (s->q.q && !v->waiting) {
+    f.q_stride = s->q.stride;
+    f.q_type = s->q.type;
+    f.q_inverse = min_float(1.0f / s->q.scale[0], FLT_MAX); /* quantizer_make's */
+    f.q_zero = s->q.zero ? s->q.zero[0] : 0;
+  }
+  return f;
+}
+
+static void run_panel(const walk *v, const panel *p, const char *next, size_t next_lines) {
+  const pith_gemm_u8s8_args *a = v->args;
+  const pith_gemm_u8s8_segment *s = p->segment;
+  const size_t groups = pith_gemm_u8s8_groups(a->k), first_row = part_start(a->rows, v->plan->tiles, v->first_tile);
+  pith_gemm_u8s8_finish finish = make_finish(v, p);
+  pith_gemm_u8s8_tile tile = {
+      .x_stride = a->x_stride,
+      .block_bytes = pith_gemm_u8s8_block_bytes(a->k),
+      .k = a->k,
+      .minus_zero = {a->x_per_row ? 0 : -(int32_t)a->x_zero[0]},
+      .zero_per_row = a->x_per_row,
+      .next = next,
+  };
+  for (size_t i = v->first_tile; i < v->last_tile; ++i) {
+    const size_t row = part_start(a->rows, v->plan->tiles, i), rows = part_start(a->rows, v->plan->tiles, i + 1) - row;
+    tile.x = a->x + row * a->x_stride;
+    for (size_t r = 0; a->x_per_row && r < rows; ++r)
+      tile.minus_zero[r] = -(int32_t)a->x_zero[row + r];
+    const size_t blocks = divide_up(p->columns, PITH_GEMM_U8S8_BLOCK);
+    for (size_t block = 0; block < blocks; block += v->code->vectors) {
+      tile.w = p->w + block * tile.block_bytes;
+      tile.sums = v->sums + block * PITH_GEMM_U8S8_BLOCK;
+      tile.next_lines = min_size(next_lines, groups);
+      v->code->multiply(rows, min_size(v->code->vectors, blocks - block), &tile);
+      next_lines -= tile.next_lines;
+      tile.next += tile.next_lines * PITH_GEMM_U8S8_GROUP_BYTES;
+    }
+    finish.x_scale = a->x_scale + row * finish.x_scale_step;
+    finish.residual = a->residual ? a->residual + row * a->residual_stride + p->n0 : NULL;
+    if (s->y)
+      finish.y = s->y + row * s->y_stride + p->n0;
+    else if (v->waiting)
+      finish.y = v->waiting + (row - first_row) * s->n + p->n0;
+    if (s->q.q && !v->waiting)
+      finish.q = (uint8_t *)s->q.q + row * s->q.stride + p->n0;
+    v->code->finish(rows, &finish);
+  }
+}
+
+void pith_gemm_u8s8_blocked_run(const pith_gemm_u8s8_code *code, const void *args, size_t threads, size_t task,
+                                void *scratch) {
+  const pith_gemm_u8s8_args *a = args;
+  const plan p = make_plan(code, a, threads);
+  const size_t row_group = task % p.row_groups, panel_group = task / p.row_groups;
+  const size_t last = part_start(p.panels, p.panel_groups, panel_group + 1);
+  const walk v = {
+      .code = code,
+      .args = a,
+      .plan = &p,
+      .first_tile = part_start(p.tiles, p.row_groups, row_group),
+      .last_tile = part_start(p.tiles, p.row_groups, row_group + 1),
+      .sums = scratch,
+      .waiting = a->q_per_row ? (float *)((char *)scratch + TILE_BYTES) : NULL,
+  };
+  for (size_t i = part_start(p.panels, p.panel_groups, panel_group); i < last; ++i) {
+    const panel now = find_panel(a, i);
+    if (i + 1 < p.panels) {
+      const panel next = find_panel(a, i + 1);
+      run_panel(&v, &now, (const char *)next.w, panel_lines(a, &next));
+    } else
+      run_panel(&v, &now, (const char *)now.w, 0);
+  }
+  if (v.waiting) {
+    const pith_gemm_u8s8_segment *s = a->segments;
+    const size_t first = part_start(a->rows, p.tiles, v.first_tile), end = part_start(a->rows, p.tiles, v.last_tile);
+    for (size_t row = first; row < end; ++row)
+      code->quantize_row(&s->q, row, s->y ? s->y + row * s->y_stride : v.waiting + (row - first) * s->n, s->n);
+  }
+}

@@ -1,0 +1,71 @@
+/* The walk that every blocked INT8 product shares; an instruction set supplies only the code of its tiles.
+ *
+ *            panel                      A task is a range of row tiles times a range of panels (4 stored blocks, 64 outputs;
+ *          +-------+  stored blocks     a segment's last one has fewer). For each panel all row tiles are computed over the
+ *   tile   |       |  [k/4 + 1][16][4]  whole of k: the task's rows of x stay in the second-level cache for all panels, a
+ *   rows   +-------+                    panel's weights for all row tiles; meanwhile the next panel is prefetched, a share
+ *                                       by each tile.
+ *
+ * A tile leaves its sums in scratch, from where they are finished: by code that is there once for each kind of result, not
+ * for each size of tile; 24 stores for a tile of 6 x 64 cost less than 2 % of it. */
+#ifndef PITH_OPS_GEMM_U8S8_BLOCKED_H
+#define PITH_OPS_GEMM_U8S8_BLOCKED_H
+
+#include "ops/gemm/gemm_u8s8_internal.h"
+
+enum {
+  PITH_GEMM_U8S8_PANEL = 64,   /* outputs */
+  PITH_GEMM_U8S8_MAX_ROWS = 6, /* of a tile */
+};
+
+/* sums[i, j] = sum over k of (x[i, k] - zero[i]) w[k, j], for `rows` x `vectors` x 16 outputs, stride PITH_GEMM_U8S8_PANEL. */
+typedef struct pith_gemm_u8s8_tile {
+  const uint8_t *x; /* [rows, k] */
+  size_t x_stride;
+  const int8_t *w; /* stored blocks */
+  size_t block_bytes;
+  size_t k;
+  int32_t minus_zero[PITH_GEMM_U8S8_MAX_ROWS];
+  bool zero_per_row; /* else all are the first */
+  const char *next; /* a line from here on is prefetched for each group of k, `next_lines` of them */
+  size_t next_lines;
+  int32_t *sums;
+} pith_gemm_u8s8_tile;
+
+/* What is done to `columns` (1 to 64) sums of each row. */
+typedef struct pith_gemm_u8s8_finish {
+  const int32_t *sums; /* stride PITH_GEMM_U8S8_PANEL */
+  size_t columns;
+  const float *x_scale;
+  size_t x_scale_step; /* 0: the same for all rows */
+  const float *w_scale;
+  const float *bias; /* or NULL */
+  pith_activation activation;
+  bool for_8bit; /* the activation's result becomes 8 bits */
+  const float *residual; /* or NULL */
+  size_t residual_stride;
+  float *y; /* or NULL */
+  size_t y_stride;
+  uint8_t *q; /* or NULL: of q_type, z * q_inverse + q_zero */
+  size_t q_stride;
+  pith_number q_type;
+  float q_inverse;
+  int32_t q_zero;
+} pith_gemm_u8s8_finish;
+
+typedef struct pith_gemm_u8s8_code {
+  size_t tile_rows; /* at most PITH_GEMM_U8S8_MAX_ROWS */
+  size_t vectors;   /* of a tile, of 16 outputs: divides 4 */
+  void (*multiply)(size_t rows, size_t vectors, const pith_gemm_u8s8_tile *tile);
+  void (*finish)(size_t rows, const pith_gemm_u8s8_finish *finish);
+  /* A whole row, with a scale of its own. */
+  void (*quantize_row)(const pith_quantized_rows *q, size_t row, const float *z, size_t n);
+} pith_gemm_u8s8_code;
+
+/* The members of a pith_kernel, over that code. */
+size_t pith_gemm_u8s8_blocked_count_tasks(const pith_gemm_u8s8_code *code, const void *args, size_t threads);
+size_t pith_gemm_u8s8_blocked_get_scratch_bytes(const pith_gemm_u8s8_code *code, const void *args);
+void pith_gemm_u8s8_blocked_run(const pith_gemm_u8s8_code *code, const void *args, size_t threads, size_t task,
+                                void *scratch);
+
+#endif
