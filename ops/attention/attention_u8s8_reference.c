@@ -4,50 +4,21 @@
 
 #include "ops/math/v16_plain.h"
 
-#include "ops/math/functions_8bit.h"
-
 #include "ops/attention/attention_u8s8_internal.h"
+#include "ops/math/functions_8bit.h"
+#include "ops/quantize/quantize_rows.h"
 #include "ops/split.h"
 
-typedef struct quantizer {
-  float scale;
-  int32_t zero, low, high;
-} quantizer;
-
-static float get_finite(float x) {
-  return x != x ? 0.0f : x > FLT_MAX ? FLT_MAX : x < -FLT_MAX ? -FLT_MAX : x;
-}
-
-/* From `rows` x `features` values: u8. */
-static quantizer get_unsigned(const float *x, size_t features) {
-  float low = 0.0f, high = 0.0f;
-  for (size_t f = 0; f < features; ++f) {
-    const float value = get_finite(x[f]);
-    low = value < low ? value : low;
-    high = value > high ? value : high;
-  }
-  float scale = get_finite(high - low) / 255.0f;
-  scale = scale == 0.0f ? 1.0f : scale;
-  const float zero = rintf(-low / scale);
-  return (quantizer){scale, (int32_t)(zero > 255.0f ? 255.0f : zero), 0, 255};
-}
-
-/* s8. */
-static quantizer get_signed(const float *x, size_t stride, size_t rows, size_t features) {
-  float largest = 0.0f;
+static float quantize_group(const float *x, size_t stride, size_t rows, size_t features, pith_number type, uint8_t *out,
+                            int *out_zero) {
+  quantize_range range = quantize_range_start();
   for (size_t row = 0; row < rows; ++row)
-    for (size_t f = 0; f < features; ++f) {
-      const float value = fabsf(get_finite(x[row * stride + f]));
-      largest = value > largest ? value : largest;
-    }
-  const float scale = largest / 127.0f;
-  return (quantizer){scale == 0.0f ? 1.0f : scale, 0, -128, 127};
-}
-
-static int32_t quantize(quantizer to, float z) {
-  const float limit = (float)(to.high - to.zero), scaled = z * (1.0f / to.scale);
-  const float rounded = rintf(scaled < limit ? scaled : limit); /* NaN: the limit */
-  return rounded < (float)(to.low - to.zero) ? to.low : (int32_t)rounded + to.zero;
+    quantize_range_add_row(&range, x + row * stride, features);
+  const float scale = quantize_range_end(&range, type, out_zero);
+  const quantizer to = quantizer_make(type, scale, *out_zero);
+  for (size_t row = 0; row < rows; ++row)
+    quantizer_store_row(&to, x + row * stride, features, out + row * features);
+  return scale;
 }
 
 /* One sequence and head. */
@@ -68,19 +39,12 @@ static void read_sequence(const pith_attention_u8s8_args *a, const unit *u, scra
   const size_t v0 = u->first_key * a->v_stride + u->head * a->value_size;
   if (!a->is_dynamic)
     return;
-  for (size_t j = 0; j < u->keys; ++j) {
-    const float *row = (const float *)a->k + k0 + j * a->k_stride;
-    const quantizer to = get_signed(row, 0, 1, a->head_size);
-    s->key_scales[j] = to.scale;
-    for (size_t d = 0; d < a->head_size; ++d)
-      s->keys[j * a->head_size + d] = (int8_t)quantize(to, row[d]);
-  }
-  const float *values = (const float *)a->v + v0;
-  const quantizer to = get_signed(values, a->v_stride, u->keys, a->value_size);
-  s->value_scale = to.scale;
+  int zero;
   for (size_t j = 0; j < u->keys; ++j)
-    for (size_t d = 0; d < a->value_size; ++d)
-      s->values[j * a->value_size + d] = (int8_t)quantize(to, values[j * a->v_stride + d]);
+    s->key_scales[j] = quantize_group((const float *)a->k + k0 + j * a->k_stride, 0, 1, a->head_size, PITH_NUMBER_S8,
+                                      (uint8_t *)s->keys + j * a->head_size, &zero);
+  s->value_scale = quantize_group((const float *)a->v + v0, a->v_stride, u->keys, a->value_size, PITH_NUMBER_S8,
+                                  (uint8_t *)s->values, &zero);
 }
 
 /* Scores of query i with the first `seen` keys, times log2 e, to s->scores. */
@@ -89,18 +53,14 @@ static void score_row(const pith_attention_u8s8_args *a, const unit *u, const sc
   const uint8_t *query = (const uint8_t *)a->q + q0;
   const int8_t *keys = (const int8_t *)a->k + u->first_key * a->k_stride + u->head * a->head_size;
   size_t stride = a->k_stride;
-  int32_t zero;
+  int zero;
   float factor;
   if (a->is_dynamic) {
-    const float *row = (const float *)a->q + q0;
-    const quantizer to = get_unsigned(row, a->head_size);
-    for (size_t d = 0; d < a->head_size; ++d)
-      s->query[d] = (uint8_t)quantize(to, row[d]);
+    const float scale = quantize_group((const float *)a->q + q0, 0, 1, a->head_size, PITH_NUMBER_U8, s->query, &zero);
     query = s->query;
     keys = s->keys;
     stride = a->head_size;
-    zero = to.zero;
-    factor = a->scale * to.scale * PITH_ATTENTION_U8S8_LOG2_E;
+    factor = a->scale * scale * PITH_ATTENTION_U8S8_LOG2_E;
   } else {
     zero = *a->q_zero;
     factor = a->scale * *a->q_scale * *a->k_scale * PITH_ATTENTION_U8S8_LOG2_E;
@@ -116,7 +76,7 @@ static void score_row(const pith_attention_u8s8_args *a, const unit *u, const sc
 
 /* Scores become weights; returns their sum. */
 static int32_t weigh_row(const scratch *s, size_t seen) {
-  float max = -INFINITY;
+  float max = -FLT_MAX;
   int32_t sum = 0;
   for (size_t j = 0; j < seen; ++j)
     max = s->scores[j] > max ? s->scores[j] : max;
@@ -153,10 +113,8 @@ static void write_row(const pith_attention_u8s8_args *a, const unit *u, const sc
     if (a->y)
       a->y[row * a->y_stride + column + d] = z;
     if (a->y_q.q) {
-      const int32_t zero = a->y_q.zero ? *a->y_q.zero : 0;
-      const bool is_signed = a->y_q.type == PITH_NUMBER_S8;
-      const quantizer to = {*a->y_q.scale, zero, is_signed ? -128 : 0, is_signed ? 127 : 255};
-      ((uint8_t *)a->y_q.q)[row * a->y_q.stride + column + d] = (uint8_t)quantize(to, z);
+      const quantizer to = quantizer_of_rows(&a->y_q);
+      quantizer_store_first(&to, 1, v16_set(z), (uint8_t *)a->y_q.q + row * a->y_q.stride + column + d);
     }
   }
 }

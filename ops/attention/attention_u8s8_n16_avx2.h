@@ -1,0 +1,57 @@
+/* n16 as two ymm registers, beside v16_avx2.h; the meaning of each operation stands in attention_u8s8_n16_avx512.h. */
+#ifndef PITH_OPS_ATTENTION_U8S8_N16
+#define PITH_OPS_ATTENTION_U8S8_N16
+
+#include "ops/math/v16_avx2.h"
+
+#define N16_TILE_ROWS 6
+#define N16_TILE_VECTORS 1
+
+typedef struct n16 {
+  __m256i low, high;
+} n16;
+
+V16_INLINE n16 n16_of(__m256i low, __m256i high) {
+  return (n16){low, high};
+}
+V16_INLINE n16 n16_set(int32_t x) {
+  return n16_of(_mm256_set1_epi32(x), _mm256_set1_epi32(x));
+}
+V16_INLINE n16 n16_load(const void *p) {
+  return n16_of(_mm256_loadu_si256(p), _mm256_loadu_si256((const __m256i *)p + 1));
+}
+V16_INLINE n16 n16_load_first(size_t bytes, const void *p) {
+  uint8_t copy[64] = {0};
+  if (bytes >= 64)
+    return n16_load(p);
+  if (bytes == 32)
+    return n16_of(_mm256_loadu_si256(p), _mm256_setzero_si256());
+  memcpy(copy, p, bytes);
+  return n16_load(copy);
+}
+V16_INLINE void n16_store(void *p, n16 a) {
+  _mm256_storeu_si256(p, a.low);
+  _mm256_storeu_si256((__m256i *)p + 1, a.high);
+}
+V16_INLINE n16 n16_repeat(const uint8_t *p) {
+  int32_t x;
+  memcpy(&x, p, sizeof x);
+  return n16_set(x);
+}
+V16_INLINE n16 n16_mul(n16 a, n16 b) {
+  return n16_of(_mm256_mullo_epi32(a.low, b.low), _mm256_mullo_epi32(a.high, b.high));
+}
+V16_INLINE v16 n16_to_float(n16 a) {
+  return v16_of(_mm256_cvtepi32_ps(a.low), _mm256_cvtepi32_ps(a.high));
+}
+V16_INLINE n16 n16_round(v16 a) {
+  return n16_of(_mm256_cvtps_epi32(a.low), _mm256_cvtps_epi32(a.high));
+}
+V16_INLINE v16 n16_as_v16(n16 a) {
+  return v16_of(_mm256_castsi256_ps(a.low), _mm256_castsi256_ps(a.high));
+}
+V16_INLINE n16 n16_of_v16(v16 a) {
+  return n16_of(_mm256_castps_si256(a.low), _mm256_castps_si256(a.high));
+}
+
+#endif
