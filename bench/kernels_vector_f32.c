@@ -11,6 +11,7 @@
 #include "ops/gemm/gemm_f32.h"
 #include "ops/normalize/layer_norm_f32.h"
 #include "ops/pool/pool_f32.h"
+#include "ops/quantize/quantize.h"
 
 enum { EMBEDDING_ROWS = 1024 };
 
@@ -19,6 +20,8 @@ typedef struct vector_data {
   size_t rows, features;
   const char *variant;
   float *a, *b, *y, *row; /* [rows, features], the same, the same, [features] */
+  float *scales;          /* [2 rows + EMBEDDING_ROWS]: of 8-bit rows, their zero points, scales of the table */
+  void *q;                /* [rows, features] of bytes */
   float *table;           /* [EMBEDDING_ROWS, features] */
   int32_t *ids;           /* [rows] */
   int32_t offsets[2];
@@ -37,6 +40,9 @@ typedef union vector_args {
   pith_positions_args positions;
   pith_gather_args gather;
   pith_cast_args cast;
+  pith_quantize_args quantize;
+  pith_dynamic_quantize_args dynamic_quantize;
+  pith_dequantize_args dequantize;
   pith_transpose_args transpose;
 } vector_args;
 
@@ -76,12 +82,24 @@ static bool fill_softmax(vector_data *d, vector_args *out) {
                                          .x_stride = d->features, .y_stride = d->features};
   return true;
 }
+/* The variant's rows in 8 bits: "u8" in it for one scale, "dynamic" for one of each row. */
+static pith_quantized_rows make_rows(vector_data *d) {
+  const bool dynamic = strstr(d->variant, "dynamic") != NULL;
+  if (!dynamic && !strstr(d->variant, "u8"))
+    return (pith_quantized_rows){0};
+  d->streams += 0.25;
+  return (pith_quantized_rows){.q = d->q, .stride = d->features, .type = PITH_NUMBER_U8, .scale = d->scales,
+                               .row_scale = dynamic ? d->scales : NULL,
+                               .row_zero = dynamic ? (uint8_t *)(d->scales + d->rows) : NULL};
+}
 static bool fill_layer_norm(vector_data *d, vector_args *out) {
-  d->streams = strcmp(d->variant, "residual") == 0 ? 3 : 2;
-  out->layer_norm = (pith_layer_norm_f32_args){.x = d->a, .residual = strcmp(d->variant, "residual") == 0 ? d->b : NULL,
+  const bool residual = strncmp(d->variant, "residual", 8) == 0;
+  d->streams = residual ? 3 : 2;
+  out->layer_norm = (pith_layer_norm_f32_args){.x = d->a, .residual = residual ? d->b : NULL,
                                                .gamma = d->row, .beta = d->row, .y = d->y, .rows = d->rows,
                                                .features = d->features, .x_stride = d->features,
-                                               .residual_stride = d->features, .y_stride = d->features, .epsilon = 1e-12f};
+                                               .residual_stride = d->features, .y_stride = d->features, .epsilon = 1e-12f,
+                                               .q = make_rows(d)};
   return true;
 }
 static bool fill_lp_norm(vector_data *d, vector_args *out) {
@@ -90,11 +108,14 @@ static bool fill_lp_norm(vector_data *d, vector_args *out) {
   return true;
 }
 static bool fill_embedding(vector_data *d, vector_args *out) {
-  d->streams = 4;
+  const bool bytes = strncmp(d->variant, "s8", 2) == 0; /* the tables */
+  const float *scales = bytes ? d->scales + 2 * d->rows : NULL;
+  d->streams = bytes ? 1.75 : 4;
   out->embedding = (pith_embedding_f32_args){.table_count = 3, .tables = {d->table, d->table, d->table},
-                                             .ids = {d->ids, d->ids, NULL}, .gamma = d->row, .beta = d->row,
-                                             .epsilon = 1e-12f, .y = d->y, .rows = d->rows, .features = d->features,
-                                             .y_stride = d->features};
+                                             .row_scales = {scales, scales, scales}, .ids = {d->ids, d->ids, NULL},
+                                             .gamma = d->row, .beta = d->row, .epsilon = 1e-12f, .y = d->y,
+                                             .rows = d->rows, .features = d->features, .y_stride = d->features,
+                                             .q = make_rows(d)};
   return true;
 }
 static bool fill_pool(vector_data *d, vector_args *out) {
@@ -130,6 +151,33 @@ static bool fill_cast(vector_data *d, vector_args *out) {
   d->streams = 1.5;
   return true;
 }
+static bool fill_quantize(vector_data *d, vector_args *out) {
+  d->streams = 1.25;
+  const bool columns = strcmp(d->variant, "columns") == 0; /* a scale for each feature */
+  out->quantize = (pith_quantize_args){.x = d->a, .x_stride = d->features, .rows = d->rows, .features = d->features,
+                                       .scale = columns ? d->row : d->scales, .scale_step = columns,
+                                       .block = columns ? 1 : d->features, .type = PITH_NUMBER_U8, .q = d->q,
+                                       .q_stride = d->features};
+  return columns || strcmp(d->variant, "tensor") == 0;
+}
+static bool fill_dynamic_quantize(vector_data *d, vector_args *out) {
+  d->streams = 1.25;
+  const bool whole = strcmp(d->variant, "rows") == 0, sequence = strcmp(d->variant, "sequence") == 0;
+  const size_t block = whole ? d->features : 32; /* features of a head */
+  out->dynamic_quantize = (pith_dynamic_quantize_args){.x = d->a, .x_stride = d->features, .rows = d->rows,
+                                                       .features = d->features, .block = block,
+                                                       .offsets = sequence ? d->offsets : NULL, .sequences = sequence,
+                                                       .type = sequence ? PITH_NUMBER_S8 : PITH_NUMBER_U8, .q = d->q,
+                                                       .q_stride = d->features, .scale = d->b, .zero = d->y};
+  return (whole || sequence || strcmp(d->variant, "heads") == 0) && d->features % block == 0;
+}
+static bool fill_dequantize(vector_data *d, vector_args *out) {
+  d->streams = 1.25;
+  out->dequantize = (pith_dequantize_args){.q = d->q, .q_stride = d->features, .rows = d->rows, .features = d->features,
+                                           .scale = d->scales, .scale_row_step = 1, .block = d->features,
+                                           .type = PITH_NUMBER_S8, .y = d->y, .y_stride = d->features};
+  return strcmp(d->variant, "rows") == 0;
+}
 static bool fill_transpose(vector_data *d, vector_args *out) {
   out->transpose = (pith_transpose_args){.x = d->a, .y = d->y, .rows = d->rows, .columns = d->features,
                                          .element_bytes = sizeof(float)};
@@ -154,6 +202,9 @@ static const struct {
     {"gather", pith_gather_kernels, fill_gather},
     {"cast", pith_cast_kernels, fill_cast},
     {"transpose", pith_transpose_kernels, fill_transpose},
+    {"quantize_f32", pith_quantize_kernels, fill_quantize},
+    {"dynamic_quantize_f32", pith_dynamic_quantize_kernels, fill_dynamic_quantize},
+    {"dequantize_f32", pith_dequantize_kernels, fill_dequantize},
 };
 enum { VECTOR_TABLES = sizeof vector_tables / sizeof *vector_tables };
 
@@ -174,6 +225,9 @@ static bool bench_shape(const bench_options *options, size_t table, vector_data 
   d->y = bench_make_floats(count);
   d->row = bench_make_floats(d->features);
   d->table = bench_make_floats(EMBEDDING_ROWS * d->features);
+  d->scales = bench_make_floats(2 * d->rows + EMBEDDING_ROWS);
+  d->scales[0] = 0.03f;
+  d->q = bench_make_floats((count + 3) / 4);
   d->ids = (int32_t *)bench_make_floats(d->rows);
   for (size_t i = 0; i < d->rows; ++i)
     d->ids[i] = (int32_t)(i * 37 % EMBEDDING_ROWS);
@@ -195,6 +249,8 @@ static bool bench_shape(const bench_options *options, size_t table, vector_data 
   free(d->y);
   free(d->row);
   free(d->table);
+  free(d->scales);
+  free(d->q);
   free(d->ids);
   return good;
 }

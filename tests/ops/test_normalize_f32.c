@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "ops/normalize/layer_norm_f32.h"
-#include "tests/ops/kernel_tester.h"
+#include "tests/ops/quantize_want.h"
 
 static const size_t row_counts[] = {0, 1, 3, 4, 5, 8, 15, 16, 17, 31};
 static const size_t feature_counts[] = {1, 2, 15, 16, 17, 31, 32, 33, 63, 64, 65, 96, 127, 128, 313, 384};
@@ -67,10 +67,12 @@ static void run_layer_norm(tester *t, const layer_norm_case *c) {
   const float *initial = c->mode == IN_PLACE_X ? x : c->mode == IN_PLACE_RESIDUAL ? residual : NULL;
   a.x = c->mode == IN_PLACE_X ? a.y : x;
   a.residual = c->mode == IN_PLACE_RESIDUAL ? a.y : residual;
+  a.q = want_any_rows(t, c->rows, c->features, c->gap * 4);
   if (initial && out > 0)
     memcpy(a.y, initial, out * sizeof(float));
   tester_reference(t, &a);
   check_layer_norm(t, &a, x, residual);
+  want_check_rows(t, &a.q, a.y, a.y_stride, c->rows, c->features);
   if (!initial)
     tester_check_gaps(t, a.y, c->rows, c->features, a.y_stride);
   tester_compare(t, &a, initial);
@@ -117,6 +119,32 @@ static void test_layer_norm_alone(void **state) {
         pith_kernel_run_all(t.table[k], &one, NULL);
         assert_memory_equal(one.y, together + row * 77, 77 * sizeof(float));
       }
+  }
+  tester_deinit(&t);
+}
+
+/* Rows that hold NaN and infinity become NaN whole, which has its place in 8 bits too; a row of zeros has a scale. */
+static void test_layer_norm_nan(void **state) {
+  (void)state;
+  tester t;
+  tester_init(&t, pith_layer_norm_f32_kernels);
+  for (size_t turn = 0; turn < 40; ++turn) {
+    tester_begin(&t, "layer_norm: NaN, infinity, huge gamma, turn %zu", turn);
+    pith_layer_norm_f32_args a = {.rows = 5, .features = 37, .x_stride = 37, .y_stride = 37, .epsilon = 1e-5f};
+    a.y = tester_output(&t, 5 * 37);
+    float *x = tester_floats(&t, 5 * 37, -3, 3), *gamma = tester_floats(&t, 37, -3, 3);
+    x[3] = NAN;
+    x[37 + 36] = INFINITY;
+    for (size_t i = 2 * 37; i < 3 * 37; ++i)
+      x[i] = 0;
+    gamma[7] = 3e38f; /* some overflow */
+    a.x = x;
+    a.gamma = gamma;
+    a.q = want_any_rows(&t, 5, 37, 3);
+    tester_reference(&t, &a);
+    assert_true(isnan(a.y[0]) && isnan(a.y[37]) && a.y[2 * 37] == 0 && !isnan(a.y[3 * 37]));
+    want_check_rows(&t, &a.q, a.y, 37, 5, 37);
+    tester_compare(&t, &a, NULL);
   }
   tester_deinit(&t);
 }
@@ -237,7 +265,8 @@ static void test_softmax_infinite(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_layer_norm), cmocka_unit_test(test_layer_norm_alone), cmocka_unit_test(test_lp_norm),
+      cmocka_unit_test(test_layer_norm), cmocka_unit_test(test_layer_norm_alone), cmocka_unit_test(test_layer_norm_nan),
+      cmocka_unit_test(test_lp_norm),
       cmocka_unit_test(test_softmax),    cmocka_unit_test(test_softmax_infinite),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "ops/quantize/quantize.h"
-#include "tests/ops/kernel_tester.h"
+#include "tests/ops/quantize_want.h"
 
 static const size_t row_counts[] = {0, 1, 2, 5, 17};
 static const size_t feature_counts[] = {1, 2, 15, 16, 17, 31, 33, 64, 113, 384};
@@ -34,10 +34,6 @@ static scale_place place_scales(const quantize_case *c) {
   case BLOCK: return (scale_place){blocks, 1, c->block, c->rows * blocks};
   default: return (scale_place){0, 0, c->features, 1};
   }
-}
-
-static int get_byte(const void *q, pith_number type, size_t i) {
-  return type == PITH_NUMBER_S8 ? ((const int8_t *)q)[i] : ((const uint8_t *)q)[i];
 }
 
 /* Floats of every kind: within range, ties, far outside, infinite, NaN, denormal. */
@@ -104,9 +100,9 @@ static void run_quantize(tester *t, const quantize_case *c) {
   for (size_t r = 0; r < c->rows; ++r)
     for (size_t i = 0; i < c->features; ++i) {
       const size_t at = r * place.row_step + i / place.block * place.step;
-      const int zero = a.zero ? get_byte(a.zero, c->type, at) : 0;
+      const int zero = a.zero ? want_byte_at(a.zero, c->type, at) : 0;
       const int want = want_quantized(x[r * a.x_stride + i], scale[at], zero, c->type);
-      const int got = get_byte(a.q, c->type, r * a.q_stride + i);
+      const int got = want_byte_at(a.q, c->type, r * a.q_stride + i);
       if (got != want)
         tester_fail(t, "[%zu, %zu]: %a / %a + %d gives %d, not %d", r, i, (double)x[r * a.x_stride + i], (double)scale[at],
                     zero, got, want);
@@ -159,7 +155,7 @@ static void run_dequantize(tester *t, const quantize_case *c) {
       if (c->type == PITH_NUMBER_S32)
         whole = ((const int32_t *)a.q)[r * a.q_stride + i];
       else
-        whole = get_byte(q, c->type, r * a.q_stride + i) - (a.zero ? get_byte(a.zero, c->type, at) : 0);
+        whole = want_byte_at(q, c->type, r * a.q_stride + i) - (a.zero ? want_byte_at(a.zero, c->type, at) : 0);
       const volatile float difference = (float)whole, want = difference * scale[at]; /* rounded as float, both */
       if (a.y[r * a.y_stride + i] != want) /* infinities too */
         tester_check_near(t, "y", r, i, (double)a.y[r * a.y_stride + i], (double)want, 0);
@@ -194,52 +190,18 @@ typedef struct dynamic_case {
   float range;
 } dynamic_case;
 
-/* What the range of a group of a unit's rows has to give. In double, rounded where the definition's floats are. */
-static void want_range(const pith_dynamic_quantize_args *a, size_t begin, size_t end, size_t from, size_t block, float *out_scale,
-                       int *out_zero) {
-  double low = 0, high = 0;
-  for (size_t r = begin; r < end; ++r)
-    for (size_t i = from; i < from + block; ++i) {
-      const float x = a->x[r * a->x_stride + i];
-      low = isnan(x) ? low : fmin(low, (double)x);
-      high = isnan(x) ? high : fmax(high, (double)x);
-    }
-  low = fmax(low, -(double)FLT_MAX);
-  high = fmin(high, (double)FLT_MAX);
-  float scale;
-  if (a->type == PITH_NUMBER_S8) {
-    scale = (float)fmax(-low, high) / 127;
-  } else {
-    const volatile float width = (float)(high - low);
-    scale = isinf(width) ? (float)high / 255 - (float)low / 255 : width / 255;
-  }
-  scale = scale < FLT_MIN ? 1 : scale;
-  const volatile float zero = (float)-low / scale;
-  *out_scale = scale;
-  *out_zero = a->type == PITH_NUMBER_S8 ? 0 : (int)nearbyintf(zero);
-}
-
-static int want_level(float x, float scale, int zero, pith_number type) {
-  const int low = type == PITH_NUMBER_S8 ? -128 : 0, high = low + 255;
-  const volatile float inverse = 1 / scale, product = x * inverse;
-  if (isnan(product))
-    return high;
-  const double q = nearbyint((double)product) + zero;
-  return q < low ? low : q > high ? high : (int)q;
-}
-
 static void check_dynamic(tester *t, const pith_dynamic_quantize_args *a, const dynamic_case *c, size_t begin, size_t end) {
   const size_t block = c->features / c->groups;
   for (size_t g = 0; g < c->groups; ++g) {
     float scale;
     int zero;
-    want_range(a, begin, end, g * block, block, &scale, &zero);
+    want_range(a->x + begin * a->x_stride + g * block, a->x_stride, end - begin, block, a->type, &scale, &zero);
     for (size_t r = begin; r < end; ++r) {
       tester_check_near(t, "scale", r, g, (double)a->scale[r * c->groups + g], (double)scale, 0);
-      tester_check_near(t, "zero", r, g, get_byte(a->zero, a->type, r * c->groups + g), zero, 0);
+      tester_check_near(t, "zero", r, g, want_byte_at(a->zero, a->type, r * c->groups + g), zero, 0);
       for (size_t i = g * block; i < (g + 1) * block; ++i) {
         const float x = a->x[r * a->x_stride + i];
-        const int got = get_byte(a->q, a->type, r * a->q_stride + i);
+        const int got = want_byte_at(a->q, a->type, r * a->q_stride + i);
         if (got != want_level(x, scale, zero, a->type))
           tester_fail(t, "[%zu, %zu]: %a by %a + %d gives %d, not %d", r, i, (double)x, (double)scale, zero, got,
                       want_level(x, scale, zero, a->type));
