@@ -3,60 +3,40 @@
 #include "cli/bench_internal.h"
 #include "engine/ir/operator.h"
 
-/* Columns of a tensor: its last dimension, a constant for everything that products read. */
-static double last_dim(const pith_tensor *tensor) {
-  return tensor->rank == 0 ? 1 : (double)tensor->dims[tensor->rank - 1].constant;
-}
-
-static pith_status count_elements(const pith_tensor *tensor, const int64_t *symbols, double *out_count,
-                                  pith_error *error) {
-  *out_count = 1;
-  for (uint32_t d = 0; d < tensor->rank; d++) {
-    int64_t value;
-    PITH_TRY(pith_dim_evaluate(&tensor->dims[d], symbols, &value, error));
-    *out_count *= (double)value;
-  }
+pith_status pith_bench_counter_init(pith_bench_counter *counter, const pith_program *program, pith_arena *arena,
+                                    pith_error *error) {
+  *counter = (pith_bench_counter){.program = program};
+  counter->views = PITH_ARENA_NEW(arena, pith_view, program->value_count);
+  counter->symbols = PITH_ARENA_NEW(arena, int64_t, program->graph->symbol_count);
+  if (counter->views == NULL || counter->symbols == NULL)
+    return pith_fail(error, PITH_OUT_OF_MEMORY, "no memory to count operations");
   return PITH_OK;
 }
 
-pith_status pith_bench_count_flops(const pith_graph *graph, const int32_t *offsets, size_t sequences, size_t rows,
-                                   double *out_flops, pith_error *error) {
-  enum { SYMBOLS_MAX = 16 };
+pith_status pith_bench_count_operations(pith_bench_counter *counter, const int32_t *offsets, size_t sequences,
+                                        size_t rows, pith_operations *out, pith_error *error) {
+  const pith_program *program = counter->program;
   const struct {
     const char *name;
     int64_t value;
   } known[] = {{"tokens", offsets[sequences]}, {"sequences", (int64_t)sequences}, {"rows", (int64_t)rows}};
-  int64_t symbols[SYMBOLS_MAX] = {0};
-  if (graph->symbol_count > SYMBOLS_MAX)
-    return pith_fail(error, PITH_UNSUPPORTED, "the graph has %u symbols, over %d", graph->symbol_count, SYMBOLS_MAX);
   for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
-    pith_symbol_id symbol = pith_graph_find_symbol(graph, known[i].name);
+    pith_symbol_id symbol = pith_graph_find_symbol(program->graph, known[i].name);
     if (symbol != PITH_NONE)
-      symbols[symbol] = known[i].value;
+      counter->symbols[symbol] = known[i].value;
   }
-  double squares = 0; /* sum of L^2 */
-  for (size_t i = 0; i < sequences; i++) {
-    double length = (double)(offsets[i + 1] - offsets[i]);
-    squares += length * length;
+  for (uint32_t v = 0; v < program->value_count; v++)
+    PITH_TRY(pith_value_measure(&program->values[v], counter->symbols, &counter->views[v], error));
+  for (uint32_t i = 0; i < program->input_count; i++)
+    if (strcmp(program->values[program->inputs[i]].name, "offsets") == 0)
+      counter->views[program->inputs[i]].data = (void *)(uintptr_t)offsets;
+  *out = (pith_operations){0, 0};
+  for (uint32_t i = 0; i < program->step_count; i++) {
+    const pith_step *step = &program->steps[i];
+    double count = step->row->count_flops == NULL ? 0 : step->row->count_flops(step, counter->views);
+    out->all += count;
+    out->integer += step->row->is_integer ? count : 0;
   }
-
-  double flops = 0;
-  for (uint32_t n = 0; n < graph->node_count; n++) {
-    const pith_node *node = &graph->nodes[n];
-    const pith_tensor *first = &graph->tensors[node->inputs[0]];
-    if (node->op->id == PITH_OP_GEMM || node->op->id == PITH_OP_MATMUL) {
-      double outputs;
-      PITH_TRY(count_elements(&graph->tensors[node->outputs[0]], symbols, &outputs, error));
-      bool transposed = node->op->id == PITH_OP_GEMM && pith_node_get_attribute(node, "transA")->i != 0;
-      int64_t inner = 0;
-      PITH_TRY(pith_dim_evaluate(&first->dims[transposed ? 0 : first->rank - 1], symbols, &inner, error));
-      flops += 2 * outputs * (double)inner;
-    } else if (node->op->id == PITH_OP_PACKED_ATTENTION) {
-      const pith_tensor *value = &graph->tensors[node->inputs[2]];
-      flops += 2 * squares * (last_dim(first) + last_dim(value));
-    }
-  }
-  *out_flops = flops;
   return PITH_OK;
 }
 

@@ -8,6 +8,7 @@ typedef struct profile_row {
   const char *operator_name, *kernel;
   uint64_t calls, nanoseconds;
   double flops, bytes;
+  bool is_integer;
 } profile_row;
 
 enum { ROWS_MAX = 128 };
@@ -17,7 +18,9 @@ static int compare_rows(const void *a, const void *b) {
   return (x < y) - (x > y);
 }
 
-static size_t sum_rows(const pith_profile_entry *entries, size_t count, profile_row *rows) {
+/* An entry for each step of the program. */
+static size_t sum_rows(const pith_program *program, const pith_profile_entry *entries, size_t count,
+                       profile_row *rows) {
   size_t row_count = 0;
   for (size_t i = 0; i < count; i++) {
     size_t r = 0;
@@ -27,7 +30,9 @@ static size_t sum_rows(const pith_profile_entry *entries, size_t count, profile_
     if (r == ROWS_MAX)
       r = ROWS_MAX - 1; /* what is left shares the last row */
     else if (r == row_count)
-      rows[row_count++] = (profile_row){entries[i].operator_name, entries[i].kernel, 0, 0, 0, 0};
+      rows[row_count++] = (profile_row){.operator_name = entries[i].operator_name,
+                                        .kernel = entries[i].kernel,
+                                        .is_integer = program->steps[i].row->is_integer};
     rows[r].calls += entries[i].calls;
     rows[r].nanoseconds += entries[i].nanoseconds;
     rows[r].flops += entries[i].flops;
@@ -37,23 +42,24 @@ static size_t sum_rows(const pith_profile_entry *entries, size_t count, profile_
   return row_count;
 }
 
-void pith_bench_print_profile(FILE *out, const pith_session *session, double peak, size_t threads, bool json) {
+void pith_bench_print_profile(FILE *out, const pith_session *session, pith_peaks peaks, size_t threads, bool json) {
   const pith_profile_entry *entries;
   size_t count;
   pith_session_profile(session, &entries, &count);
   profile_row rows[ROWS_MAX];
-  size_t row_count = sum_rows(entries, count, rows);
+  size_t row_count = sum_rows(pith_session_get_program(session), entries, count, rows);
   double total = 0;
   for (size_t r = 0; r < row_count; r++)
     total += (double)rows[r].nanoseconds;
   total = total > 0 ? total : 1;
 
   if (!json)
-    fprintf(out, "%-28s %-34s %8s %10s %7s %10s %8s %6s\n", "operator", "kernel", "calls", "ms", "time", "GFLOP/s",
+    fprintf(out, "%-28s %-34s %8s %10s %7s %10s %8s %6s\n", "operator", "kernel", "calls", "ms", "time", "GOP/s",
             "GB/s", "peak");
   for (size_t r = 0; r < row_count; r++) {
     double ns = rows[r].nanoseconds == 0 ? 1 : (double)rows[r].nanoseconds;
     double gflops = rows[r].flops / ns, gbytes = rows[r].bytes / ns;
+    double peak = rows[r].is_integer ? peaks.int8 : peaks.fp32;
     double share = peak > 0 ? gflops * 1e9 / (peak * (double)threads) : 0;
     if (!json) {
       fprintf(out, "%-28s %-34s %8llu %10.3f %6.1f%% %10.1f %8.1f %5.1f%%\n", rows[r].operator_name, rows[r].kernel,
@@ -61,9 +67,9 @@ void pith_bench_print_profile(FILE *out, const pith_session *session, double pea
       continue;
     }
     fprintf(out, "%s{\"operator\":\"%s\",\"kernel\":\"%s\",\"calls\":%llu,\"ms\":%.6f,\"share_of_time\":%.6f,"
-                 "\"gflops\":%.3f,\"gbytes_per_s\":%.3f,\"fraction_of_peak\":%.4f}",
+                 "\"gflops\":%.3f,\"gbytes_per_s\":%.3f,\"fraction_of_peak\":%.4f,\"peak\":\"%s\"}",
             r == 0 ? "" : ",", rows[r].operator_name, rows[r].kernel, (unsigned long long)rows[r].calls, ns * 1e-6,
-            ns / total, gflops, gbytes, share);
+            ns / total, gflops, gbytes, share, rows[r].is_integer ? "int8" : "fp32");
   }
 }
 

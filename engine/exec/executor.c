@@ -214,13 +214,18 @@ static void add_to_profile(pith_executor *executor, uint32_t index, uint64_t beg
     /* Of a table, only the rows that are looked up are read. */
     if (step->row->kind == PITH_STEP_GATHER && j == 0)
       count = (double)pith_view_count(&executor->views[step->outputs[0]]);
-    if (step->row->kind == PITH_STEP_EMBEDDING && j >= PITH_EMBEDDING_TABLES && (j - PITH_EMBEDDING_TABLES) % 2 == 0)
-      count = (double)pith_view_count(&executor->views[step->outputs[0]]);
+    if (step->row->kind == PITH_STEP_EMBEDDING && j >= PITH_EMBEDDING_TABLES &&
+        (j - PITH_EMBEDDING_TABLES) % PITH_TABLE_INPUTS != PITH_TABLE_IDS) {
+      const pith_view *y = &executor->views[step->outputs[PITH_ROWS_Y]];
+      bool table = (j - PITH_EMBEDDING_TABLES) % PITH_TABLE_INPUTS == PITH_TABLE_DATA;
+      count = (double)(table ? pith_view_count(y) : y->rows);
+    }
     entry->bytes += count * pith_dtype_get_info(value->dtype)->bits / 8;
   }
   for (uint32_t j = 0; j < step->output_count; j++)
-    entry->bytes += (double)pith_view_count(&executor->views[step->outputs[j]]) *
-                    pith_dtype_get_info(program->values[step->outputs[j]].dtype)->bits / 8;
+    if (step->outputs[j] != PITH_NONE)
+      entry->bytes += (double)pith_view_count(&executor->views[step->outputs[j]]) *
+                      pith_dtype_get_info(program->values[step->outputs[j]].dtype)->bits / 8;
 }
 
 static pith_status run_steps(pith_executor *executor, const int *cancel, uint64_t deadline_ns, pith_error *error) {
@@ -246,7 +251,7 @@ static pith_status run_steps(pith_executor *executor, const int *cancel, uint64_
     if (executor->profile != NULL)
       add_to_profile(executor, i, begin, pith_clock_now_ns());
     for (uint32_t j = 0; j < step->output_count; j++)
-      if (program->values[step->outputs[j]].checked)
+      if (step->outputs[j] != PITH_NONE && program->values[step->outputs[j]].checked)
         PITH_TRY(run_checks(executor, step->outputs[j], error));
   }
   return PITH_OK;

@@ -3,19 +3,26 @@
 #define PITH_LOWER_BIND_INTERNAL_H
 
 #include "engine/lower/program.h"
-#include "ops/number.h"
+#include "ops/quantize/quantize.h"
 
 #define PITH_DECLARE_BIND(name)                                                                             \
   void pith_bind_##name(const pith_program *program, const pith_step *step, const pith_view *views, void *args)
 
 /* bind_products.c */
 PITH_DECLARE_BIND(gemm);
+PITH_DECLARE_BIND(integer_gemm);
 PITH_DECLARE_BIND(matmul);
 PITH_DECLARE_BIND(attention);
+PITH_DECLARE_BIND(integer_attention);
 double pith_gemm_count_flops(const pith_step *step, const pith_view *views);
 double pith_matmul_count_flops(const pith_step *step, const pith_view *views);
 double pith_attention_count_flops(const pith_step *step, const pith_view *views);
 const char *pith_gemm_make_title(pith_arena *arena, const pith_step *step);
+const char *pith_integer_attention_make_title(pith_arena *arena, const pith_step *step);
+/* Where a step writes 8-bit rows: PITH_ROWS_* begin at output `outputs`, a static scale is input `scale`, its zero the next. */
+pith_quantized_rows pith_bind_quantized_rows(const pith_program *program, const pith_step *step,
+                                             const pith_view *views, uint32_t outputs, uint32_t scale);
+const char *pith_rows_get_suffix(const pith_step *step, uint32_t outputs); /* of titles */
 
 /* bind_rows.c */
 PITH_DECLARE_BIND(embedding);
@@ -44,6 +51,9 @@ PITH_DECLARE_BIND(dequantize);
 
 static inline const pith_view *pith_step_input(const pith_step *step, const pith_view *views, unsigned i) {
   return i < step->input_count && step->inputs[i] != PITH_NONE ? &views[step->inputs[i]] : NULL;
+}
+static inline const pith_view *pith_step_output(const pith_step *step, const pith_view *views, unsigned i) {
+  return i < step->output_count && step->outputs[i] != PITH_NONE ? &views[step->outputs[i]] : NULL;
 }
 static inline void *pith_step_input_data(const pith_step *step, const pith_view *views, unsigned i) {
   const pith_view *view = pith_step_input(step, views, i);

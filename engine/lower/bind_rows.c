@@ -4,11 +4,10 @@
 #include "ops/pool/pool_f32.h"
 
 void pith_bind_embedding(const pith_program *program, const pith_step *step, const pith_view *views, void *args) {
-  (void)program;
   const pith_view *y = &views[step->outputs[0]];
   pith_embedding_f32_args *a = args;
   *a = (pith_embedding_f32_args){
-      .table_count = (step->input_count - PITH_EMBEDDING_TABLES) / 2,
+      .table_count = pith_embedding_count_tables(step),
       .gamma = pith_step_input_data(step, views, PITH_EMBEDDING_GAMMA),
       .beta = pith_step_input_data(step, views, PITH_EMBEDDING_BETA),
       .epsilon = step->params.norm.epsilon,
@@ -16,23 +15,26 @@ void pith_bind_embedding(const pith_program *program, const pith_step *step, con
       .rows = y->rows,
       .features = y->columns,
       .y_stride = y->columns,
+      .q = pith_bind_quantized_rows(program, step, views, 0, PITH_EMBEDDING_Q_SCALE),
   };
   for (uint32_t i = 0; i < a->table_count; i++) {
-    a->tables[i] = views[step->inputs[PITH_EMBEDDING_TABLES + 2 * i]].data;
-    a->ids[i] = views[step->inputs[PITH_EMBEDDING_TABLES + 2 * i + 1]].data;
+    a->tables[i] = views[step->inputs[pith_table_input(i, PITH_TABLE_DATA)]].data;
+    a->ids[i] = views[step->inputs[pith_table_input(i, PITH_TABLE_IDS)]].data;
+    a->row_scales[i] = pith_step_input_data(step, views, pith_table_input(i, PITH_TABLE_SCALES));
   }
 }
 
 const char *pith_embedding_make_title(pith_arena *arena, const pith_step *step) {
-  (void)arena;
-  return step->inputs[PITH_EMBEDDING_GAMMA] == PITH_NONE ? "Embedding" : "Embedding+LayerNorm";
+  return pith_arena_format(arena, "Embedding%s%s", step->inputs[PITH_EMBEDDING_GAMMA] == PITH_NONE ? "" : "+LayerNorm",
+                           pith_rows_get_suffix(step, 0));
 }
 
 void pith_bind_layer_norm(const pith_program *program, const pith_step *step, const pith_view *views, void *args) {
-  (void)program;
   const pith_view *x = &views[step->inputs[PITH_NORM_X]];
   /* Gamma has the normalized dimensions, which may be more than the last one. */
   size_t features = pith_view_count(&views[step->inputs[PITH_NORM_GAMMA]]);
+  pith_quantized_rows quantized = pith_bind_quantized_rows(program, step, views, 0, PITH_NORM_Q_SCALE);
+  quantized.stride = features;
   *(pith_layer_norm_f32_args *)args = (pith_layer_norm_f32_args){
       .x = x->data,
       .residual = pith_step_input_data(step, views, PITH_NORM_RESIDUAL),
@@ -45,12 +47,13 @@ void pith_bind_layer_norm(const pith_program *program, const pith_step *step, co
       .residual_stride = features,
       .y_stride = features,
       .epsilon = step->params.norm.epsilon,
+      .q = quantized,
   };
 }
 
 const char *pith_layer_norm_make_title(pith_arena *arena, const pith_step *step) {
-  (void)arena;
-  return step->inputs[PITH_NORM_RESIDUAL] == PITH_NONE ? "LayerNorm" : "LayerNorm+Residual";
+  return pith_arena_format(arena, "LayerNorm%s%s", step->inputs[PITH_NORM_RESIDUAL] == PITH_NONE ? "" : "+Residual",
+                           pith_rows_get_suffix(step, 0));
 }
 
 void pith_bind_lp_norm(const pith_program *program, const pith_step *step, const pith_view *views, void *args) {

@@ -11,14 +11,14 @@ static bool serves(const pith_tensor_copy *copy, pith_cpu_set cpu) {
   return false;
 }
 
-/* Every kernel of Gemm reads n64_f32 in place. */
-static const pith_tensor_copy *find_copy(const pith_program *program, const pith_value *value) {
+/* Every kernel of a product reads its weights' blocks in place. */
+static const pith_tensor_copy *find_copy(const pith_program *program, const pith_value *value, pith_layout layout) {
   if (value->kind != PITH_VALUE_DATA || value->data_layout != PITH_LAYOUT_ROW_MAJOR ||
       value->tensor == NULL)
     return NULL;
   for (uint32_t i = 0; i < value->tensor->copy_count; i++) {
     const pith_tensor_copy *copy = &value->tensor->copies[i];
-    if (copy->layout == PITH_LAYOUT_N64_F32 && copy->transposed == value->data_transposed &&
+    if (copy->layout == layout && copy->transposed == value->data_transposed &&
         serves(copy, program->cpu))
       return copy;
   }
@@ -33,10 +33,11 @@ pith_status pith_pass_copies(pith_program *program, const pith_lower_options *op
   bool changed = false;
   for (uint32_t i = 0; i < program->step_count; i++) {
     pith_step *step = &program->steps[i];
-    for (uint32_t j = PITH_GEMM_SEGMENTS;
-         step->row->kind == PITH_STEP_GEMM && j < step->input_count; j += 2) {
+    for (uint32_t j = 0; j < step->input_count; j++) {
+      if (!pith_step_is_weight(step, j))
+        continue;
       const pith_value source = program->values[step->inputs[j]];
-      const pith_tensor_copy *copy = find_copy(program, &source);
+      const pith_tensor_copy *copy = find_copy(program, &source, pith_step_get_weight_layout(step));
       if (copy == NULL)
         continue;
       pith_value_id id;

@@ -32,7 +32,7 @@ static bool can_fold(const pith_program *program, const pith_step *step) {
       return false;
   }
   for (uint32_t j = 0; j < step->output_count; j++)
-    if (!pith_value_get_constant_count(&program->values[step->outputs[j]], &count))
+    if (step->outputs[j] != PITH_NONE && !pith_value_get_constant_count(&program->values[step->outputs[j]], &count))
       return false;
   return step->input_count != 0;
 }
@@ -108,6 +108,8 @@ static pith_status fold_step(folding *f, pith_step *step) {
   pith_kernel_run_all(kernel, args, scratch);
   pith_cpu_leave_float(saved);
   for (uint32_t j = 0; j < step->output_count; j++) {
+    if (step->outputs[j] == PITH_NONE)
+      continue;
     pith_value *value = &program->values[step->outputs[j]];
     value->kind = PITH_VALUE_DATA;
     value->data = f->views[step->outputs[j]].data;

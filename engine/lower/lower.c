@@ -1,14 +1,12 @@
 #include "engine/lower/lower_internal.h"
 
-#include "ops/gemm/gemm_f32.h"
-#include "ops/gemm/gemm_u8s8.h"
-
 const pith_pass pith_passes[] = {
     {"translate", "each node of the graph becomes steps", pith_pass_translate},
     {"normalize", "different spellings become one form", pith_pass_normalize},
     {"fold", "steps over data only run now", pith_pass_fold},
     {"dead", "steps that nothing reads go", pith_pass_dead},
     {"fuse", "steps merge where a kernel does both", pith_pass_fuse},
+    {"notes", "what quantizes or dequantizes by itself is named, with the reason", pith_pass_notes},
     {"outputs", "an output that is an input is copied", pith_pass_outputs},
     {"layouts", "every activation gets a layout from one table", pith_pass_layouts},
     {"kernels", "each step gets the best kernel that this CPU runs", pith_pass_kernels},
@@ -76,7 +74,7 @@ pith_status pith_pass_dead(pith_program *program, const pith_lower_options *opti
     pith_step *step = &program->steps[i];
     bool used = false;
     for (uint32_t j = 0; j < step->output_count; j++)
-      used |= program->values[step->outputs[j]].use_count != 0;
+      used |= step->outputs[j] != PITH_NONE && program->values[step->outputs[j]].use_count != 0;
     if (used)
       continue;
     for (uint32_t j = 0; j < step->input_count; j++)
@@ -127,7 +125,8 @@ pith_status pith_pass_layouts(pith_program *program, const pith_lower_options *o
         return pith_fail(error, PITH_UNSUPPORTED, "step '%s': no conversion to the layout that %s reads", step->name,
                          step->row->name);
     for (uint32_t j = 0; j < step->output_count; j++)
-      program->values[step->outputs[j]].layout = step->row->writes;
+      if (step->outputs[j] != PITH_NONE)
+        program->values[step->outputs[j]].layout = step->row->writes;
   }
   return PITH_OK;
 }
@@ -142,9 +141,27 @@ static bool accepts(char code, pith_dtype dtype) {
     return dtype == PITH_DTYPE_S32 || dtype == PITH_DTYPE_S64;
   case 'q':
     return dtype == PITH_DTYPE_U8 || dtype == PITH_DTYPE_S8;
+  case 'u':
+    return dtype == PITH_DTYPE_U8;
+  case 'b':
+    return dtype == PITH_DTYPE_S8;
+  case 't':
+    return dtype == PITH_DTYPE_F32 || dtype == PITH_DTYPE_S8;
   default:
     return true;
   }
+}
+
+/* The code of the next operand: see the rows' dtypes. */
+static const char *next_code(const char *code) {
+  if (code[1] == ')') {
+    while (*code != '(')
+      code--;
+  } else if (code[1] == '>' || code[1] == '\0') {
+    return code;
+  }
+  code++;
+  return *code == '(' ? code + 1 : code;
 }
 
 static pith_status check_dtypes(const pith_program *program, const pith_step *step, pith_error *error) {
@@ -152,13 +169,12 @@ static pith_status check_dtypes(const pith_program *program, const pith_step *st
   for (uint32_t side = 0; side < 2; side++) {
     uint32_t count = side == 0 ? step->input_count : step->output_count;
     const pith_value_id *ids = side == 0 ? step->inputs : step->outputs;
-    for (uint32_t j = 0; j < count; j++) {
+    code += *code == '(';
+    for (uint32_t j = 0; j < count; j++, code = next_code(code)) {
       if (ids[j] != PITH_NONE && !accepts(*code, program->values[ids[j]].dtype))
         return pith_fail(error, PITH_UNSUPPORTED, "step '%s': no kernel of %s for %s, which is %s", step->name,
                          step->row->name, program->values[ids[j]].name,
                          pith_dtype_get_info(program->values[ids[j]].dtype)->name);
-      if (code[1] != '>' && code[1] != '\0')
-        code++;
     }
     code = strchr(step->row->dtypes, '>') + 1;
   }
@@ -171,6 +187,8 @@ pith_status pith_pass_kernels(pith_program *program, const pith_lower_options *o
   for (uint32_t i = 0; i < program->step_count; i++) {
     pith_step *step = &program->steps[i];
     PITH_TRY(check_dtypes(program, step, error));
+    if (step->row->kernels == NULL)
+      return pith_fail(error, PITH_UNSUPPORTED, "step '%s': there is no kernel of %s", step->name, step->row->name);
     step->kernel = pith_kernel_select(step->row->kernels, program->cpu);
     step->title = step->row->make_title == NULL ? step->row->name : step->row->make_title(&program->arena, step);
     if (step->title == NULL)
@@ -179,118 +197,4 @@ pith_status pith_pass_kernels(pith_program *program, const pith_lower_options *o
     program->args_bytes += pith_align64(step->row->args_bytes);
   }
   return PITH_OK;
-}
-
-/* ---- packing ------------------------------------------------------------------------------------------------ */
-
-static bool read_by_others(const pith_program *program, pith_value_id id) {
-  for (uint32_t i = 0; i < program->step_count; i++) {
-    const pith_step *step = &program->steps[i];
-    for (uint32_t j = 0; j < step->input_count; j++)
-      if (step->inputs[j] == id && !(step->row->kind == PITH_STEP_GEMM && j >= PITH_GEMM_SEGMENTS &&
-                                     (j - PITH_GEMM_SEGMENTS) % 2 == 0))
-        return true;
-  }
-  for (uint32_t i = 0; i < program->output_count; i++)
-    if (program->outputs[i] == id)
-      return true;
-  return false;
-}
-
-static pith_status pack_weight(pith_program *program, pith_value_id id, bool unpack, pith_error *error) {
-  pith_value *value = &program->values[id];
-  size_t n = (size_t)value->dims[0].constant, k = (size_t)value->dims[1].constant;
-  uint32_t i = 0;
-  for (; i < program->pack_count; i++) {
-    const pith_pack *have = &program->packs[i];
-    if (have->data != NULL && have->data == value->data && have->transposed == value->data_transposed &&
-        have->unpack == unpack && have->n == n && have->k == k)
-      break;
-  }
-  if (i == program->pack_count) {
-    if (program->packs == NULL) {
-      program->pack_capacity = program->value_count;
-      program->packs = PITH_ARENA_NEW(&program->arena, pith_pack, program->pack_capacity);
-      if (program->packs == NULL)
-        return pith_lower_no_memory(error);
-    }
-    program->packs[program->pack_count++] = (pith_pack){
-        .data = value->data,
-        .transposed = value->data_transposed,
-        .unpack = unpack,
-        .n = n,
-        .k = k,
-        /* Sizes are bounded by the verifier. */
-        .bytes = unpack ? n * k : pith_gemm_f32_packed_count(n, k) * sizeof(float),
-    };
-  }
-  value->pack = i;
-  value->data = NULL;
-  value->data_layout = unpack ? PITH_LAYOUT_ROW_MAJOR : PITH_LAYOUT_N64_F32;
-  value->data_transposed = false;
-  return PITH_OK;
-}
-
-/* As a value of its own: other readers of the weight read its stored blocks. */
-static pith_status unpack_weight(pith_program *program, pith_step *step, pith_error *error) {
-  const pith_value source = program->values[step->inputs[PITH_QUANTIZE_X]];
-  if (source.kind != PITH_VALUE_DATA || source.data_layout != PITH_LAYOUT_N16K4_S8)
-    return PITH_OK;
-  pith_value_id id;
-  pith_value *value = pith_program_add_value(program, &id);
-  if (value == NULL)
-    return pith_lower_no_memory(error);
-  value->name = source.name;
-  value->kind = PITH_VALUE_DATA;
-  value->dtype = source.dtype;
-  value->rank = source.rank;
-  value->dims = source.dims;
-  value->layout = source.layout;
-  value->data = source.data;
-  step->inputs[PITH_QUANTIZE_X] = id;
-  return pack_weight(program, id, true, error);
-}
-
-/* Row-major weights are packed unless something else reads them too (tied embeddings): their kernel then reads them as
- * they are, which is slower but does not keep them twice. */
-pith_status pith_pass_pack(pith_program *program, const pith_lower_options *options, pith_error *error) {
-  (void)options;
-  for (uint32_t i = 0; i < program->step_count; i++) {
-    pith_step *step = &program->steps[i];
-    if (step->row->kind == PITH_STEP_DEQUANTIZE)
-      PITH_TRY(unpack_weight(program, step, error));
-    for (uint32_t j = PITH_GEMM_SEGMENTS; step->row->kind == PITH_STEP_GEMM && j < step->input_count; j += 2) {
-      const pith_value *value = &program->values[step->inputs[j]];
-      if (value->kind == PITH_VALUE_DATA && value->data_layout == PITH_LAYOUT_ROW_MAJOR &&
-          (value->data_transposed || !read_by_others(program, step->inputs[j])))
-        PITH_TRY(pack_weight(program, step->inputs[j], false, error));
-    }
-  }
-  return PITH_OK;
-}
-
-void pith_pack_run(const pith_pack *pack, void *out) {
-  if (pack->unpack) {
-    pith_gemm_u8s8_unpack(pack->n, pack->k, pack->data, out);
-    return;
-  }
-  if (!pack->transposed) {
-    pith_gemm_f32_pack(pack->n, pack->k, pack->data, out);
-    return;
-  }
-  /* Blocks of 64 outputs, each [k][width]: a row of the transpose is contiguous in both. */
-  const float *from = pack->data;
-  for (size_t n = 0; n < pack->n; n += 64) {
-    size_t count = pack->n - n < 64 ? pack->n - n : 64, width = (count + 15) & ~(size_t)15;
-    float *block = (float *)out + n * pack->k;
-    for (size_t k = 0; k < pack->k; k++) {
-      memcpy(block + k * width, from + k * pack->n + n, count * sizeof(float));
-      memset(block + k * width + count, 0, (width - count) * sizeof(float));
-    }
-  }
-}
-
-void pith_program_pack(const pith_program *program, void *memory) {
-  for (uint32_t i = 0; i < program->pack_count; i++)
-    pith_pack_run(&program->packs[i], (char *)memory + program->packs[i].offset);
 }

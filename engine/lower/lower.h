@@ -4,29 +4,38 @@
 
 #include "engine/lower/program.h"
 
-/* Rewrites of steps. Those of NORMALIZE bring different spellings to one form; those of FUSE merge steps and give the same
- * bits as the steps they replace. Identifier, name, stage, what it does. */
+/* Rewrites of steps, in the order in which they run. Those of NORMALIZE bring different spellings to one form; those of FUSE
+ * merge steps and give the same bits as the steps they replace. Those of INTEGER turn floats between 8-bit values into
+ * integers, which come closer to what the graph says than the steps they replace: sums are exact where those round, and
+ * 8 bits are made by a product with 1 / scale where QuantizeLinear divides, so that an element near a tie may end one
+ * level apart. Identifier, name, stage, what it does. */
 #define PITH_REWRITE_LIST(X)                                                                                \
   X(IDENTITY, "identity", NORMALIZE, "drop Identity and Cast to the same dtype")                            \
   X(BIAS, "bias", NORMALIZE, "MatMul with data + Add of a row -> Gemm with bias")                           \
   X(GELU, "gelu", NORMALIZE, "x/2 (1 + erf(x / sqrt 2)) in single operators -> Gelu")                       \
+  X(TABLES, "tables", FUSE, "Gather from a dequantized table -> Embedding that dequantizes the rows it looks up") \
   X(EMBEDDING, "embedding", FUSE, "sum of Gathers (+ LayerNorm) -> Embedding")                              \
+  X(INTEGER_GEMM, "integer_gemm", INTEGER, "Gemm of dequantized input and weights -> IntegerGemm")          \
   X(SEGMENTS, "segments", FUSE, "products of one x -> one product of several segments")                     \
   X(ACTIVATION, "activation", FUSE, "Gemm, then an activation -> Gemm+activation")                          \
   X(RESIDUAL_GEMM, "residual_gemm", FUSE, "Gemm + residual -> Gemm+Residual")                               \
-  X(RESIDUAL_NORM, "residual_norm", FUSE, "Add, then LayerNorm -> LayerNorm+Residual")
+  X(RESIDUAL_INTEGER, "residual_integer", FUSE, "IntegerGemm + residual -> IntegerGemm+Residual")           \
+  X(RESIDUAL_NORM, "residual_norm", FUSE, "Add, then LayerNorm -> LayerNorm+Residual")                      \
+  X(INTEGER_ATTENTION, "integer_attention", INTEGER, "RoundedAttention of dequantized q, k, v -> IntegerAttention") \
+  X(REQUANTIZE, "requantize", INTEGER, "what makes rows, then Quantize or DynamicQuantize -> 8-bit rows as it makes them")
 typedef enum pith_rewrite_id {
 #define PITH_REWRITE_ENUM(name, text, stage, doc) PITH_REWRITE_##name,
   PITH_REWRITE_LIST(PITH_REWRITE_ENUM)
 #undef PITH_REWRITE_ENUM
       PITH_REWRITE_COUNT
 } pith_rewrite_id;
-typedef enum pith_rewrite_stage { PITH_STAGE_NORMALIZE, PITH_STAGE_FUSE } pith_rewrite_stage;
+typedef enum pith_rewrite_stage { PITH_STAGE_NORMALIZE, PITH_STAGE_FUSE, PITH_STAGE_INTEGER } pith_rewrite_stage;
 
 enum {
   PITH_REWRITES_ALL = (1 << PITH_REWRITE_COUNT) - 1,
   /* What sessions use. */
-  PITH_REWRITES_DEFAULT = PITH_REWRITES_ALL & ~(1 << PITH_REWRITE_RESIDUAL_GEMM),
+  PITH_REWRITES_DEFAULT =
+      PITH_REWRITES_ALL & ~(1 << PITH_REWRITE_RESIDUAL_GEMM) & ~(1 << PITH_REWRITE_RESIDUAL_INTEGER),
 };
 
 typedef struct pith_lower_options {

@@ -11,6 +11,7 @@ PITH_DECLARE_PASS(normalize);
 PITH_DECLARE_PASS(fold);
 PITH_DECLARE_PASS(fuse);
 PITH_DECLARE_PASS(dead);
+PITH_DECLARE_PASS(notes);
 PITH_DECLARE_PASS(outputs);
 PITH_DECLARE_PASS(layouts);
 PITH_DECLARE_PASS(kernels);
@@ -36,6 +37,13 @@ static inline pith_status pith_lower_no_memory(pith_error *error) {
 }
 static inline bool pith_value_is_data(const pith_program *program, pith_value_id id) {
   return id != PITH_NONE && program->values[id].kind == PITH_VALUE_DATA;
+}
+/* The step that writes `value`, where that is of `kind`, whoever else reads it; else NULL. */
+static inline pith_step *pith_program_get_producer(pith_program *program, pith_value_id value, pith_step_kind kind) {
+  if (value == PITH_NONE || program->values[value].producer == PITH_NONE)
+    return NULL;
+  pith_step *step = &program->steps[program->values[value].producer];
+  return step->row != NULL && step->row->kind == kind ? step : NULL;
 }
 /* The one element of an f32 value of data, where it is that. */
 bool pith_value_get_scalar(const pith_program *program, pith_value_id id, float *out_scalar);

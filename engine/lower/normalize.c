@@ -42,8 +42,8 @@ pith_status pith_rewrite_BIAS(pith_program *program, pith_error *error) {
     for (uint32_t side = 0; side < 2; side++) {
       pith_value_id bias = add->inputs[1 - side];
       pith_step *gemm = pith_program_sole_producer(program, add->inputs[side], PITH_STEP_GEMM);
-      if (gemm == NULL || !pith_value_is_data(program, bias) || gemm->output_count != 1 ||
-          gemm->inputs[PITH_GEMM_SEGMENTS + 1] != PITH_NONE || gemm->inputs[PITH_GEMM_RESIDUAL] != PITH_NONE ||
+      if (gemm == NULL || !pith_value_is_data(program, bias) || pith_gemm_count_segments(gemm) != 1 ||
+          gemm->inputs[pith_segment_input(0, PITH_SEGMENT_BIAS)] != PITH_NONE || gemm->inputs[PITH_GEMM_RESIDUAL] != PITH_NONE ||
           gemm->params.gemm.activation != PITH_ACTIVATION_NONE ||
           !pith_value_same_shape(program, add->inputs[side], add->outputs[0]))
         continue;
@@ -52,7 +52,7 @@ pith_status pith_rewrite_BIAS(pith_program *program, pith_error *error) {
       if (value->rank == 0 || !pith_dim_equal(&value->dims[value->rank - 1], &y->dims[y->rank - 1]) ||
           !pith_value_get_constant_count(value, &count) || count != (size_t)y->dims[y->rank - 1].constant)
         continue;
-      gemm->inputs[PITH_GEMM_SEGMENTS + 1] = bias;
+      gemm->inputs[pith_segment_input(0, PITH_SEGMENT_BIAS)] = bias;
       gemm->outputs[0] = add->outputs[0];
       program->values[add->outputs[0]].producer = (uint32_t)(gemm - program->steps);
       add->row = NULL;

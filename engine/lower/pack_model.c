@@ -70,9 +70,10 @@ static pith_status parse_targets(const char *list, target_set *out_set, pith_err
 /* ---- which weights
  * ------------------------------------------------------------------------------------------- */
 
-/* A weight that a kernel does not find as it reads it. All kernels of Gemm read n64_f32 today. */
+/* A weight that a kernel does not find as it reads it. */
 typedef struct need {
   pith_tensor_id tensor;
+  pith_layout layout; /* that the kernel reads */
   bool transposed;
   target_set targets;
 } need;
@@ -90,13 +91,14 @@ static pith_status no_memory(const packer *p) {
   return pith_fail(p->error, PITH_OUT_OF_MEMORY, "no memory to pack the model");
 }
 
-static void add_need(packer *p, pith_tensor_id tensor, bool transposed, target_set targets) {
+static void add_need(packer *p, pith_tensor_id tensor, pith_layout layout, bool transposed,
+                     target_set targets) {
   uint32_t i = 0;
-  while (i < p->need_count &&
-         (p->needs[i].tensor != tensor || p->needs[i].transposed != transposed))
+  while (i < p->need_count && (p->needs[i].tensor != tensor || p->needs[i].layout != layout ||
+                               p->needs[i].transposed != transposed))
     i++;
   if (i == p->need_count)
-    p->needs[p->need_count++] = (need){tensor, transposed, 0};
+    p->needs[p->need_count++] = (need){tensor, layout, transposed, 0};
   p->needs[i].targets |= targets;
 }
 
@@ -117,8 +119,9 @@ static pith_status find_needs(packer *p, unsigned target) {
   PITH_TRY(pith_program_create(p->graph, &options, &program, p->error));
   for (uint32_t i = 0; i < program->step_count; i++) {
     const pith_step *step = &program->steps[i];
-    for (uint32_t j = PITH_GEMM_SEGMENTS;
-         step->row->kind == PITH_STEP_GEMM && j < step->input_count; j += 2) {
+    for (uint32_t j = 0; j < step->input_count; j++) {
+      if (!pith_step_is_weight(step, j))
+        continue;
       const pith_value *value = &program->values[step->inputs[j]];
       bool packed = value->pack != PITH_NONE;
       if (value->kind != PITH_VALUE_DATA || value->tensor == NULL ||
@@ -126,7 +129,7 @@ static pith_status find_needs(packer *p, unsigned target) {
            value->tensor->kind != PITH_TENSOR_PARAMETER) ||
           (!packed && value->data_layout != PITH_LAYOUT_ROW_MAJOR))
         continue;
-      add_need(p, (pith_tensor_id)(value->tensor - p->graph->tensors),
+      add_need(p, (pith_tensor_id)(value->tensor - p->graph->tensors), pith_step_get_weight_layout(step),
                packed && program->packs[value->pack].transposed,
                target == TARGET_COUNT ? targets_for(step->kernel->needs) : (target_set)1 << target);
     }
@@ -146,7 +149,7 @@ static pith_status make_copy(packer *p, const need *need, pith_tensor_copy *out_
                      tensor->name);
   const pith_dim dims[2] = {tensor->dims[need->transposed], tensor->dims[!need->transposed]};
   uint64_t bytes;
-  PITH_TRY(pith_layout_get_bytes(PITH_LAYOUT_N64_F32, tensor->dtype, 2, dims, &bytes, p->error));
+  PITH_TRY(pith_layout_get_bytes(need->layout, tensor->dtype, 2, dims, &bytes, p->error));
   const char **names = PITH_ARENA_NEW(p->arena, const char *, TARGET_COUNT);
   void *data = pith_arena_array(p->arena, bytes < 64 ? 64 : (size_t)bytes, 1);
   if (names == NULL || data == NULL)
@@ -157,6 +160,8 @@ static pith_status make_copy(packer *p, const need *need, pith_tensor_copy *out_
       names[count++] = target_name(bit);
   const pith_pack pack = {
       .data = tensor->data,
+      .from = PITH_LAYOUT_ROW_MAJOR,
+      .to = need->layout,
       .transposed = need->transposed,
       .n = (size_t)dims[0].constant,
       .k = (size_t)dims[1].constant,
@@ -164,7 +169,7 @@ static pith_status make_copy(packer *p, const need *need, pith_tensor_copy *out_
   };
   pith_pack_run(&pack, data);
   *out_copy = (pith_tensor_copy){
-      .layout = PITH_LAYOUT_N64_F32,
+      .layout = need->layout,
       .transposed = need->transposed,
       .target_count = count,
       .targets = names,

@@ -21,6 +21,8 @@ static bool is_output(const pith_program *program, pith_value_id id) {
 static pith_value_id find_in_place(const pith_program *program, uint32_t index) {
   const pith_step *step = &program->steps[index];
   pith_value_id y = step->outputs[0];
+  if (y == PITH_NONE)
+    return PITH_NONE;
   for (uint32_t j = 0; j < step->input_count; j++) {
     pith_value_id x = step->inputs[j];
     if ((step->row->in_place >> j & 1) == 0 || x == PITH_NONE)
@@ -43,6 +45,8 @@ static void assign_lives(pith_program *program) {
     const pith_step *step = &program->steps[i];
     pith_value_id x = find_in_place(program, i);
     for (uint32_t j = 0; j < step->output_count; j++) {
+      if (step->outputs[j] == PITH_NONE)
+        continue;
       pith_value *value = &program->values[step->outputs[j]];
       value->root = j == 0 && x != PITH_NONE ? program->values[x].root : step->outputs[j];
       value->first = i;
@@ -137,6 +141,8 @@ static pith_status plan(pith_program *program, pith_arena *temporary, pith_error
     pith_step *step = &program->steps[i];
     for (uint32_t j = 0; j < step->output_count; j++) {
       pith_value_id id = step->outputs[j];
+      if (id == PITH_NONE)
+        continue;
       pith_value *value = &program->values[id];
       PITH_TRY(pith_value_get_bytes(value, &views[id], &value->bytes, error));
       if (value->root == id)

@@ -77,7 +77,8 @@ void pith_program_index(pith_program *program) {
         program->values[step->inputs[j]].last_user = i;
       }
     for (uint32_t j = 0; j < step->output_count; j++)
-      program->values[step->outputs[j]].producer = i;
+      if (step->outputs[j] != PITH_NONE)
+        program->values[step->outputs[j]].producer = i;
   }
   kept = 0;
   for (uint32_t i = 0; i < program->check_count; i++)

@@ -82,12 +82,14 @@ static inline size_t pith_view_count(const pith_view *view) {
 
 /* Identifier, name. Rows: step_rows.c. */
 #define PITH_STEP_LIST(X)                                                                                   \
-  X(GEMM, "Gemm")           /* x, residual, then w and bias of each segment */                              \
+  X(GEMM, "Gemm")           /* operands: PITH_GEMM_* below */                                              \
+  X(INTEGER_GEMM, "IntegerGemm") /* the same; x u8, w s8 */                                                 \
   X(MATMUL, "MatMul")       /* a, b */                                                                      \
   X(ATTENTION, "Attention") /* q, k, v, q_offsets, kv_offsets */                                            \
   X(ROUNDED_ATTENTION, "RoundedAttention") /* the same, f32; its weights are those of IntegerAttention */   \
-  X(EMBEDDING, "Embedding") /* gamma, beta, then table and ids of each table */                             \
-  X(LAYER_NORM, "LayerNorm") /* x, residual, gamma, beta */                                                 \
+  X(INTEGER_ATTENTION, "IntegerAttention") /* the same, 8-bit with their scales or all f32, then scales */  \
+  X(EMBEDDING, "Embedding") /* gamma, beta, q_scale, q_zero, then table, ids and row scales of each table */ \
+  X(LAYER_NORM, "LayerNorm") /* x, residual, gamma, beta, q_scale, q_zero */                                \
   X(LP_NORM, "LpNorm")      /* x */                                                                         \
   X(SOFTMAX, "Softmax")     /* x */                                                                         \
   X(POOL, "Pool")           /* x, offsets */                                                                \
@@ -107,11 +109,51 @@ typedef enum pith_step_kind {
       PITH_STEP_COUNT
 } pith_step_kind;
 
-/* Where operands stand in a step's inputs. */
-enum { PITH_GEMM_X, PITH_GEMM_RESIDUAL, PITH_GEMM_SEGMENTS };             /* w, bias of segment i at SEGMENTS + 2i */
-enum { PITH_EMBEDDING_GAMMA, PITH_EMBEDDING_BETA, PITH_EMBEDDING_TABLES }; /* table, ids of i at TABLES + 2i */
-enum { PITH_NORM_X, PITH_NORM_RESIDUAL, PITH_NORM_GAMMA, PITH_NORM_BETA };
-enum { PITH_ATTENTION_Q, PITH_ATTENTION_K, PITH_ATTENTION_V, PITH_ATTENTION_Q_OFFSETS, PITH_ATTENTION_KV_OFFSETS };
+/* Where operands stand in a step's inputs. Of scales of 8-bit outputs only static ones are operands. */
+enum { /* of products; then PITH_SEGMENT_INPUTS of each segment */
+  PITH_GEMM_X,
+  PITH_GEMM_X_SCALE, /* integer: data of one element, or a scale for each row, as x_zero */
+  PITH_GEMM_X_ZERO,  /* integer; absent: 0 */
+  PITH_GEMM_RESIDUAL,
+  PITH_GEMM_SEGMENTS,
+};
+enum {
+  PITH_SEGMENT_W,       /* [n, k] */
+  PITH_SEGMENT_BIAS,
+  PITH_SEGMENT_W_SCALE, /* integer: [n] */
+  PITH_SEGMENT_Q_SCALE,
+  PITH_SEGMENT_Q_ZERO,
+  PITH_SEGMENT_INPUTS,
+};
+enum {
+  PITH_EMBEDDING_GAMMA,
+  PITH_EMBEDDING_BETA,
+  PITH_EMBEDDING_Q_SCALE,
+  PITH_EMBEDDING_Q_ZERO,
+  PITH_EMBEDDING_TABLES, /* then PITH_TABLE_INPUTS of each table */
+};
+enum { PITH_TABLE_DATA, PITH_TABLE_IDS, PITH_TABLE_SCALES, PITH_TABLE_INPUTS };
+enum {
+  PITH_NORM_X,
+  PITH_NORM_RESIDUAL,
+  PITH_NORM_GAMMA,
+  PITH_NORM_BETA,
+  PITH_NORM_Q_SCALE,
+  PITH_NORM_Q_ZERO,
+};
+enum {
+  PITH_ATTENTION_Q,
+  PITH_ATTENTION_K,
+  PITH_ATTENTION_V,
+  PITH_ATTENTION_Q_OFFSETS,
+  PITH_ATTENTION_KV_OFFSETS,
+  PITH_ATTENTION_Q_SCALE, /* static: one element each */
+  PITH_ATTENTION_Q_ZERO,
+  PITH_ATTENTION_K_SCALE,
+  PITH_ATTENTION_V_SCALE,
+  PITH_ATTENTION_Y_SCALE,
+  PITH_ATTENTION_Y_ZERO,
+};
 enum { PITH_QUANTIZE_X, PITH_QUANTIZE_SCALE, PITH_QUANTIZE_ZERO }; /* also Dequantize */
 enum { PITH_DYNAMIC_QUANTIZE_X, PITH_DYNAMIC_QUANTIZE_OFFSETS };
 /* What has a scale of its own. */
@@ -121,7 +163,14 @@ typedef enum pith_scale_kind {
   PITH_SCALE_COLUMN, /* each index of the last dimension */
   PITH_SCALE_BLOCK,  /* `block` consecutive elements of each row */
 } pith_scale_kind;
-enum { PITH_STEP_MAX_INPUTS = 10, PITH_STEP_MAX_OUTPUTS = 4 };
+/* What steps that finish rows of floats write (products: each segment): the floats, the same in 8 bits, and where each row
+ * has its own scale, scales and zeros. Any may be absent, but not all. */
+enum { PITH_ROWS_Y, PITH_ROWS_Q, PITH_ROWS_SCALE, PITH_ROWS_ZERO, PITH_ROWS_OUTPUTS };
+enum { PITH_MAX_SEGMENTS = 4, PITH_MAX_TABLES = 4 };
+enum {
+  PITH_STEP_MAX_INPUTS = PITH_GEMM_SEGMENTS + PITH_MAX_SEGMENTS * PITH_SEGMENT_INPUTS,
+  PITH_STEP_MAX_OUTPUTS = PITH_MAX_SEGMENTS * PITH_ROWS_OUTPUTS,
+};
 
 typedef union pith_step_params {
   struct {
@@ -167,7 +216,7 @@ typedef struct pith_step {
   const pith_kernel *kernel;
   uint32_t input_count, output_count;
   pith_value_id inputs[PITH_STEP_MAX_INPUTS]; /* PITH_NONE: absent */
-  pith_value_id outputs[PITH_STEP_MAX_OUTPUTS];
+  pith_value_id outputs[PITH_STEP_MAX_OUTPUTS]; /* PITH_NONE: absent */
   pith_step_params params;
   size_t args_offset;                    /* of its kernel's arguments, in an executor's block of them */
   size_t scratch_bytes, scratch_offset;  /* of one thread, 64-byte multiple; thread i's begins i times further */
@@ -179,12 +228,13 @@ typedef struct pith_step_row {
   const pith_kernel *const *kernels;
   size_t args_bytes;
   const char *dtypes; /* of the inputs, then '>', then of the outputs: f f32, i s32, n s32 or s64, q u8 or s8,
-                         . any;
-                         the last one of each side holds for all that follow */
+                         u u8, b s8, t f32 or s8, . any; the last one of each side holds for all that
+                         follow, or what stands in parentheses there, again and again */
   uint32_t in_place; /* bit i: output 0 may take input i's bytes, where it is not needed afterwards */
   pith_activation_layout reads, writes;
   /* Fills the kernel's arguments from this run's views (by value id). Views without data give sizes only. */
   void (*bind)(const struct pith_program *program, const pith_step *step, const pith_view *views, void *args);
+  bool is_integer; /* its arithmetic is INT8 */
   /* Arithmetic of products; NULL: none. */
   double (*count_flops)(const pith_step *step, const pith_view *views);
   /* "Gemm+Gelu+Residual"; NULL when memory is out. Absent: the row's name. */
@@ -192,6 +242,35 @@ typedef struct pith_step_row {
 } pith_step_row;
 
 const pith_step_row *pith_step_row_get(pith_step_kind kind);
+
+/* Products, of floats and of integers alike. */
+static inline bool pith_step_is_gemm(const pith_step *step) {
+  return step->row->kind == PITH_STEP_GEMM || step->row->kind == PITH_STEP_INTEGER_GEMM;
+}
+static inline uint32_t pith_gemm_count_segments(const pith_step *step) {
+  return (step->input_count - PITH_GEMM_SEGMENTS) / PITH_SEGMENT_INPUTS;
+}
+/* Places among inputs (`what` PITH_SEGMENT_*) and outputs (PITH_ROWS_*). */
+static inline uint32_t pith_segment_input(uint32_t segment, uint32_t what) {
+  return PITH_GEMM_SEGMENTS + segment * PITH_SEGMENT_INPUTS + what;
+}
+static inline uint32_t pith_segment_output(uint32_t segment, uint32_t what) {
+  return segment * PITH_ROWS_OUTPUTS + what;
+}
+/* Input `j` is weights that a product reads in blocks. */
+static inline bool pith_step_is_weight(const pith_step *step, uint32_t j) {
+  return pith_step_is_gemm(step) && j >= PITH_GEMM_SEGMENTS &&
+         (j - PITH_GEMM_SEGMENTS) % PITH_SEGMENT_INPUTS == PITH_SEGMENT_W;
+}
+static inline pith_layout pith_step_get_weight_layout(const pith_step *gemm) {
+  return gemm->row->is_integer ? PITH_LAYOUT_N16K4_S8 : PITH_LAYOUT_N64_F32;
+}
+static inline uint32_t pith_embedding_count_tables(const pith_step *step) {
+  return (step->input_count - PITH_EMBEDDING_TABLES) / PITH_TABLE_INPUTS;
+}
+static inline uint32_t pith_table_input(uint32_t table, uint32_t what) {
+  return PITH_EMBEDDING_TABLES + table * PITH_TABLE_INPUTS + what;
+}
 
 /* ---- checks on indices and offsets ---------------------------------------------------------------------------------- */
 
@@ -209,14 +288,20 @@ typedef struct pith_check {
 
 /* ---- packed weights ------------------------------------------------------------------------------------- */
 
-/* Row-major f32 weights become the stored blocks that product kernels read; s8 weights in stored blocks become row-major,
- * which is what a Dequantize step of its own reads. */
+/* Weights in the layout that their reader reads: blocks for products, rows for a Dequantize step of its own. */
 typedef struct pith_pack {
   const void *data;
+  pith_layout from, to;
   bool transposed; /* data is row-major [k, n] instead of [n, k] */
-  bool unpack;     /* data is n16k4_s8 */
   size_t n, k, offset, bytes;
 } pith_pack;
+
+/* ---- what stayed ---------------------------------------------------------------------------------------- */
+
+/* A quantizing or dequantizing step that no rewrite could merge, and why. */
+typedef struct pith_note {
+  const char *step, *reason;
+} pith_note;
 
 /* ---- the program ----------------------------------------------------------------------------------------- */
 
@@ -234,8 +319,10 @@ typedef struct pith_program {
   pith_step *steps;
   uint32_t check_count, check_capacity;
   pith_check *checks;
-  uint32_t pack_count, pack_capacity;
+  uint32_t pack_count;
   pith_pack *packs;
+  uint32_t note_count;
+  pith_note *notes;
   uint32_t input_count, output_count;
   pith_value_id *inputs;  /* in the graph's order */
   pith_value_id *outputs;
@@ -266,7 +353,7 @@ bool pith_value_get_constant_count(const pith_value *value, size_t *out_count);
 PITH_WARN_UNUSED pith_status pith_value_get_bytes(const pith_value *value, const pith_view *view, size_t *out_bytes,
                                                   pith_error *error);
 
-/* A line per step: operands, kernel, place. */
+/* A line per step: operands, kernel, place; then the notes. */
 void pith_program_print(const pith_program *program, const pith_text_sink *sink);
 
 static inline size_t pith_align64(size_t bytes) {

@@ -34,14 +34,17 @@ void pith_program_print(const pith_program *program, const pith_text_sink *sink)
         print_value(program, step->inputs[j], sink);
       }
     write_format(sink, " ->");
-    for (uint32_t j = 0; j < step->output_count; j++) {
-      write_format(sink, " ");
-      print_value(program, step->outputs[j], sink);
-    }
+    for (uint32_t j = 0; j < step->output_count; j++)
+      if (step->outputs[j] != PITH_NONE) {
+        write_format(sink, " ");
+        print_value(program, step->outputs[j], sink);
+      }
     if (step->scratch_bytes != 0)
       write_format(sink, " scratch %zu@%zu", step->scratch_bytes, step->scratch_offset);
     write_format(sink, "\n");
   }
+  for (uint32_t i = 0; i < program->note_count; i++)
+    write_format(sink, "not merged: %s: %s\n", program->notes[i].step, program->notes[i].reason);
   write_format(sink, "%u steps, %zu bytes of buffers and scratch, %zu of packed weights\n",
                (unsigned)program->step_count, program->buffer_bytes, program->memory_bytes - program->buffer_bytes);
 }

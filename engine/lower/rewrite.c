@@ -8,10 +8,9 @@ const pith_rewrite pith_rewrites[PITH_REWRITE_COUNT] = {
 #undef PITH_REWRITE_ROW
 };
 
-static pith_status run_stage(pith_program *program, const pith_lower_options *options, pith_rewrite_stage stage,
-                             pith_error *error) {
+pith_status pith_pass_normalize(pith_program *program, const pith_lower_options *options, pith_error *error) {
   for (int i = 0; i < PITH_REWRITE_COUNT; i++) {
-    if (pith_rewrites[i].stage != stage || (options->rewrites >> i & 1) == 0)
+    if (pith_rewrites[i].stage != PITH_STAGE_NORMALIZE || (options->rewrites >> i & 1) == 0)
       continue;
     PITH_TRY(pith_rewrites[i].run(program, error));
     pith_program_index(program);
@@ -19,12 +18,15 @@ static pith_status run_stage(pith_program *program, const pith_lower_options *op
   return PITH_OK;
 }
 
-pith_status pith_pass_normalize(pith_program *program, const pith_lower_options *options, pith_error *error) {
-  return run_stage(program, options, PITH_STAGE_NORMALIZE, error);
-}
-
+/* Steps that a rewrite left without readers go at once: they would count as readers of what they read. */
 pith_status pith_pass_fuse(pith_program *program, const pith_lower_options *options, pith_error *error) {
-  return run_stage(program, options, PITH_STAGE_FUSE, error);
+  for (int i = 0; i < PITH_REWRITE_COUNT; i++) {
+    if (pith_rewrites[i].stage == PITH_STAGE_NORMALIZE || (options->rewrites >> i & 1) == 0)
+      continue;
+    PITH_TRY(pith_rewrites[i].run(program, error));
+    PITH_TRY(pith_pass_dead(program, options, error));
+  }
+  return PITH_OK;
 }
 
 bool pith_value_get_scalar(const pith_program *program, pith_value_id id, float *out_scalar) {

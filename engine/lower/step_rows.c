@@ -2,10 +2,11 @@
  * keep in step with it. */
 #include "engine/lower/bind_internal.h"
 #include "ops/attention/attention_f32.h"
+#include "ops/attention/attention_u8s8.h"
 #include "ops/copy/copy.h"
 #include "ops/elementwise/elementwise_f32.h"
 #include "ops/embedding/embedding_f32.h"
-#include "ops/gemm/gemm_f32.h"
+#include "ops/gemm/gemm_u8s8.h"
 #include "ops/normalize/layer_norm_f32.h"
 #include "ops/pool/pool_f32.h"
 #include "ops/quantize/quantize.h"
@@ -16,10 +17,18 @@ static const pith_step_row rows[PITH_STEP_COUNT] = {
     [PITH_STEP_GEMM] = {ROW(GEMM, "Gemm"),
                         .kernels = pith_gemm_f32_kernels,
                         .args_bytes = sizeof(pith_gemm_f32_args),
-                        .dtypes = "f>f",
+                        .dtypes = "f..f(ff...)>(f...)",
                         .bind = pith_bind_gemm,
                         .count_flops = pith_gemm_count_flops,
                         .make_title = pith_gemm_make_title},
+    [PITH_STEP_INTEGER_GEMM] = {ROW(INTEGER_GEMM, "IntegerGemm"),
+                                .kernels = pith_gemm_u8s8_kernels,
+                                .args_bytes = sizeof(pith_gemm_u8s8_args),
+                                .dtypes = "ufuf(bfffq)>(fqfu)",
+                                .bind = pith_bind_integer_gemm,
+                                .is_integer = true,
+                                .count_flops = pith_gemm_count_flops,
+                                .make_title = pith_gemm_make_title},
     [PITH_STEP_MATMUL] = {ROW(MATMUL, "MatMul"),
                           .kernels = pith_matmul_f32_kernels,
                           .args_bytes = sizeof(pith_matmul_f32_args),
@@ -38,16 +47,24 @@ static const pith_step_row rows[PITH_STEP_COUNT] = {
                                      .dtypes = "fffi>f",
                                      .bind = pith_bind_attention,
                                      .count_flops = pith_attention_count_flops},
+    [PITH_STEP_INTEGER_ATTENTION] = {ROW(INTEGER_ATTENTION, "IntegerAttention"),
+                                     .kernels = pith_attention_u8s8_kernels,
+                                     .args_bytes = sizeof(pith_attention_u8s8_args),
+                                     .dtypes = "...iifufffq>fq",
+                                     .bind = pith_bind_integer_attention,
+                                     .is_integer = true,
+                                     .count_flops = pith_attention_count_flops,
+                                     .make_title = pith_integer_attention_make_title},
     [PITH_STEP_EMBEDDING] = {ROW(EMBEDDING, "Embedding"),
                              .kernels = pith_embedding_f32_kernels,
                              .args_bytes = sizeof(pith_embedding_f32_args),
-                             .dtypes = "fffifififi>f",
+                             .dtypes = "fffq(tif)>fqfu",
                              .bind = pith_bind_embedding,
                              .make_title = pith_embedding_make_title},
     [PITH_STEP_LAYER_NORM] = {ROW(LAYER_NORM, "LayerNorm"),
                               .kernels = pith_layer_norm_f32_kernels,
                               .args_bytes = sizeof(pith_layer_norm_f32_args),
-                              .dtypes = "f>f",
+                              .dtypes = "fffffq>fqfu",
                               .in_place = 1 << PITH_NORM_X | 1 << PITH_NORM_RESIDUAL,
                               .bind = pith_bind_layer_norm,
                               .make_title = pith_layer_norm_make_title},

@@ -243,9 +243,10 @@ static pith_status add_product(const pith_translation *t, pith_value_id x, pith_
   step->outputs[0] = y;
   step->inputs[0] = x;
   if (gemm) {
-    step->input_count = PITH_GEMM_SEGMENTS + 2;
-    step->inputs[PITH_GEMM_SEGMENTS] = w;
-    step->inputs[PITH_GEMM_SEGMENTS + 1] = bias;
+    step->input_count = PITH_GEMM_SEGMENTS + PITH_SEGMENT_INPUTS;
+    step->output_count = PITH_ROWS_OUTPUTS;
+    step->inputs[pith_segment_input(0, PITH_SEGMENT_W)] = w;
+    step->inputs[pith_segment_input(0, PITH_SEGMENT_BIAS)] = bias;
     step->params.gemm.activation = PITH_ACTIVATION_NONE;
   } else {
     step->input_count = 2;

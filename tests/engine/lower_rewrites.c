@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "engine/lower/lower_internal.h"
 #include "tests/engine/exec_fixture.h"
 
 enum { TOKENS = 23, SEQUENCES = 3 };
@@ -36,7 +37,14 @@ static void test_every_subset_gives_the_same_bits(void **state) {
   pith_graph_run plain;
   run(&plain, graph, feeds, 0);
   assert_true(plain.program->step_count >= graph->node_count);
+  /* Those that the graph has something for: nothing in it is quantized. */
+  uint32_t idle = 1 << PITH_REWRITE_TABLES | 1 << PITH_REWRITE_RESIDUAL_INTEGER;
+  for (int i = 0; i < PITH_REWRITE_COUNT; i++)
+    if (pith_rewrites[i].stage == PITH_STAGE_INTEGER)
+      idle |= (uint32_t)1 << i;
   for (uint32_t rewrites = 1; rewrites <= PITH_REWRITES_ALL; rewrites++) {
+    if ((rewrites & idle) != 0 && rewrites != PITH_REWRITES_ALL)
+      continue;
     pith_graph_run fused;
     run(&fused, graph, feeds, rewrites);
     char what[40];
