@@ -44,6 +44,7 @@ typedef struct bench_operator {
   bool (*run)(const bench_options *options, const char *path);
 } bench_operator;
 
-extern const bench_operator bench_gemm_f32, bench_gemm_u8s8, bench_attention_f32, bench_vector_f32;
+extern const bench_operator bench_gemm_f32, bench_gemm_u8s8, bench_attention_f32, bench_attention_u8s8,
+    bench_vector_f32;
 
 #endif

@@ -1,0 +1,79 @@
+/* INT8 attention over bench/shapes/attention_u8s8.txt: bytes to bytes ("static"), floats to floats ("dynamic"). Elements are
+ * scores, of which there are far more than outputs. */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "bench/attention_shapes.h"
+#include "ops/attention/attention_u8s8.h"
+
+typedef struct attention_work {
+  const pith_kernel *kernel;
+  pith_attention_u8s8_args args;
+  void *scratch;
+} attention_work;
+
+static void run_once(void *context, size_t turn) {
+  (void)turn;
+  const attention_work *work = context;
+  pith_kernel_run_all(work->kernel, &work->args, work->scratch);
+}
+
+static void bench_form(const bench_options *options, const bench_attention_shape *shape, bool is_dynamic) {
+  static const float scales[] = {1.0f / 32, 1.0f / 32, 1.0f / 64, 1.0f / 128};
+  static const uint8_t zero = 128;
+  const size_t tokens = shape->tokens, features = shape->heads * shape->size, count = tokens * features;
+  float *floats = bench_make_floats(3 * count), *y = bench_make_floats(count);
+  uint8_t *bytes = malloc(3 * count + 1);
+  if (!bytes)
+    abort();
+  for (size_t i = 0; i < 3 * count; ++i)
+    bytes[i] = (uint8_t)(int)(floats[i] * 255.0f);
+  attention_work work = {.args = {.is_dynamic = is_dynamic, .q = bytes, .k = bytes + count, .v = bytes + 2 * count,
+                                  .q_stride = features, .k_stride = features, .v_stride = features, .y_stride = features,
+                                  .q_scale = scales, .k_scale = scales + 1, .v_scale = scales + 2, .q_zero = &zero,
+                                  .q_offsets = shape->offsets, .kv_offsets = shape->offsets,
+                                  .sequences = shape->sequences, .heads = shape->heads, .head_size = shape->size,
+                                  .value_size = shape->size, .scale = 1.0f / sqrtf((float)shape->size),
+                                  .max_keys = shape->longest}};
+  if (is_dynamic) {
+    work.args.q = floats;
+    work.args.k = floats + count;
+    work.args.v = floats + 2 * count;
+    work.args.y = y;
+  } else
+    work.args.y_q = (pith_quantized_rows){.q = y, .stride = features, .type = PITH_NUMBER_U8, .scale = scales + 3, .zero = &zero};
+  char text[300];
+  snprintf(text, sizeof text, "%s %s", shape->text, is_dynamic ? "dynamic" : "static");
+  for (const pith_kernel *const *kernel = pith_attention_u8s8_kernels; *kernel; ++kernel) {
+    if (((*kernel)->needs & ~options->cpu) != 0 || (options->kernel && !strstr((*kernel)->name, options->kernel)))
+      continue;
+    if ((*kernel)->needs == 0 && !options->kernel)
+      continue; /* the reference is measured only when asked for */
+    work.kernel = *kernel;
+    work.scratch = bench_make_floats((*kernel)->get_scratch_bytes(&work.args) / sizeof(float) + 1);
+    bench_measure_as(options, PITH_PEAK_INT8, (*kernel)->name, (*kernel)->needs, text,
+                     4.0 * shape->scores * (double)shape->size, shape->scores,
+                     (is_dynamic ? 16.0 : 4.0) * (double)count, run_once, &work);
+    free(work.scratch);
+  }
+  free(bytes);
+  free(floats);
+  free(y);
+}
+
+static void bench_shape(const bench_options *options, const bench_attention_shape *shape) {
+  bench_form(options, shape, false);
+  bench_form(options, shape, true);
+}
+
+static bool run_line(const bench_options *options, const char *line) {
+  return bench_read_attention_line(options, line, bench_shape);
+}
+
+static bool run(const bench_options *options, const char *path) {
+  return bench_read_shapes(options, path, run_line);
+}
+
+const bench_operator bench_attention_u8s8 = {"attention_u8s8", run};
