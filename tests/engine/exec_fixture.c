@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "engine/format/stored_layout.h"
+
 uint32_t exec_fixture_random(uint64_t *state) {
   /* splitmix64, public domain constants of Steele, Lea and Flood */
   uint64_t z = (*state += UINT64_C(0x9e3779b97f4a7c15));
@@ -16,13 +18,28 @@ float exec_fixture_uniform(uint64_t *state, float low, float high) {
   return low + (high - low) * (float)(exec_fixture_random(state) >> 8) * 0x1p-24f;
 }
 
+/* s8 and u8: any bytes, in the tensor's layout. */
+static void fill_bytes(const pith_tensor *tensor, uint64_t *state, void *out) {
+  assert_int_equal(pith_dtype_get_info(tensor->dtype)->bits, 8);
+  uint64_t count;
+  assert_int_equal(pith_layout_get_bytes(PITH_LAYOUT_ROW_MAJOR, tensor->dtype, tensor->rank, tensor->dims, &count, NULL),
+                   PITH_OK);
+  uint8_t *plain = pith_allocate(NULL, count);
+  assert_non_null(plain);
+  for (size_t i = 0; i < count; i++)
+    plain[i] = (uint8_t)exec_fixture_random(state);
+  assert_int_equal(pith_layout_convert(tensor->dtype, tensor->rank, tensor->dims, PITH_LAYOUT_ROW_MAJOR, plain,
+                                       tensor->layout, out, NULL, NULL),
+                   PITH_OK);
+  pith_release(NULL, plain, count);
+}
+
 void exec_fixture_fill(pith_graph *graph, uint64_t seed, exec_fixture_weights *weights) {
   weights->count = 0;
   for (uint32_t t = 0; t < graph->tensor_count; t++) {
     const pith_tensor *tensor = &graph->tensors[t];
     if ((tensor->kind != PITH_TENSOR_PARAMETER && tensor->kind != PITH_TENSOR_CONSTANT) || tensor->data != NULL)
       continue;
-    assert_int_equal(tensor->dtype, PITH_DTYPE_F32);
     uint64_t state = seed * 1000003 + t, bytes;
     assert_int_equal(pith_layout_get_bytes(tensor->layout, tensor->dtype, tensor->rank, tensor->dims, &bytes, NULL),
                      PITH_OK);
@@ -31,8 +48,11 @@ void exec_fixture_fill(pith_graph *graph, uint64_t seed, exec_fixture_weights *w
     assert_true(weights->count < sizeof weights->pieces / sizeof *weights->pieces);
     weights->pieces[weights->count++] = data;
     memset(data, 0, bytes);
-    bool is_scale = strstr(tensor->name, "norm") != NULL && strstr(tensor->name, "weight") != NULL;
-    if (tensor->layout == PITH_LAYOUT_ROW_MAJOR) {
+    bool is_scale = (strstr(tensor->name, "norm") != NULL && strstr(tensor->name, "weight") != NULL) ||
+                    strstr(tensor->name, "scale") != NULL;
+    if (tensor->dtype != PITH_DTYPE_F32)
+      fill_bytes(tensor, &state, data);
+    else if (tensor->layout == PITH_LAYOUT_ROW_MAJOR) {
       for (size_t i = 0; i < bytes / sizeof *data; i++)
         data[i] = exec_fixture_uniform(&state, is_scale ? 0.5f : -0.5f, is_scale ? 1.5f : 0.5f);
     } else {

@@ -633,7 +633,8 @@ static void test_computed_indices(void **state) {
 static void test_all_operators_ran(void **state) {
   (void)state;
   for (int op = 0; op < PITH_OP_COUNT; op++)
-    if (!tested[op])
+    if (!tested[op] && strstr(pith_operator_get((pith_operator_id)op)->name, "Quantize") == NULL &&
+        op != PITH_OP_DEQUANTIZE_LINEAR) /* those: exec_quantize.c */
       fail_msg("%s ran in no test", pith_operator_get((pith_operator_id)op)->name);
 }
 

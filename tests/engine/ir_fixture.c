@@ -68,6 +68,40 @@ static pith_tensor_id layer(bert *b, int index, pith_tensor_id x) {
 #undef NAMED
 }
 
+static pith_tensor_id data(bert *b, const char *name, pith_dtype dtype, uint32_t rank, int64_t size,
+                           pith_layout layout) {
+  return pith_build_data(&b->builder, PITH_TENSOR_PARAMETER, name, dtype, rank,
+                         (const int64_t[]){size, size}, layout, NULL, 0);
+}
+
+/* x in 8 bits, by its own range and by a scale that is data, times weights in 8 bits. */
+static pith_tensor_id quantized(bert *b, pith_tensor_id x) {
+  pith_builder *builder = &b->builder;
+  x = pith_build_node(builder, "quantized.dynamic", PITH_OP_DYNAMIC_QUANTIZE, 1, &x, 1,
+                      (const pith_attribute_setting[]){PITH_SET_INT("block_size", HIDDEN / 2)});
+  if (x == PITH_NONE)
+    return PITH_NONE;
+  const pith_tensor_id *outputs = builder->graph->nodes[builder->graph->node_count - 1].outputs;
+  pith_tensor_id level[] = {x, outputs[1], outputs[2]};
+  x = pith_build_node(builder, "quantized.levels", PITH_OP_DEQUANTIZE_LINEAR, 3, level, 1,
+                      (const pith_attribute_setting[]){PITH_SET_INT("block_size", HIDDEN / 2)});
+  pith_tensor_id weights[] = {
+      data(b, "quantized.weight", PITH_DTYPE_S8, 2, HIDDEN, PITH_LAYOUT_N16K4_S8),
+      data(b, "quantized.weight_scale", PITH_DTYPE_F32, 1, HIDDEN, PITH_LAYOUT_ROW_MAJOR)};
+  weights[1] = pith_build_node(builder, "quantized.floats", PITH_OP_DEQUANTIZE_LINEAR, 2, weights, 1,
+                               (const pith_attribute_setting[]){PITH_SET_INT("axis", 0)});
+  weights[0] = x;
+  pith_tensor_id y =
+      pith_build_node(builder, "quantized", PITH_OP_GEMM, 2, weights, 1,
+                      (const pith_attribute_setting[]){PITH_SET_INT("transB", 1)});
+  pith_tensor_id fixed[] = {
+      y, data(b, "quantized.scale", PITH_DTYPE_F32, 0, 0, PITH_LAYOUT_ROW_MAJOR),
+      data(b, "quantized.zero_point", PITH_DTYPE_U8, 0, 0, PITH_LAYOUT_ROW_MAJOR)};
+  fixed[0] =
+      pith_build_node(builder, "quantized.static", PITH_OP_QUANTIZE_LINEAR, 3, fixed, 0, NULL);
+  return pith_build_node(builder, "quantized.result", PITH_OP_DEQUANTIZE_LINEAR, 3, fixed, 0, NULL);
+}
+
 static void build(bert *b, int layers) {
   pith_builder *builder = &b->builder;
   pith_dim tokens = pith_build_dim(builder, "tokens", 1, 0);
@@ -108,6 +142,7 @@ static void build(bert *b, int layers) {
   y = binary(b, "divided", PITH_OP_DIV, y, pooled);
   y = binary(b, "rotated", PITH_OP_MATMUL, y,
              parameter(b, "rotation", "weight", 2, HIDDEN, HIDDEN, PITH_LAYOUT_ROW_MAJOR));
+  y = quantized(b, y);
   y = unary(b, PITH_OP_IDENTITY, unary(b, PITH_OP_LP_NORMALIZATION, y));
   pith_build_output(builder, y, "vector");
 }

@@ -6,7 +6,7 @@
 #include <string.h>
 
 /* An operand: "f32[t, 4]" is an input, "w:" before it a parameter, "n:" a parameter in layout
- * n64_f32, "@3" the same tensor as operand 3, "" absent. A dimension: a number, "t", "t+1",
+ * n64_f32, "k:" one in n16k4_s8, "@3" the same tensor as operand 3, "" absent. A dimension: a number, "t", "t+1",
  * "2*t-3". */
 typedef struct inference_case {
   int op;
@@ -44,7 +44,9 @@ static pith_tensor_id parse_operand(pith_builder *builder, const char *text,
   if (*text == '@')
     return before[text[1] - '0'];
   bool is_data = text[1] == ':';
-  pith_layout layout = text[0] == 'n' && is_data ? PITH_LAYOUT_N64_F32 : PITH_LAYOUT_ROW_MAJOR;
+  pith_layout layout = PITH_LAYOUT_ROW_MAJOR;
+  if (is_data && text[0] != 'w')
+    layout = text[0] == 'n' ? PITH_LAYOUT_N64_F32 : PITH_LAYOUT_N16K4_S8;
   if (is_data)
     text += 2;
   char dtype[8] = "";
@@ -69,9 +71,11 @@ static pith_tensor_id parse_operand(pith_builder *builder, const char *text,
 /* The type of the output as the readable form has it: what stands between "%y " and " = ". */
 static void check_type(const pith_graph *graph, size_t index, const char *expected) {
   fixture_text text = fixture_print(graph, pith_graph_print);
+  /* With several outputs: that of "%y.0", then the others by name. */
   const char *type = strstr(text.text, "\n%y ");
+  type = type == NULL ? strstr(text.text, "%y.0 ") : type + 1;
   assert_non_null(type);
-  type += 4;
+  type = strchr(type, ' ') + 1;
   size_t bytes = (size_t)(strstr(type, " = ") - type);
   if (bytes != strlen(expected) || memcmp(type, expected, bytes) != 0)
     fail_msg("case %zu: %.*s, expected %s", index, (int)bytes, type, expected);
@@ -261,6 +265,145 @@ static void test_products(void **state) {
   RUN(cases);
 }
 
+static void test_quantization(void **state) {
+  (void)state;
+#define OUTPUT(dtype) DTYPE("output_dtype", PITH_DTYPE_##dtype)
+  static const inference_case cases[] = {
+      {PITH_OP_QUANTIZE_LINEAR, {"f32[t,4]", "w:f32[]"}, {{0}}, "u8[t, 4]"},
+      {PITH_OP_QUANTIZE_LINEAR, {"f32[t,4]", "w:f32[]", "w:s8[]"}, {OUTPUT(S8)}, "s8[t, 4]"},
+      {PITH_OP_QUANTIZE_LINEAR, {"f32[]", "w:f32[]", "w:u8[]"}, {{0}}, "u8[]"},
+      {PITH_OP_QUANTIZE_LINEAR, {"f32[t,4]", "w:f32[4]", ""}, {{0}}, "u8[t, 4]"},
+      {PITH_OP_QUANTIZE_LINEAR, {"f32[t,4]", "f32[t]", "u8[t]"}, {INT("axis", 0)}, "u8[t, 4]"},
+      {PITH_OP_QUANTIZE_LINEAR, {"f32[t,2,4]", "f32[t]"}, {INT("axis", -3)}, "u8[t, 2, 4]"},
+      {PITH_OP_QUANTIZE_LINEAR, {"f32[7]", "w:f32[7]"}, {INT("axis", 0)}, "u8[7]"},
+      {PITH_OP_QUANTIZE_LINEAR,
+       {"f32[t,8]", "f32[t,2]", "u8[t,2]"},
+       {INT("block_size", 4)},
+       "u8[t, 8]"},
+      {PITH_OP_QUANTIZE_LINEAR, {"f32[t,8]", "f32[t,3]"}, {INT("block_size", 3)}, "u8[t, 8]"},
+      {PITH_OP_QUANTIZE_LINEAR,
+       {"f32[t,2,8]", "f32[t,2,1]"},
+       {INT("block_size", INT32_MAX), INT("axis", -1)},
+       "u8[t, 2, 8]"},
+      {PITH_OP_QUANTIZE_LINEAR,
+       {"f32[t,4]", "w:f32[]"},
+       {OUTPUT(F32)},
+       "!output y 'y' is f32, accepted: s8, u8"},
+      {PITH_OP_QUANTIZE_LINEAR, {"f32[t,4]", "w:f32[]"}, {OUTPUT(S32)}, "!output y 'y' is s32"},
+      {PITH_OP_QUANTIZE_LINEAR,
+       {"f32[t,4]", "w:f32[]", "w:s8[]"},
+       {{0}},
+       "!y_zero_point 'parameter_2' is s8, not u8"},
+      {PITH_OP_QUANTIZE_LINEAR,
+       {"f32[t,4]", "w:f32[]", "w:u8[1]"},
+       {{0}},
+       "!y_scale [] and y_zero_point [1] differ in shape"},
+      {PITH_OP_QUANTIZE_LINEAR,
+       {"f32[t,4]", "w:f32[4]", "w:u8[5]"},
+       {{0}},
+       "!y_scale [4] and y_zero_point [5] differ in shape"},
+      {PITH_OP_QUANTIZE_LINEAR,
+       {"f32[t,4]", "w:f32[5]"},
+       {{0}},
+       "!y_scale [5] differs from axis 1 of x [t, 4]"},
+      {PITH_OP_QUANTIZE_LINEAR, {"f32[t,4]", "f32[s]"}, {INT("axis", 0)}, "!differs from axis 0"},
+      {PITH_OP_QUANTIZE_LINEAR, {"f32[4]", "w:f32[4]"}, {{0}}, "!axis 1 is not in -1 .. 0"},
+      {PITH_OP_QUANTIZE_LINEAR, {"f32[]", "w:f32[1]"}, {INT("axis", 0)}, "!axis 0 is not in"},
+      {PITH_OP_QUANTIZE_LINEAR,
+       {"f32[t,4,5]", "w:f32[4]"},
+       {{0}},
+       "!axis 1 of [t, 4, 5] is neither the first nor the last one"},
+      {PITH_OP_QUANTIZE_LINEAR,
+       {"f32[t,4]", "w:f32[1,4]"},
+       {{0}},
+       "!y_scale [1, 4] must have rank 0, rank 1, or block_size and the rank of x"},
+      {PITH_OP_QUANTIZE_LINEAR,
+       {"f32[t,8]", "f32[t,3]"},
+       {INT("block_size", 4)},
+       "!y_scale [t, 3] is not x [t, 8] in blocks of 4 along axis 1"},
+      {PITH_OP_QUANTIZE_LINEAR, {"f32[t,8]", "f32[s,2]"}, {INT("block_size", 4)}, "!is not x [t, 8]"},
+      {PITH_OP_QUANTIZE_LINEAR, {"f32[t,8]", "f32[2]"}, {INT("block_size", 4)}, "!is not x [t, 8]"},
+      {PITH_OP_QUANTIZE_LINEAR, {"f32[t,8]", "w:f32[]"}, {INT("block_size", 4)}, "!is not x [t, 8]"},
+      {PITH_OP_QUANTIZE_LINEAR,
+       {"f32[8,4]", "f32[2,4]"},
+       {INT("block_size", 4), INT("axis", 0)},
+       "!blocks lie along axis 0 of [8, 4], not the last one"},
+      {PITH_OP_QUANTIZE_LINEAR,
+       {"f32[4,t]", "f32[4,1]"},
+       {INT("block_size", 4)},
+       "!x [4, t]: the axis of blocks must be a number"},
+      {PITH_OP_QUANTIZE_LINEAR,
+       {"f32[t,8]", "f32[t,2]"},
+       {INT("block_size", -4)},
+       "!'block_size' is -4, not in 0 .. 2147483647"},
+      {PITH_OP_QUANTIZE_LINEAR, {"s32[t,4]", "w:f32[]"}, {{0}}, "!is s32, accepted: f32"},
+      {PITH_OP_DEQUANTIZE_LINEAR, {"u8[t,4]", "w:f32[]", "w:u8[]"}, {{0}}, "f32[t, 4]"},
+      {PITH_OP_DEQUANTIZE_LINEAR, {"w:s32[4]", "w:f32[4]"}, {INT("axis", 0)}, "f32[4]"},
+      {PITH_OP_DEQUANTIZE_LINEAR, {"k:s8[7,5]", "w:f32[7]"}, {INT("axis", 0)}, "f32[7, 5]"},
+      {PITH_OP_DEQUANTIZE_LINEAR, {"k:s8[7,5]", "w:f32[]"}, {{0}}, "f32[7, 5]"},
+      {PITH_OP_DEQUANTIZE_LINEAR,
+       {"w:s32[4]", "w:f32[]", "w:s8[]"},
+       {{0}},
+       "!x 'parameter_0' is s32, which has no zero point"},
+      {PITH_OP_DEQUANTIZE_LINEAR,
+       {"s8[t,4]", "w:f32[]", "w:u8[]"},
+       {{0}},
+       "!x_zero_point 'parameter_2' is u8, not s8"},
+      {PITH_OP_DEQUANTIZE_LINEAR,
+       {"k:s8[7,5]", "w:f32[5]"},
+       {{0}},
+       "!x 'parameter_0' in layout n16k4_s8 has one scale, or one for each index of axis 0"},
+      {PITH_OP_DEQUANTIZE_LINEAR,
+       {"k:s8[7,4]", "w:f32[7,2]"},
+       {INT("block_size", 2)},
+       "!in layout n16k4_s8 has one scale"},
+      {PITH_OP_DEQUANTIZE_LINEAR, {"f32[t,4]", "w:f32[]"}, {{0}}, "!is f32, accepted: s32, s8, u8"},
+      {PITH_OP_GATHER, {"k:s8[7,5]", "s32[t]"}, {{0}}, "!cannot be in layout n16k4_s8"},
+      {PITH_OP_DYNAMIC_QUANTIZE,
+       {"f32[t,8]"},
+       {{0}},
+       "u8[t, 8], %y.1 f32[t, 1], %y.2 u8[t, 1]"},
+      {PITH_OP_DYNAMIC_QUANTIZE,
+       {"f32[t,8]", "s32[s+1]"},
+       {DTYPE("dtype", PITH_DTYPE_S8), INT("block_size", 4)},
+       "s8[t, 8], %y.1 f32[t, 2], %y.2 s8[t, 2]"},
+      {PITH_OP_DYNAMIC_QUANTIZE,
+       {"f32[t,8]", ""},
+       {INT("block_size", 8)},
+       "u8[t, 8], %y.1 f32[t, 1], %y.2 u8[t, 1]"},
+      {PITH_OP_DYNAMIC_QUANTIZE,
+       {"f32[t,8]"},
+       {INT("block_size", 3)},
+       "!block_size 3 does not divide the features of x [t, 8]"},
+      {PITH_OP_DYNAMIC_QUANTIZE, {"f32[t,8]"}, {INT("block_size", 16)}, "!does not divide"},
+      {PITH_OP_DYNAMIC_QUANTIZE, {"f32[t,0]"}, {{0}}, "!features above 0 are needed"},
+      {PITH_OP_DYNAMIC_QUANTIZE, {"f32[t,s]"}, {{0}}, "!x 'input_0' is [t, s], rank 2 and a number"},
+      {PITH_OP_DYNAMIC_QUANTIZE, {"f32[t]"}, {{0}}, "!rank 2 and a number"},
+      {PITH_OP_DYNAMIC_QUANTIZE,
+       {"f32[t,8]"},
+       {DTYPE("dtype", PITH_DTYPE_S32)},
+       "!is s32, accepted: s8, u8"},
+      {PITH_OP_DYNAMIC_QUANTIZE,
+       {"f32[t,8]", "s32[s+1,1]"},
+       {{0}},
+       "!offsets 'input_1' is [s + 1, 1], rank 1 is needed"},
+      {PITH_OP_DYNAMIC_QUANTIZE,
+       {"f32[t,8]", "w:s32[3]"},
+       {{0}},
+       "!offsets must be a graph input"},
+      {PITH_OP_DYNAMIC_QUANTIZE, {"f32[5,8]", "s32[s+1]"}, {{0}}, "!must be one symbol"},
+      {PITH_OP_PACKED_ATTENTION,
+       {"f32[t,8]", "@0", "@0", "s32[s+1]", "@3"},
+       {INT("num_heads", 2), DTYPE("softmax_dtype", PITH_DTYPE_U8)},
+       "f32[t, 8]"},
+      {PITH_OP_PACKED_ATTENTION,
+       {"f32[t,8]", "@0", "@0", "s32[s+1]", "@3"},
+       {INT("num_heads", 2), DTYPE("softmax_dtype", PITH_DTYPE_S8)},
+       "!softmax_dtype is s8, not f32 or u8"},
+  };
+  RUN(cases);
+}
+
 static void test_normalizations(void **state) {
   (void)state;
   static const inference_case cases[] = {
@@ -411,7 +554,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_broadcasting), cmocka_unit_test(test_elementwise),
       cmocka_unit_test(test_products),     cmocka_unit_test(test_normalizations),
-      cmocka_unit_test(test_sequences),
+      cmocka_unit_test(test_sequences),    cmocka_unit_test(test_quantization),
   };
   return cmocka_run_group_tests_name("ir_infer", tests, NULL, NULL);
 }

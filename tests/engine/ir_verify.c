@@ -225,7 +225,7 @@ static const broken_case cases[] = {
     CASE(node_twice, "two nodes are named 'pool'"),
     CASE(dtype_unknown, "tensor 'pool': dtype 9 is not in the table of 9"),
     CASE(dtype_negative, "tensor 'pool': dtype -1"),
-    CASE(layout_unknown, "'pooler.bias': layout 2"),
+    CASE(layout_unknown, "'pooler.bias': layout 3"),
     CASE(kind_unknown, "'pooler.bias': kind 4"),
     CASE(rank_nine, "'pool': rank 9 is over 8"),
     CASE(dim_zero, "'pool': dimension 1 is 0, not in 1 .. 2147483647"),
