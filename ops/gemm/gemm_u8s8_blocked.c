@@ -111,21 +111,34 @@ typedef struct walk {
   const pith_gemm_u8s8_code *code;
   const pith_gemm_u8s8_args *args;
   const plan *plan;
-  size_t first_tile, last_tile;
+  size_t first_tile, last_tile, first_row;
   int32_t *sums;   /* scratch of one tile */
   float *waiting; /* whole rows from the task's first on, to be quantized together; or NULL */
 } walk;
 
-/* What finishing the panel from `row` on takes. */
+static pith_gemm_u8s8_kind find_kind(const pith_gemm_u8s8_args *a, const pith_gemm_u8s8_segment *s, bool waits) {
+  const bool y = s->y || waits, q = s->q.q && !waits, gelu = a->activation == PITH_ACTIVATION_GELU;
+  if (y == q || (!gelu && a->activation != PITH_ACTIVATION_NONE))
+    return PITH_GEMM_U8S8_OTHER;
+  if (a->residual)
+    return y && !gelu ? PITH_GEMM_U8S8_RESIDUAL : PITH_GEMM_U8S8_OTHER;
+  if (q)
+    return gelu ? PITH_GEMM_U8S8_GELU_Q : PITH_GEMM_U8S8_Q;
+  return !gelu ? PITH_GEMM_U8S8_F32 : waits ? PITH_GEMM_U8S8_GELU_Y : PITH_GEMM_U8S8_OTHER;
+}
+
+/* What finishing the panel takes, but for the rows. */
 static pith_gemm_u8s8_finish make_finish(const walk *v, const panel *p) {
+  static const float no_bias[PITH_GEMM_U8S8_PANEL] = {0};
   const pith_gemm_u8s8_args *a = v->args;
   const pith_gemm_u8s8_segment *s = p->segment;
   pith_gemm_u8s8_finish f = {
+      .kind = find_kind(a, s, v->waiting),
       .sums = v->sums,
       .columns = p->columns,
       .x_scale_step = a->x_per_row,
       .w_scale = s->w_scale + p->n0,
-      .bias = s->bias ? s->bias + p->n0 : NULL,
+      .bias = s->bias ? s->bias + p->n0 : no_bias,
       .activation = a->activation,
       .for_8bit = s->q.q,
       .residual_stride = a->residual_stride,
@@ -140,10 +153,36 @@ static pith_gemm_u8s8_finish make_finish(const walk *v, const panel *p) {
   return f;
 }
 
-static void run_panel(const walk *v, const panel *p, const char *next, size_t next_lines) {
+static void aim_finish(const walk *v, const panel *p, size_t row, size_t rows, pith_gemm_u8s8_finish *f) {
   const pith_gemm_u8s8_args *a = v->args;
   const pith_gemm_u8s8_segment *s = p->segment;
-  const size_t groups = pith_gemm_u8s8_groups(a->k), first_row = part_start(a->rows, v->plan->tiles, v->first_tile);
+  f->rows = rows;
+  f->x_scale = a->x_scale + row * f->x_scale_step;
+  f->residual = a->residual ? a->residual + row * a->residual_stride + p->n0 : NULL;
+  if (s->y)
+    f->y = s->y + row * s->y_stride + p->n0;
+  else if (v->waiting)
+    f->y = v->waiting + (row - v->first_row) * s->n + p->n0;
+  if (s->q.q && !v->waiting)
+    f->q = (uint8_t *)s->q.q + row * s->q.stride + p->n0;
+}
+
+static void aim_tile(const walk *v, const pith_gemm_u8s8_finish *f, size_t row, pith_gemm_u8s8_tile *tile) {
+  const pith_gemm_u8s8_args *a = v->args;
+  tile->x = a->x + row * a->x_stride;
+  for (size_t r = 0; a->x_per_row && r < f->rows; ++r)
+    tile->minus_zero[r] = -(int32_t)a->x_zero[row + r];
+  tile->out = f->y ? (const char *)f->y : (const char *)f->q;
+  tile->out_stride = f->y ? f->y_stride * sizeof(float) : f->q_stride;
+  tile->residual = f->residual ? (const char *)f->residual : tile->out;
+  tile->residual_stride = f->residual ? f->residual_stride * sizeof(float) : tile->out_stride;
+}
+
+/* Tiles of one panel; *pending is what is still to finish, before and after. */
+static void run_panel(const walk *v, const panel *p, const char *next, size_t next_lines, pith_gemm_u8s8_finish *pending) {
+  const pith_gemm_u8s8_args *a = v->args;
+  const pith_gemm_u8s8_code *code = v->code;
+  const size_t groups = pith_gemm_u8s8_groups(a->k), blocks = divide_up(p->columns, PITH_GEMM_U8S8_BLOCK);
   pith_gemm_u8s8_finish finish = make_finish(v, p);
   pith_gemm_u8s8_tile tile = {
       .x_stride = a->x_stride,
@@ -155,27 +194,30 @@ static void run_panel(const walk *v, const panel *p, const char *next, size_t ne
   };
   for (size_t i = v->first_tile; i < v->last_tile; ++i) {
     const size_t row = part_start(a->rows, v->plan->tiles, i), rows = part_start(a->rows, v->plan->tiles, i + 1) - row;
-    tile.x = a->x + row * a->x_stride;
-    for (size_t r = 0; a->x_per_row && r < rows; ++r)
-      tile.minus_zero[r] = -(int32_t)a->x_zero[row + r];
-    const size_t blocks = divide_up(p->columns, PITH_GEMM_U8S8_BLOCK);
-    for (size_t block = 0; block < blocks; block += v->code->vectors) {
+    aim_finish(v, p, row, rows, &finish);
+    aim_tile(v, &finish, row, &tile);
+    bool overlapped = false;
+    if (code->multiply_and_finish && p->columns == PITH_GEMM_U8S8_PANEL && pending->columns == PITH_GEMM_U8S8_PANEL) {
+      tile.w = p->w;
+      tile.sums = v->sums;
+      tile.next_lines = min_size(next_lines, groups);
+      overlapped = code->multiply_and_finish(rows, &tile, pending);
+    }
+    if (!overlapped && pending->rows > 0)
+      code->finish(pending);
+    for (size_t block = 0; !overlapped && block < blocks; block += code->vectors) {
       tile.w = p->w + block * tile.block_bytes;
       tile.sums = v->sums + block * PITH_GEMM_U8S8_BLOCK;
       tile.next_lines = min_size(next_lines, groups);
-      v->code->multiply(rows, min_size(v->code->vectors, blocks - block), &tile);
+      code->multiply(rows, min_size(code->vectors, blocks - block), &tile);
       next_lines -= tile.next_lines;
       tile.next += tile.next_lines * PITH_GEMM_U8S8_GROUP_BYTES;
     }
-    finish.x_scale = a->x_scale + row * finish.x_scale_step;
-    finish.residual = a->residual ? a->residual + row * a->residual_stride + p->n0 : NULL;
-    if (s->y)
-      finish.y = s->y + row * s->y_stride + p->n0;
-    else if (v->waiting)
-      finish.y = v->waiting + (row - first_row) * s->n + p->n0;
-    if (s->q.q && !v->waiting)
-      finish.q = (uint8_t *)s->q.q + row * s->q.stride + p->n0;
-    v->code->finish(rows, &finish);
+    if (overlapped) {
+      next_lines -= tile.next_lines;
+      tile.next += tile.next_lines * PITH_GEMM_U8S8_GROUP_BYTES;
+    }
+    *pending = finish;
   }
 }
 
@@ -185,27 +227,32 @@ void pith_gemm_u8s8_blocked_run(const pith_gemm_u8s8_code *code, const void *arg
   const plan p = make_plan(code, a, threads);
   const size_t row_group = task % p.row_groups, panel_group = task / p.row_groups;
   const size_t last = part_start(p.panels, p.panel_groups, panel_group + 1);
+  const size_t first_tile = part_start(p.tiles, p.row_groups, row_group);
   const walk v = {
       .code = code,
       .args = a,
       .plan = &p,
-      .first_tile = part_start(p.tiles, p.row_groups, row_group),
+      .first_tile = first_tile,
       .last_tile = part_start(p.tiles, p.row_groups, row_group + 1),
+      .first_row = part_start(a->rows, p.tiles, first_tile),
       .sums = scratch,
       .waiting = a->q_per_row ? (float *)((char *)scratch + TILE_BYTES) : NULL,
   };
+  pith_gemm_u8s8_finish pending = {.rows = 0};
   for (size_t i = part_start(p.panels, p.panel_groups, panel_group); i < last; ++i) {
     const panel now = find_panel(a, i);
     if (i + 1 < p.panels) {
       const panel next = find_panel(a, i + 1);
-      run_panel(&v, &now, (const char *)next.w, panel_lines(a, &next));
+      run_panel(&v, &now, (const char *)next.w, panel_lines(a, &next), &pending);
     } else
-      run_panel(&v, &now, (const char *)now.w, 0);
+      run_panel(&v, &now, (const char *)now.w, 0, &pending);
   }
+  if (pending.rows > 0)
+    code->finish(&pending);
   if (v.waiting) {
     const pith_gemm_u8s8_segment *s = a->segments;
-    const size_t first = part_start(a->rows, p.tiles, v.first_tile), end = part_start(a->rows, p.tiles, v.last_tile);
-    for (size_t row = first; row < end; ++row)
-      code->quantize_row(&s->q, row, s->y ? s->y + row * s->y_stride : v.waiting + (row - first) * s->n, s->n);
+    const size_t end = part_start(a->rows, p.tiles, v.last_tile);
+    for (size_t row = v.first_row; row < end; ++row)
+      code->quantize_row(&s->q, row, s->y ? s->y + row * s->y_stride : v.waiting + (row - v.first_row) * s->n, s->n);
   }
 }

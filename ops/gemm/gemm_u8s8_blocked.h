@@ -6,8 +6,8 @@
  *   rows   +-------+                    panel's weights for all row tiles; meanwhile the next panel is prefetched, a share
  *                                       by each tile.
  *
- * A tile leaves its sums in scratch, from where they are finished: by code that is there once for each kind of result, not
- * for each size of tile; 24 stores for a tile of 6 x 64 cost less than 2 % of it. */
+ * A tile leaves its sums in scratch, from where they are finished while the next tile is multiplied, a row now and then
+ * among the groups of k: so the units that multiply never wait for the others. */
 #ifndef PITH_OPS_GEMM_U8S8_BLOCKED_H
 #define PITH_OPS_GEMM_U8S8_BLOCKED_H
 
@@ -29,17 +29,31 @@ typedef struct pith_gemm_u8s8_tile {
   bool zero_per_row; /* else all are the first */
   const char *next; /* a line from here on is prefetched for each group of k, `next_lines` of them */
   size_t next_lines;
+  /* What finishing this tile will write and read (the same where there is no residual): fetched meanwhile. Strides in bytes. */
+  const char *out, *residual;
+  size_t out_stride, residual_stride;
   int32_t *sums;
 } pith_gemm_u8s8_tile;
 
-/* What is done to `columns` (1 to 64) sums of each row. */
+/* What is done to whole rows of a panel's sums in the usual cases, each with code of its own. */
+typedef enum pith_gemm_u8s8_kind {
+  PITH_GEMM_U8S8_F32,      /* no activation, y */
+  PITH_GEMM_U8S8_RESIDUAL, /* no activation, residual, y */
+  PITH_GEMM_U8S8_Q,        /* no activation, q */
+  PITH_GEMM_U8S8_GELU_Q,   /* GELU, q */
+  PITH_GEMM_U8S8_GELU_Y,   /* GELU for 8 bits, y: q waits for its row's scale */
+  PITH_GEMM_U8S8_OTHER,
+} pith_gemm_u8s8_kind;
+
+/* What is done to `columns` (1 to 64) sums of each of `rows`. */
 typedef struct pith_gemm_u8s8_finish {
+  pith_gemm_u8s8_kind kind;
   const int32_t *sums; /* stride PITH_GEMM_U8S8_PANEL */
-  size_t columns;
+  size_t rows, columns;
   const float *x_scale;
   size_t x_scale_step; /* 0: the same for all rows */
   const float *w_scale;
-  const float *bias; /* or NULL */
+  const float *bias;
   pith_activation activation;
   bool for_8bit; /* the activation's result becomes 8 bits */
   const float *residual; /* or NULL */
@@ -57,7 +71,10 @@ typedef struct pith_gemm_u8s8_code {
   size_t tile_rows; /* at most PITH_GEMM_U8S8_MAX_ROWS */
   size_t vectors;   /* of a tile, of 16 outputs: divides 4 */
   void (*multiply)(size_t rows, size_t vectors, const pith_gemm_u8s8_tile *tile);
-  void (*finish)(size_t rows, const pith_gemm_u8s8_finish *finish);
+  void (*finish)(const pith_gemm_u8s8_finish *finish);
+  /* multiply for a tile of a whole panel, while `before`, of a whole panel too, is finished; its sums lie where the tile's
+   * will. Returns false, having done nothing, where there is no code for the two; or NULL. */
+  bool (*multiply_and_finish)(size_t rows, const pith_gemm_u8s8_tile *tile, const pith_gemm_u8s8_finish *before);
   /* A whole row, with a scale of its own. */
   void (*quantize_row)(const pith_quantized_rows *q, size_t row, const float *z, size_t n);
 } pith_gemm_u8s8_code;

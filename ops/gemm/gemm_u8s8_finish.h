@@ -9,7 +9,7 @@
 #include "ops/gemm/gemm_u8s8_blocked.h"
 #include "ops/quantize/quantize_rows.h"
 
-/* What a loop is made for: everything else is told from the arguments once a row. */
+/* What a loop is made for: constants in the usual cases, told from the arguments at each row in the others. */
 typedef struct gemm_kind {
   pith_activation activation;
   bool for_8bit, residual, y, q;
@@ -32,8 +32,7 @@ V16_INLINE void gemm_finish_row(const gemm_kind kind, const pith_gemm_u8s8_finis
 #pragma GCC unroll 4
     for (size_t j = 0; j < 4; ++j) {
       const v16 scale = v16_mul(x_scale, v16_load(f->w_scale + 16 * j));
-      const v16 bias = f->bias ? v16_load(f->bias + 16 * j) : v16_set(0.0f);
-      z[j] = gemm_finish_vector(kind, gemm_load_sums(sums + 16 * j), scale, bias);
+      z[j] = gemm_finish_vector(kind, gemm_load_sums(sums + 16 * j), scale, v16_load(f->bias + 16 * j));
       if (kind.residual)
         z[j] = v16_add(z[j], v16_load(residual + 16 * j));
       if (kind.y)
@@ -47,10 +46,8 @@ V16_INLINE void gemm_finish_row(const gemm_kind kind, const pith_gemm_u8s8_finis
   }
   for (size_t j = 0; j < f->columns; j += 16) {
     const bool whole = j < full;
-    v16 scale = whole ? v16_load(f->w_scale + j) : v16_load_masked(tail, f->w_scale + j), bias = v16_set(0.0f);
-    scale = v16_mul(x_scale, scale);
-    if (f->bias)
-      bias = whole ? v16_load(f->bias + j) : v16_load_masked(tail, f->bias + j);
+    const v16 scale = v16_mul(x_scale, whole ? v16_load(f->w_scale + j) : v16_load_masked(tail, f->w_scale + j));
+    const v16 bias = whole ? v16_load(f->bias + j) : v16_load_masked(tail, f->bias + j);
     v16 z = gemm_finish_vector(kind, gemm_load_sums(sums + j), scale, bias);
     if (kind.residual)
       z = v16_add(z, whole ? v16_load(residual + j) : v16_load_masked(tail, residual + j));
@@ -63,45 +60,60 @@ V16_INLINE void gemm_finish_row(const gemm_kind kind, const pith_gemm_u8s8_finis
   }
 }
 
-V16_INLINE void gemm_finish_rows(const gemm_kind kind, size_t rows, const pith_gemm_u8s8_finish *f) {
+V16_INLINE quantizer gemm_quantizer(const pith_gemm_u8s8_finish *f) {
+  const bool is_signed = f->q_type == PITH_NUMBER_S8;
+  return (quantizer){v16_set(f->q_inverse), v16_set((float)((is_signed ? 127 : 255) - f->q_zero)), f->q_zero, is_signed};
+}
+
+V16_INLINE void gemm_finish_rows(const gemm_kind kind, const pith_gemm_u8s8_finish *f) {
   const size_t full = f->columns / 16 * 16;
   const m16 tail = m16_first(f->columns - full);
-  const bool is_signed = f->q_type == PITH_NUMBER_S8;
-  const quantizer to_8bit = {v16_set(f->q_inverse), v16_set((float)((is_signed ? 127 : 255) - f->q_zero)), f->q_zero,
-                             is_signed};
-  for (size_t i = 0; i < rows; ++i)
+  const quantizer to_8bit = gemm_quantizer(f);
+  for (size_t i = 0; i < f->rows; ++i)
     gemm_finish_row(kind, f, &to_8bit, i, full, tail);
 }
 
-/* A pith_gemm_u8s8_code's finish. The usual kinds have a loop of their own; of what follows, the rest is tested at each row. */
-V16_INLINE void gemm_finish_other(pith_activation activation, bool for_8bit, size_t rows, const pith_gemm_u8s8_finish *f) {
-  const gemm_kind kind = {activation, for_8bit, f->residual, f->y, f->q};
-  gemm_finish_rows(kind, rows, f);
-}
+#define GEMM_KIND_F32 (gemm_kind){PITH_ACTIVATION_NONE, false, false, true, false}
+#define GEMM_KIND_RESIDUAL (gemm_kind){PITH_ACTIVATION_NONE, false, true, true, false}
+#define GEMM_KIND_Q (gemm_kind){PITH_ACTIVATION_NONE, true, false, false, true}
+#define GEMM_KIND_GELU_Q (gemm_kind){PITH_ACTIVATION_GELU, true, false, false, true}
+#define GEMM_KIND_GELU_Y (gemm_kind){PITH_ACTIVATION_GELU, true, false, true, false}
 
 #define GEMM_FINISH_OTHER(name, text)                                                                      \
   case PITH_ACTIVATION_##name:                                                                             \
-    if (f->for_8bit)                                                                                       \
-      gemm_finish_other(PITH_ACTIVATION_##name, true, rows, f);                                            \
-    else                                                                                                   \
-      gemm_finish_other(PITH_ACTIVATION_##name, false, rows, f);                                           \
+    gemm_finish_rows((gemm_kind){PITH_ACTIVATION_##name, f->for_8bit, f->residual, f->y, f->q}, f);        \
     return;
 
-V16_INLINE void gemm_finish_sums(size_t rows, const pith_gemm_u8s8_finish *f) {
-  if (!f->y && !f->residual && f->activation == PITH_ACTIVATION_NONE)
-    gemm_finish_rows((gemm_kind){PITH_ACTIVATION_NONE, true, false, false, true}, rows, f);
-  else if (!f->y && !f->residual && f->activation == PITH_ACTIVATION_GELU)
-    gemm_finish_rows((gemm_kind){PITH_ACTIVATION_GELU, true, false, false, true}, rows, f);
-  else if (!f->q && !f->residual && f->activation == PITH_ACTIVATION_NONE)
-    gemm_finish_rows((gemm_kind){PITH_ACTIVATION_NONE, false, false, true, false}, rows, f);
-  else if (!f->q && f->residual && f->activation == PITH_ACTIVATION_NONE)
-    gemm_finish_rows((gemm_kind){PITH_ACTIVATION_NONE, false, true, true, false}, rows, f);
-  else
-    switch (f->activation) {
-      PITH_ACTIVATION_LIST(GEMM_FINISH_OTHER)
-    case PITH_ACTIVATION_COUNT:
-      break;
-    }
+V16_INLINE void gemm_finish_any(const pith_gemm_u8s8_finish *f) {
+  switch (f->activation) {
+    PITH_ACTIVATION_LIST(GEMM_FINISH_OTHER)
+  case PITH_ACTIVATION_COUNT:
+    break;
+  }
+}
+
+/* A pith_gemm_u8s8_code's finish. */
+V16_INLINE void gemm_finish_sums(const pith_gemm_u8s8_finish *f) {
+  switch (f->kind) {
+  case PITH_GEMM_U8S8_F32:
+    gemm_finish_rows(GEMM_KIND_F32, f);
+    return;
+  case PITH_GEMM_U8S8_RESIDUAL:
+    gemm_finish_rows(GEMM_KIND_RESIDUAL, f);
+    return;
+  case PITH_GEMM_U8S8_Q:
+    gemm_finish_rows(GEMM_KIND_Q, f);
+    return;
+  case PITH_GEMM_U8S8_GELU_Q:
+    gemm_finish_rows(GEMM_KIND_GELU_Q, f);
+    return;
+  case PITH_GEMM_U8S8_GELU_Y:
+    gemm_finish_rows(GEMM_KIND_GELU_Y, f);
+    return;
+  case PITH_GEMM_U8S8_OTHER:
+    gemm_finish_any(f);
+    return;
+  }
 }
 #undef GEMM_FINISH_OTHER
 

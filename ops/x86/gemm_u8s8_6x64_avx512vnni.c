@@ -52,46 +52,86 @@ V16_INLINE void tile_start(const size_t rows, const size_t vectors, const pith_g
   }
 }
 
-V16_INLINE void tile(const size_t rows, const size_t vectors, const pith_gemm_u8s8_tile *t) {
-  const size_t groups = t->k / 4, block = t->block_bytes, stride = t->x_stride, pointers = (rows + POINTER_ROWS - 1) / POINTER_ROWS;
-  const int8_t *w = t->w;
-  const char *next = t->next;
-  const char *const next_end = next + t->next_lines * 64;
-  __m512i sums[PITH_GEMM_U8S8_MAX_ROWS][MAX_VECTORS];
-  tile_start(rows, vectors, t, w + pith_gemm_u8s8_groups(t->k) * PITH_GEMM_U8S8_GROUP_BYTES, sums);
+/* Where the sum of a tile has got to. */
+typedef struct cursor {
   const uint8_t *x[MAX_POINTERS];
-  for (size_t p = 0; p < pointers; ++p)
-    x[p] = t->x + POINTER_ROWS * p * stride;
+  const int8_t *w;
+  const char *next, *next_end;
+} cursor;
+
+V16_INLINE void tile_sum(const size_t rows, const size_t vectors, const pith_gemm_u8s8_tile *t, size_t groups, cursor *at,
+                         __m512i sums[][MAX_VECTORS]) {
+  const size_t block = t->block_bytes, stride = t->x_stride, pointers = (rows + POINTER_ROWS - 1) / POINTER_ROWS;
+  cursor c = *at;
 #pragma GCC unroll 1
-  for (size_t g = 0; g < groups; ++g) {
+  for (; groups > 0; --groups) {
     __m512i b[MAX_VECTORS];
 #pragma GCC unroll 4
     for (size_t j = 0; j < vectors; ++j)
-      b[j] = _mm512_loadu_si512(w + j * block);
+      b[j] = _mm512_loadu_si512(c.w + j * block);
 #pragma GCC unroll 6
     for (size_t i = 0; i < rows; ++i) {
-      const __m512i a = broadcast(x[i / POINTER_ROWS] + i % POINTER_ROWS * stride);
+      const __m512i a = broadcast(c.x[i / POINTER_ROWS] + i % POINTER_ROWS * stride);
 #pragma GCC unroll 4
       for (size_t j = 0; j < vectors; ++j)
         sums[i][j] = _mm512_dpbusd_epi32(sums[i][j], a, b[j]);
     }
-    __builtin_prefetch(next, 0, 2);
-    next += next < next_end ? 64 : 0;
-    w += PITH_GEMM_U8S8_GROUP_BYTES;
+    __builtin_prefetch(c.next, 0, 2);
+    c.next += c.next < c.next_end ? 64 : 0;
+    c.w += PITH_GEMM_U8S8_GROUP_BYTES;
     for (size_t p = 0; p < pointers; ++p)
-      x[p] += 4;
+      c.x[p] += 4;
   }
+  *at = c;
+}
+
+/* The last k % 4 inputs, without a read past them. */
+V16_INLINE void tile_sum_rest(const size_t rows, const size_t vectors, const pith_gemm_u8s8_tile *t, const cursor *at,
+                              __m512i sums[][MAX_VECTORS]) {
   const size_t rest = t->k % 4;
   if (rest > 0)
 #pragma GCC unroll 6
     for (size_t i = 0; i < rows; ++i) {
       uint32_t bytes = 0;
       for (size_t n = 0; n < rest; ++n)
-        bytes |= (uint32_t)x[i / POINTER_ROWS][i % POINTER_ROWS * stride + n] << 8 * n;
+        bytes |= (uint32_t)at->x[i / POINTER_ROWS][i % POINTER_ROWS * t->x_stride + n] << 8 * n;
+      const __m512i a = _mm512_set1_epi32((int32_t)bytes);
 #pragma GCC unroll 4
       for (size_t j = 0; j < vectors; ++j)
-        sums[i][j] = _mm512_dpbusd_epi32(sums[i][j], _mm512_set1_epi32((int32_t)bytes), _mm512_loadu_si512(w + j * block));
+        sums[i][j] = _mm512_dpbusd_epi32(sums[i][j], a, _mm512_loadu_si512(at->w + j * t->block_bytes));
     }
+}
+
+V16_INLINE void tile(const size_t rows, const size_t vectors, const bool finishes, const gemm_kind kind,
+                     const pith_gemm_u8s8_tile *t, const pith_gemm_u8s8_finish *before) {
+  const size_t groups = t->k / 4;
+  __m512i sums[PITH_GEMM_U8S8_MAX_ROWS][MAX_VECTORS];
+  tile_start(rows, vectors, t, t->w + pith_gemm_u8s8_groups(t->k) * PITH_GEMM_U8S8_GROUP_BYTES, sums);
+  cursor at = {.w = t->w, .next = t->next, .next_end = t->next + t->next_lines * 64};
+  for (size_t i = 0; i < rows; i += POINTER_ROWS)
+    at.x[i / POINTER_ROWS] = t->x + i * t->x_stride;
+  if (finishes) {
+    const quantizer to_8bit = gemm_quantizer(before);
+    const size_t share = groups / PITH_GEMM_U8S8_MAX_ROWS;
+    const char *out = t->out, *residual = t->residual;
+#pragma GCC unroll 1
+    for (size_t i = 0; i < before->rows; ++i) {
+#pragma GCC unroll 4
+      for (size_t line = 0; line < 4; ++line) {
+        if (!kind.q)
+          __builtin_prefetch(out + 64 * line, 1, 3);
+        if (kind.residual)
+          __builtin_prefetch(residual + 64 * line, 0, 3);
+      }
+      out += t->out_stride;
+      residual += t->residual_stride;
+      tile_sum(rows, vectors, t, share, &at, sums);
+      gemm_finish_row(kind, before, &to_8bit, i, PITH_GEMM_U8S8_PANEL, m16_first(0));
+    }
+    tile_sum(rows, vectors, t, groups - share * before->rows, &at, sums);
+  } else
+    tile_sum(rows, vectors, t, groups, &at, sums);
+  tile_sum_rest(rows, vectors, t, &at, sums);
   int32_t *out = t->sums;
 #pragma GCC unroll 6
   for (size_t i = 0; i < rows; ++i)
@@ -102,7 +142,7 @@ V16_INLINE void tile(const size_t rows, const size_t vectors, const pith_gemm_u8
 
 #define DEFINE_TILE(rows, vectors)                                                                         \
   static void tile_##rows##x##vectors(const pith_gemm_u8s8_tile *t) {                                      \
-    tile(rows, vectors, t);                                                                                \
+    tile(rows, vectors, false, GEMM_KIND_F32, t, NULL);                                                                                \
   }
 #define DEFINE_ROW(rows) DEFINE_TILE(rows, 1) DEFINE_TILE(rows, 2) DEFINE_TILE(rows, 3) DEFINE_TILE(rows, 4)
 DEFINE_ROW(1)
@@ -122,8 +162,37 @@ static void multiply(size_t rows, size_t vectors, const pith_gemm_u8s8_tile *t) 
   tiles[rows - 1][vectors - 1](t);
 }
 
-static void finish(size_t rows, const pith_gemm_u8s8_finish *f) {
-  gemm_finish_sums(rows, f);
+#define DEFINE_BOTH(rows, kind)                                                                            \
+  static void both_##rows##_##kind(const pith_gemm_u8s8_tile *t, const pith_gemm_u8s8_finish *before) {    \
+    tile(rows, MAX_VECTORS, true, GEMM_KIND_##kind, t, before);                                            \
+  }
+#define DEFINE_BOTH_KINDS(rows)                                                                            \
+  DEFINE_BOTH(rows, F32)                                                                                   \
+  DEFINE_BOTH(rows, RESIDUAL) DEFINE_BOTH(rows, Q) DEFINE_BOTH(rows, GELU_Q) DEFINE_BOTH(rows, GELU_Y)
+DEFINE_BOTH_KINDS(5)
+DEFINE_BOTH_KINDS(6)
+
+/* Other rows are those of calls with a few only. */
+enum { BOTH_ROWS = 5 };
+#define BOTH_KINDS(rows)                                                                                   \
+  {                                                                                                        \
+    [PITH_GEMM_U8S8_F32] = both_##rows##_F32, [PITH_GEMM_U8S8_RESIDUAL] = both_##rows##_RESIDUAL,          \
+    [PITH_GEMM_U8S8_Q] = both_##rows##_Q, [PITH_GEMM_U8S8_GELU_Q] = both_##rows##_GELU_Q,                  \
+    [PITH_GEMM_U8S8_GELU_Y] = both_##rows##_GELU_Y                                                         \
+  }
+/* [rows - BOTH_ROWS][kind] */
+static void (*const both[][PITH_GEMM_U8S8_OTHER])(const pith_gemm_u8s8_tile *, const pith_gemm_u8s8_finish *) = {
+    BOTH_KINDS(5), BOTH_KINDS(6)};
+
+static bool multiply_and_finish(size_t rows, const pith_gemm_u8s8_tile *t, const pith_gemm_u8s8_finish *before) {
+  if (rows < BOTH_ROWS || before->kind == PITH_GEMM_U8S8_OTHER)
+    return false;
+  both[rows - BOTH_ROWS][before->kind](t, before);
+  return true;
+}
+
+static void finish(const pith_gemm_u8s8_finish *f) {
+  gemm_finish_sums(f);
 }
 
 static void quantize_whole_row(const pith_quantized_rows *q, size_t row, const float *z, size_t n) {
@@ -135,6 +204,7 @@ static const pith_gemm_u8s8_code code = {
     .vectors = MAX_VECTORS,
     .multiply = multiply,
     .finish = finish,
+    .multiply_and_finish = multiply_and_finish,
     .quantize_row = quantize_whole_row,
 };
 
