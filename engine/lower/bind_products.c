@@ -69,6 +69,7 @@ void pith_bind_integer_gemm(const pith_program *program, const pith_step *step, 
       .x_scale = views[step->inputs[PITH_GEMM_X_SCALE]].data,
       .x_zero = x_zero == NULL ? &zero_point : x_zero->data,
       .x_per_row = program->values[step->inputs[PITH_GEMM_X_SCALE]].kind != PITH_VALUE_DATA,
+      .q_per_row = pith_step_output(step, views, PITH_ROWS_SCALE) != NULL, /* one segment then */
       .segment_count = pith_gemm_count_segments(step),
       .activation = (pith_activation)step->params.gemm.activation,
       .residual = residual == NULL ? NULL : residual->data,
