@@ -35,8 +35,6 @@ bool bench_read_attention_line(const bench_options *options, const char *line,
     if (!read_lengths(lengths, offsets, &shape.sequences))
       return false;
     snprintf(text, sizeof text, "%s %zux%zu %s", name, heads, size, lengths);
-    if (options->shape && !strstr(text, options->shape))
-      continue;
     shape.tokens = (size_t)offsets[shape.sequences];
     for (size_t s = 0; s < shape.sequences; ++s) {
       const size_t length = (size_t)(offsets[s + 1] - offsets[s]);

@@ -14,7 +14,7 @@ typedef struct bench_attention_shape {
   double scores;          /* of all heads */
 } bench_attention_shape;
 
-/* Gives every shape of the line to `measure` whose text contains options->shape; false where the line cannot be read. */
+/* Gives every shape of the line to `measure`; false where the line cannot be read. */
 bool bench_read_attention_line(const bench_options *options, const char *line,
                                void (*measure)(const bench_options *options, const bench_attention_shape *shape));
 

@@ -19,6 +19,8 @@ static void run_once(void *context, size_t turn) {
 }
 
 static void bench_shape(const bench_options *options, const bench_attention_shape *shape) {
+  if (options->shape && !strstr(shape->text, options->shape))
+    return;
   const size_t tokens = shape->tokens, features = shape->heads * shape->size;
   float *qkv = bench_make_floats(3 * tokens * features), *y = bench_make_floats(tokens * features);
   attention_work work = {.args = {.q = qkv, .k = qkv + tokens * features, .v = qkv + 2 * tokens * features, .y = y,

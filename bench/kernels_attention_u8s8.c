@@ -23,6 +23,10 @@ static void run_once(void *context, size_t turn) {
 static void bench_form(const bench_options *options, const bench_attention_shape *shape, bool is_dynamic) {
   static const float scales[] = {1.0f / 32, 1.0f / 32, 1.0f / 64, 1.0f / 128};
   static const uint8_t zero = 128;
+  char text[300];
+  snprintf(text, sizeof text, "%s %s", shape->text, is_dynamic ? "dynamic" : "static");
+  if (options->shape && !strstr(text, options->shape))
+    return;
   const size_t tokens = shape->tokens, features = shape->heads * shape->size, count = tokens * features;
   float *floats = bench_make_floats(3 * count), *y = bench_make_floats(count);
   uint8_t *bytes = malloc(3 * count + 1);
@@ -44,8 +48,6 @@ static void bench_form(const bench_options *options, const bench_attention_shape
     work.args.y = y;
   } else
     work.args.y_q = (pith_quantized_rows){.q = y, .stride = features, .type = PITH_NUMBER_U8, .scale = scales + 3, .zero = &zero};
-  char text[300];
-  snprintf(text, sizeof text, "%s %s", shape->text, is_dynamic ? "dynamic" : "static");
   for (const pith_kernel *const *kernel = pith_attention_u8s8_kernels; *kernel; ++kernel) {
     if (((*kernel)->needs & ~options->cpu) != 0 || (options->kernel && !strstr((*kernel)->name, options->kernel)))
       continue;

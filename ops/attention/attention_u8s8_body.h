@@ -5,7 +5,7 @@
  *   dot_add(sum, a, b)       adds to each lane of s32 the products of a's unsigned and b's signed elements in it
  *   dot_ones()               elements of 1, for either side
  *   dot_split(a, out)        lanes of 4 s8 as DOT_BYTES vectors of elements
- *   dot_pack(weights, out)   4 vectors of 0 to 255 as DOT_BYTES vectors of elements, in order
+ *   dot_pack(weights, out)   4 vectors of at most 255 as DOT_BYTES vectors of elements, in order, negative ones as 0
  *
  * so that 4 elements are DOT_BYTES steps of a product. One unit of work is the queries of one sequence and head, or a part of
  * them. Its keys and values are packed once:
@@ -18,7 +18,6 @@
 
 #include "ops/attention/attention_u8s8_internal.h"
 #include "ops/attention/attention_u8s8_tile.h"
-#include "ops/math/functions_8bit.h"
 #include "ops/normalize/softmax_rows.h"
 
 enum { ATTENTION_ROWS = SOFTMAX_ROWS };
@@ -251,6 +250,18 @@ static v16 attention_row_max(const float *x, size_t n) {
   return v16_max(max[0], max[1]);
 }
 
+/* W of attention_u8s8_internal.h, rounded; where that is 0 it may be negative. */
+V16_INLINE n16 attention_weigh(v16 x) {
+  const v16 rounder = v16_set(PITH_ATTENTION_U8S8_ROUNDER);
+  x = n16_bound(x);
+  const v16 n_rounded = v16_add(x, rounder), n = v16_sub(n_rounded, rounder), r = v16_sub(x, n);
+  v16 w = v16_set(PITH_ATTENTION_U8S8_W3);
+  w = v16_fma(w, r, v16_set(PITH_ATTENTION_U8S8_W2));
+  w = v16_fma(w, r, v16_set(PITH_ATTENTION_U8S8_W1));
+  w = v16_fma(w, r, v16_set(PITH_ATTENTION_U8S8_W0));
+  return n16_round(n16_raise(w, n_rounded, n));
+}
+
 /* 64 weights, of `vectors` vectors of scores, a constant, the last of them of lanes `last`; the others are 0. Adds them to
  * *sum. */
 V16_INLINE void attention_weigh_group(const float *x, size_t vectors, m16 last, v16 max, uint8_t *out, n16 *sum) {
@@ -263,7 +274,7 @@ V16_INLINE void attention_weigh_group(const float *x, size_t vectors, m16 last, 
     e[vectors - 1] = v16_select(last, e[vectors - 1], v16_set(-FLT_MAX));
   PITH_UNROLL
   for (size_t i = 0; i < 4; ++i)
-    weights[i] = i < vectors ? n16_round(v16_mul(v16_exp2_8bit(e[i]), v16_set(255.0f))) : n16_set(0);
+    weights[i] = i < vectors ? attention_weigh(e[i]) : n16_set(0);
   dot_pack(weights, parts);
   for (size_t i = 0; i < DOT_BYTES; ++i) {
     n16_store(out + 64 * i, parts[i]);

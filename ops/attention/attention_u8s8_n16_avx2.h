@@ -47,6 +47,13 @@ V16_INLINE v16 n16_to_float(n16 a) {
 V16_INLINE n16 n16_round(v16 a) {
   return n16_of(_mm256_cvtps_epi32(a.low), _mm256_cvtps_epi32(a.high));
 }
+V16_INLINE v16 n16_bound(v16 x) {
+  return v16_max(x, v16_set(-125.0f));
+}
+V16_INLINE v16 n16_raise(v16 p, v16 n_rounded, v16 n) {
+  (void)n;
+  return v16_raise(p, n_rounded);
+}
 V16_INLINE v16 n16_as_v16(n16 a) {
   return v16_of(_mm256_castsi256_ps(a.low), _mm256_castsi256_ps(a.high));
 }

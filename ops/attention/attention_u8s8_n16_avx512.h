@@ -40,6 +40,15 @@ V16_INLINE v16 n16_to_float(n16 a) {
 V16_INLINE n16 n16_round(v16 a) {
   return _mm512_cvtps_epi32(a);
 }
+/* x where n16_raise is to take any float; x at least -125 otherwise. */
+V16_INLINE v16 n16_bound(v16 x) {
+  return x;
+}
+/* p * 2^n, n_rounded = n + PITH_ATTENTION_U8S8_ROUNDER. Anything that rounds to 0 where n is under -125; NaN stays. */
+V16_INLINE v16 n16_raise(v16 p, v16 n_rounded, v16 n) {
+  (void)n_rounded;
+  return _mm512_scalef_ps(p, n);
+}
 V16_INLINE v16 n16_as_v16(n16 a) {
   return _mm512_castsi512_ps(a);
 }

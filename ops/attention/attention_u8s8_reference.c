@@ -5,7 +5,6 @@
 #include "ops/math/v16_plain.h"
 
 #include "ops/attention/attention_u8s8_internal.h"
-#include "ops/math/functions_8bit.h"
 #include "ops/quantize/quantize_rows.h"
 #include "ops/split.h"
 
@@ -74,6 +73,18 @@ static void score_row(const pith_attention_u8s8_args *a, const unit *u, const sc
   }
 }
 
+/* Below -125, and for NaN: that of -125, which rounds to 0. */
+static v16 get_weights(v16 x) {
+  const v16 rounder = v16_set(PITH_ATTENTION_U8S8_ROUNDER);
+  x = v16_max(x, v16_set(-125.0f));
+  const v16 n_rounded = v16_add(x, rounder), r = v16_sub(x, v16_sub(n_rounded, rounder));
+  v16 w = v16_set(PITH_ATTENTION_U8S8_W3);
+  w = v16_fma(w, r, v16_set(PITH_ATTENTION_U8S8_W2));
+  w = v16_fma(w, r, v16_set(PITH_ATTENTION_U8S8_W1));
+  w = v16_fma(w, r, v16_set(PITH_ATTENTION_U8S8_W0));
+  return v16_raise(w, n_rounded);
+}
+
 /* Scores become weights; returns their sum. */
 static int32_t weigh_row(const scratch *s, size_t seen) {
   float max = -FLT_MAX;
@@ -82,8 +93,7 @@ static int32_t weigh_row(const scratch *s, size_t seen) {
     max = s->scores[j] > max ? s->scores[j] : max;
   for (size_t j = 0; j < seen; j += 16) {
     const m16 lanes = m16_first(seen - j < 16 ? seen - j : 16);
-    const v16 score = v16_sub(v16_load_masked(lanes, s->scores + j), v16_set(max));
-    v16_store_masked(lanes, s->scores + j, v16_mul(v16_exp2_8bit(score), v16_set(255.0f)));
+    v16_store_masked(lanes, s->scores + j, get_weights(v16_sub(v16_load_masked(lanes, s->scores + j), v16_set(max))));
   }
   for (size_t j = 0; j < seen; ++j) {
     s->scores[j] = rintf(s->scores[j]);

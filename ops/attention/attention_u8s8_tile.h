@@ -63,23 +63,26 @@ V16_INLINE void attention_dots(const uint8_t *a, size_t a_stride, const uint8_t 
 
 V16_INLINE void attention_score(const attention_score_tile *t, size_t begin, size_t rows, size_t vectors, bool is_dynamic) {
   n16 sum[N16_TILE_ROWS * N16_TILE_VECTORS];
+  const size_t stride = t->y_stride; /* read once: stores might change what t points to, for all the compiler knows */
+  const float *factors = t->factors + begin, *key_scales = t->key_scales;
+  float *y = t->y + begin * stride;
   PITH_UNROLL
-  for (size_t r = 0; r < rows; ++r)
+  for (size_t v = 0; v < vectors; ++v) {
+    const n16 zeros = n16_load(t->zeros + 16 * v);
     PITH_UNROLL
-    for (size_t v = 0; v < vectors; ++v) {
-      const n16 zeros = n16_load(t->zeros + 16 * v);
+    for (size_t r = 0; r < rows; ++r)
       sum[r * vectors + v] = is_dynamic ? n16_mul(zeros, n16_set(t->row_zeros[begin + r])) : zeros;
-    }
+  }
   attention_dots(t->q + begin * t->q_stride, t->q_stride, t->k, t->steps * 64, t->steps, rows, vectors, sum);
   PITH_UNROLL
-  for (size_t r = 0; r < rows; ++r) {
-    const v16 factor = v16_set(t->factors[begin + r]);
+  for (size_t r = 0; r < rows; ++r, y += stride) {
+    const v16 factor = v16_set(factors[r]);
     PITH_UNROLL
     for (size_t v = 0; v < vectors; ++v) {
       v16 c = n16_to_float(sum[r * vectors + v]);
       if (is_dynamic)
-        c = v16_mul(c, v16_load(t->key_scales + 16 * v));
-      v16_store(t->y + (begin + r) * t->y_stride + 16 * v, v16_mul(c, factor));
+        c = v16_mul(c, v16_load(key_scales + 16 * v));
+      v16_store(y + 16 * v, v16_mul(c, factor));
     }
   }
 }
@@ -91,34 +94,42 @@ V16_INLINE void attention_value(const attention_value_tile *t, size_t begin, siz
   for (size_t i = 0; i < rows * vectors; ++i)
     sum[i] = n16_set(0);
   attention_dots(t->weights + begin * t->weight_stride, t->weight_stride, t->v, t->v_stride, t->steps, rows, vectors, sum);
+  const float *factors = t->factors + begin;
+  const size_t y_stride = t->y_stride, bytes_stride = t->bytes_stride;
+  float *y = t->y ? t->y + begin * y_stride : NULL;
+  uint8_t *bytes = t->bytes ? t->bytes + begin * bytes_stride : NULL;
+  const quantizer to_bytes = t->to_bytes;
   PITH_UNROLL
   for (size_t r = 0; r < rows; ++r) {
-    const v16 factor = v16_set(t->factors[begin + r]);
+    const v16 factor = v16_set(factors[r]);
     PITH_UNROLL
     for (size_t v = 0; v < vectors; ++v) {
       const v16 z = v16_mul(n16_to_float(sum[r * vectors + v]), factor);
       const bool is_whole = v + 1 < vectors || last == 16;
-      if (t->y && is_whole)
-        v16_store(t->y + (begin + r) * t->y_stride + 16 * v, z);
-      else if (t->y)
-        v16_store_masked(m16_first(last), t->y + (begin + r) * t->y_stride + 16 * v, z);
-      if (t->bytes && is_whole)
-        quantizer_store(&t->to_bytes, z, t->bytes + (begin + r) * t->bytes_stride + 16 * v);
-      else if (t->bytes)
-        quantizer_store_first(&t->to_bytes, last, z, t->bytes + (begin + r) * t->bytes_stride + 16 * v);
+      if (y && is_whole)
+        v16_store(y + r * y_stride + 16 * v, z);
+      else if (y)
+        v16_store_masked(m16_first(last), y + r * y_stride + 16 * v, z);
+      if (bytes && is_whole)
+        quantizer_store(&to_bytes, z, bytes + r * bytes_stride + 16 * v);
+      else if (bytes)
+        quantizer_store_first(&to_bytes, last, z, bytes + r * bytes_stride + 16 * v);
     }
   }
 }
 
+/* Of `left` rows, those of the next tile: nearly equal heights, for a tile of one or two rows waits for its own sums. */
+V16_INLINE size_t attention_height(size_t left) {
+  return left <= N16_TILE_ROWS ? left : left <= 2 * N16_TILE_ROWS ? (left + 1) / 2 : (left + 2) / 3;
+}
+
 #define ATTENTION_TILE_CASES(CASE) CASE(1) CASE(2) CASE(3) CASE(4) CASE(5) CASE(6) CASE(7) CASE(8)
 
-/* Any number of rows, as tiles of nearly equal heights: a tile of one or two rows would wait for its own sums. `vectors` and
- * is_dynamic are constants. */
+/* Up to 3 * N16_TILE_ROWS rows; `vectors` and is_dynamic are constants. */
 V16_INLINE void attention_scores_wide(const attention_score_tile *t, size_t rows, size_t vectors, bool is_dynamic) {
-  const size_t count = (rows + N16_TILE_ROWS - 1) / N16_TILE_ROWS;
-  for (size_t i = 0; i < count; ++i) {
-    const size_t begin = pith_split_begin(rows, count, i);
-    switch (pith_split_begin(rows, count, i + 1) - begin) {
+  for (size_t begin = 0, height; begin < rows; begin += height) {
+    height = attention_height(rows - begin);
+    switch (height) {
 #define ATTENTION_CASE(n)                                                                                  \
   case n: attention_score(t, begin, n <= N16_TILE_ROWS ? n : 1, vectors, is_dynamic); break;
       ATTENTION_TILE_CASES(ATTENTION_CASE)
@@ -128,10 +139,9 @@ V16_INLINE void attention_scores_wide(const attention_score_tile *t, size_t rows
   }
 }
 V16_INLINE void attention_values_wide(const attention_value_tile *t, size_t rows, size_t vectors, size_t last) {
-  const size_t count = (rows + N16_TILE_ROWS - 1) / N16_TILE_ROWS;
-  for (size_t i = 0; i < count; ++i) {
-    const size_t begin = pith_split_begin(rows, count, i);
-    switch (pith_split_begin(rows, count, i + 1) - begin) {
+  for (size_t begin = 0, height; begin < rows; begin += height) {
+    height = attention_height(rows - begin);
+    switch (height) {
 #define ATTENTION_CASE(n)                                                                                  \
   case n: attention_value(t, begin, n <= N16_TILE_ROWS ? n : 1, vectors, last); break;
       ATTENTION_TILE_CASES(ATTENTION_CASE)

@@ -25,7 +25,7 @@ V16_INLINE void dot_split(n16 a, n16 *out) {
   out[1] = n16_of(dot_widen(a.low, 0x03ff02ff), dot_widen(a.high, 0x03ff02ff));
 }
 V16_INLINE __m256i dot_pack_half(n16 a) {
-  return _mm256_permute4x64_epi64(_mm256_packs_epi32(a.low, a.high), 0xd8);
+  return _mm256_permute4x64_epi64(_mm256_packus_epi32(a.low, a.high), 0xd8);
 }
 V16_INLINE void dot_pack(const n16 weights[4], n16 *out) {
   out[0] = n16_of(dot_pack_half(weights[0]), dot_pack_half(weights[1]));

@@ -23,8 +23,8 @@ V16_INLINE void dot_split(n16 a, n16 *out) {
 }
 V16_INLINE void dot_pack(const n16 weights[4], n16 *out) {
   const n16 order = _mm512_setr_epi64(0, 2, 4, 6, 1, 3, 5, 7);
-  out[0] = _mm512_permutexvar_epi64(order, _mm512_packs_epi32(weights[0], weights[1]));
-  out[1] = _mm512_permutexvar_epi64(order, _mm512_packs_epi32(weights[2], weights[3]));
+  out[0] = _mm512_permutexvar_epi64(order, _mm512_packus_epi32(weights[0], weights[1]));
+  out[1] = _mm512_permutexvar_epi64(order, _mm512_packus_epi32(weights[2], weights[3]));
 }
 
 #include "ops/attention/attention_u8s8_body.h"
