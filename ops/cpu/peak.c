@@ -4,12 +4,13 @@
 
 #if defined(__x86_64__)
 extern const pith_peak_loop pith_peak_f32_avx2, pith_peak_f32_avx512;
-extern const pith_peak_loop pith_peak_u8s8_avxvnni, pith_peak_u8s8_avx512vnni;
+extern const pith_peak_loop pith_peak_u8s8_avx2, pith_peak_u8s8_avx512, pith_peak_u8s8_avxvnni, pith_peak_u8s8_avx512vnni;
 #endif
 
 const pith_peak_loop *const pith_peak_loops[] = {
 #if defined(__x86_64__)
-    &pith_peak_f32_avx2, &pith_peak_f32_avx512, &pith_peak_u8s8_avxvnni, &pith_peak_u8s8_avx512vnni,
+    &pith_peak_f32_avx2,    &pith_peak_f32_avx512,   &pith_peak_u8s8_avx2,
+    &pith_peak_u8s8_avx512, &pith_peak_u8s8_avxvnni, &pith_peak_u8s8_avx512vnni,
 #endif
     NULL,
 };

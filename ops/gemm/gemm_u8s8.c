@@ -7,6 +7,9 @@
 const pith_kernel *const pith_gemm_u8s8_kernels[] = {
     &pith_gemm_u8s8_reference,
 #if defined(__x86_64__)
+    &pith_gemm_u8s8_6x16_avx2,
+    &pith_gemm_u8s8_6x64_avx512,
+    &pith_gemm_u8s8_6x16_avxvnni,
     &pith_gemm_u8s8_6x64_avx512vnni,
 #endif
     NULL,

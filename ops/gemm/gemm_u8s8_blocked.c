@@ -36,9 +36,15 @@ typedef struct plan {
   size_t panel_groups;
 } plan;
 
+/* Bytes of a row as tiles read it. */
+static size_t row_bytes(const pith_gemm_u8s8_code *code, const pith_gemm_u8s8_args *a) {
+  return code->widen ? pith_gemm_u8s8_groups(a->k) * PITH_GEMM_U8S8_GROUP * sizeof(int16_t) : a->k;
+}
+
 /* Tiles of a task at most. */
 static size_t count_task_tiles(const pith_gemm_u8s8_code *code, const pith_gemm_u8s8_args *a) {
-  size_t rows = MAX_TASK_BYTES / (a->k ? a->k : 1);
+  const size_t bytes = row_bytes(code, a);
+  size_t rows = MAX_TASK_BYTES / (bytes ? bytes : 1);
   if (a->q_per_row && a->segments[0].n > 0)
     rows = min_size(rows, MAX_WAITING / a->segments[0].n);
   return rows > code->tile_rows ? rows / code->tile_rows : 1;
@@ -74,12 +80,14 @@ size_t pith_gemm_u8s8_blocked_count_tasks(const pith_gemm_u8s8_code *code, const
   return p.row_groups * p.panel_groups;
 }
 
+static size_t widened_bytes(const pith_gemm_u8s8_code *code, const pith_gemm_u8s8_args *a, size_t rows) {
+  return code->widen ? rows * row_bytes(code, a) : 0;
+}
+
 size_t pith_gemm_u8s8_blocked_get_scratch_bytes(const pith_gemm_u8s8_code *code, const void *args) {
   const pith_gemm_u8s8_args *a = args;
-  size_t bytes = TILE_BYTES;
-  if (a->q_per_row)
-    bytes += min_size(count_task_tiles(code, a) * code->tile_rows, a->rows) * a->segments[0].n * sizeof(float);
-  return bytes;
+  const size_t rows = min_size(count_task_tiles(code, a) * code->tile_rows, a->rows);
+  return TILE_BYTES + widened_bytes(code, a, rows) + (a->q_per_row ? rows * a->segments[0].n * sizeof(float) : 0);
 }
 
 /* A panel, as found from its number among all segments'. */
@@ -112,7 +120,8 @@ typedef struct walk {
   const pith_gemm_u8s8_args *args;
   const plan *plan;
   size_t first_tile, last_tile, first_row;
-  int32_t *sums;   /* scratch of one tile */
+  int32_t *sums;    /* scratch of one tile */
+  uint8_t *widened; /* the task's rows, or NULL */
   float *waiting; /* whole rows from the task's first on, to be quantized together; or NULL */
 } walk;
 
@@ -169,8 +178,8 @@ static void aim_finish(const walk *v, const panel *p, size_t row, size_t rows, p
 
 static void aim_tile(const walk *v, const pith_gemm_u8s8_finish *f, size_t row, pith_gemm_u8s8_tile *tile) {
   const pith_gemm_u8s8_args *a = v->args;
-  tile->x = a->x + row * a->x_stride;
-  for (size_t r = 0; a->x_per_row && r < f->rows; ++r)
+  tile->x = v->widened ? v->widened + (row - v->first_row) * tile->x_stride : a->x + row * a->x_stride;
+  for (size_t r = 0; tile->zero_per_row && r < f->rows; ++r)
     tile->minus_zero[r] = -(int32_t)a->x_zero[row + r];
   tile->out = f->y ? (const char *)f->y : (const char *)f->q;
   tile->out_stride = f->y ? f->y_stride * sizeof(float) : f->q_stride;
@@ -185,11 +194,12 @@ static void run_panel(const walk *v, const panel *p, const char *next, size_t ne
   const size_t groups = pith_gemm_u8s8_groups(a->k), blocks = divide_up(p->columns, PITH_GEMM_U8S8_BLOCK);
   pith_gemm_u8s8_finish finish = make_finish(v, p);
   pith_gemm_u8s8_tile tile = {
-      .x_stride = a->x_stride,
+      .x_stride = v->widened ? row_bytes(code, a) : a->x_stride,
       .block_bytes = pith_gemm_u8s8_block_bytes(a->k),
-      .k = a->k,
-      .minus_zero = {a->x_per_row ? 0 : -(int32_t)a->x_zero[0]},
-      .zero_per_row = a->x_per_row,
+      .groups = v->widened ? groups : a->k / PITH_GEMM_U8S8_GROUP,
+      .rest = v->widened ? 0 : a->k % PITH_GEMM_U8S8_GROUP,
+      .minus_zero = {a->x_per_row || v->widened ? 0 : -(int32_t)a->x_zero[0]},
+      .zero_per_row = a->x_per_row && !v->widened,
       .next = next,
   };
   for (size_t i = v->first_tile; i < v->last_tile; ++i) {
@@ -227,17 +237,23 @@ void pith_gemm_u8s8_blocked_run(const pith_gemm_u8s8_code *code, const void *arg
   const plan p = make_plan(code, a, threads);
   const size_t row_group = task % p.row_groups, panel_group = task / p.row_groups;
   const size_t last = part_start(p.panels, p.panel_groups, panel_group + 1);
-  const size_t first_tile = part_start(p.tiles, p.row_groups, row_group);
+  const size_t first_tile = part_start(p.tiles, p.row_groups, row_group), last_tile = part_start(p.tiles, p.row_groups, row_group + 1);
+  const size_t first_row = part_start(a->rows, p.tiles, first_tile), end_row = part_start(a->rows, p.tiles, last_tile);
+  uint8_t *widened = (uint8_t *)scratch + TILE_BYTES, *waiting = widened + widened_bytes(code, a, end_row - first_row);
   const walk v = {
       .code = code,
       .args = a,
       .plan = &p,
       .first_tile = first_tile,
-      .last_tile = part_start(p.tiles, p.row_groups, row_group + 1),
-      .first_row = part_start(a->rows, p.tiles, first_tile),
+      .last_tile = last_tile,
+      .first_row = first_row,
       .sums = scratch,
-      .waiting = a->q_per_row ? (float *)((char *)scratch + TILE_BYTES) : NULL,
+      .widened = code->widen ? widened : NULL,
+      .waiting = a->q_per_row ? (float *)(void *)waiting : NULL,
   };
+  for (size_t row = first_row; v.widened && row < end_row; ++row)
+    code->widen(a->k, a->x + row * a->x_stride, a->x_zero[a->x_per_row ? row : 0],
+                widened + (row - first_row) * row_bytes(code, a));
   pith_gemm_u8s8_finish pending = {.rows = 0};
   for (size_t i = part_start(p.panels, p.panel_groups, panel_group); i < last; ++i) {
     const panel now = find_panel(a, i);
@@ -251,8 +267,7 @@ void pith_gemm_u8s8_blocked_run(const pith_gemm_u8s8_code *code, const void *arg
     code->finish(&pending);
   if (v.waiting) {
     const pith_gemm_u8s8_segment *s = a->segments;
-    const size_t end = part_start(a->rows, p.tiles, v.last_tile);
-    for (size_t row = v.first_row; row < end; ++row)
-      code->quantize_row(&s->q, row, s->y ? s->y + row * s->y_stride : v.waiting + (row - v.first_row) * s->n, s->n);
+    for (size_t row = first_row; row < end_row; ++row)
+      code->quantize_row(&s->q, row, s->y ? s->y + row * s->y_stride : v.waiting + (row - first_row) * s->n, s->n);
   }
 }

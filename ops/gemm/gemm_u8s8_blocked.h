@@ -20,11 +20,11 @@ enum {
 
 /* sums[i, j] = sum over k of (x[i, k] - zero[i]) w[k, j], for `rows` x `vectors` x 16 outputs, stride PITH_GEMM_U8S8_PANEL. */
 typedef struct pith_gemm_u8s8_tile {
-  const uint8_t *x; /* [rows, k] */
-  size_t x_stride;
-  const int8_t *w; /* stored blocks */
+  const uint8_t *x; /* [rows, k], or what a pith_gemm_u8s8_code's widen made of it */
+  size_t x_stride;  /* bytes */
+  const int8_t *w;  /* stored blocks */
   size_t block_bytes;
-  size_t k;
+  size_t groups, rest; /* whole groups of a row, and the inputs behind them */
   int32_t minus_zero[PITH_GEMM_U8S8_MAX_ROWS];
   bool zero_per_row; /* else all are the first */
   const char *next; /* a line from here on is prefetched for each group of k, `next_lines` of them */
@@ -70,6 +70,9 @@ typedef struct pith_gemm_u8s8_finish {
 typedef struct pith_gemm_u8s8_code {
   size_t tile_rows; /* at most PITH_GEMM_U8S8_MAX_ROWS */
   size_t vectors;   /* of a tile, of 16 outputs: divides 4 */
+  /* Where the set has no product of bytes that is exact: a row of inputs as s16, less `zero`, in groups of 4 as they lie in w,
+   * of each first the even two, then the odd two; padding 0. Tiles read that. Or NULL. */
+  void (*widen)(size_t k, const uint8_t *x, int32_t zero, void *out);
   void (*multiply)(size_t rows, size_t vectors, const pith_gemm_u8s8_tile *tile);
   void (*finish)(const pith_gemm_u8s8_finish *finish);
   /* multiply for a tile of a whole panel, while `before`, of a whole panel too, is finished; its sums lie where the tile's

@@ -5,7 +5,8 @@
 #include "ops/gemm/gemm_u8s8.h"
 
 extern const pith_kernel pith_gemm_u8s8_reference;
-extern const pith_kernel pith_gemm_u8s8_6x64_avx512vnni;
+extern const pith_kernel pith_gemm_u8s8_6x16_avx2, pith_gemm_u8s8_6x16_avxvnni;
+extern const pith_kernel pith_gemm_u8s8_6x64_avx512, pith_gemm_u8s8_6x64_avx512vnni;
 
 enum {
   PITH_GEMM_U8S8_GROUP = 4,                                                     /* inputs of a group */
