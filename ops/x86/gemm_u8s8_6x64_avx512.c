@@ -8,7 +8,9 @@ V16_INLINE s16 gemm_weights(int step, const int8_t *p) {
   return step == 0 ? _mm512_srai_epi16(_mm512_slli_epi16(w, 8), 8) : _mm512_srai_epi16(w, 8);
 }
 V16_INLINE s16 gemm_dot(s16 sums, s16 x, s16 w) {
-  return _mm512_add_epi32(sums, _mm512_madd_epi16(x, w));
+  sums = _mm512_add_epi32(sums, _mm512_madd_epi16(x, w));
+  __asm__("" : "+v"(sums)); /* gcc would add the products of both steps first, and run out of registers */
+  return sums;
 }
 
 #include "ops/gemm/gemm_u8s8_6x64_body.h"

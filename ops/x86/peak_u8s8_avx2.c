@@ -16,9 +16,8 @@ static void run(size_t iterations) {
   for (; iterations > 0; --iterations)
 #pragma GCC unroll 24
     for (int i = 0; i < SUMS; ++i) {
-      __m256i product = _mm256_madd_epi16(a, b);
-      __asm__ volatile("" : "+x"(product)); /* else computed once */
-      sums[i] = _mm256_add_epi32(sums[i], product);
+      __asm__ volatile("" : "+x"(a)); /* else the product is computed once */
+      sums[i] = _mm256_add_epi32(sums[i], _mm256_madd_epi16(a, b));
     }
 #pragma GCC unroll 24
   for (int i = 0; i < SUMS; ++i)
