@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 
+#include "compiler/suggest.h"
 #include "engine/base/error.h"
 
 enum { PITH_EXIT_OK = 0, PITH_EXIT_FAILURE = 1, PITH_EXIT_USAGE = 2 };
@@ -52,9 +53,6 @@ int pith_command_main(const pith_command *command, int argument_count, char *con
 const pith_command *pith_command_find(const char *name); /* NULL: none */
 void pith_command_print_help(const pith_command *command, FILE *out);
 void pith_commands_print_help(FILE *out);
-
-/* The candidate nearest to `name` by edit distance, or NULL where none is near. `next` gives candidates until NULL. */
-const char *pith_suggest(const char *name, const char *(*next)(void *context), void *context);
 
 /* Wrong usage: one line on standard error, and PITH_EXIT_USAGE. */
 __attribute__((format(printf, 1, 2))) int pith_usage_error(const char *format, ...);

@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "cli/session.h"
-#include "models/tasks/evaluate.h"
+#include "cli/task.h"
 
 typedef struct eval_settings {
   const char *operand;
@@ -14,11 +14,6 @@ typedef struct eval_settings {
 
 static void show_progress(void *context, uint64_t done) {
   pith_progress_update(context, done);
-}
-
-static const char *next_task(void *context) {
-  const pith_eval_task **next = context;
-  return (*next)->name == NULL ? NULL : (*next)++->name;
 }
 
 static void print_result(const pith_eval_task *task, const pith_evaluation *evaluation, bool json) {
@@ -38,16 +33,9 @@ static void print_result(const pith_eval_task *task, const pith_evaluation *eval
 
 static int run(const void *given) {
   const eval_settings *settings = given;
-  const pith_eval_task *task = pith_eval_task_find(settings->task);
-  if (task == NULL) {
-    const pith_eval_task *next = pith_eval_tasks;
-    const char *near = pith_suggest(settings->task, next_task, &next);
-    char known[200] = "";
-    for (const pith_eval_task *t = pith_eval_tasks; t->name != NULL; t++)
-      snprintf(known + strlen(known), sizeof known - strlen(known), "%s%s", t == pith_eval_tasks ? "" : ", ", t->name);
-    return pith_usage_error("no task '%s', %s%s", settings->task, near == NULL ? "tasks are " : "did you mean ",
-                            near == NULL ? known : near);
-  }
+  const pith_eval_task *task = pith_cli_task_find(settings->task);
+  if (task == NULL)
+    return PITH_EXIT_USAGE;
   pith_error error = {0};
   pith_dataset dataset;
   if (pith_dataset_read(settings->data, task->format, NULL, &dataset, &error) != PITH_OK)

@@ -85,7 +85,7 @@ static pith_status run_pass(calibration *c, const pith_calibration_source *sourc
       return PITH_OK;
     done += count;
     if (c->options->progress != NULL)
-      c->options->progress(c->options->progress_context, done);
+      c->options->progress(c->options->progress_context, c->histogram, done);
   }
 }
 

@@ -23,7 +23,7 @@ typedef struct pith_calibrate_options {
   uint32_t name_count;
   bool channels; /* per feature statistics too */
   pith_session_options session; /* limits and threads of the runs */
-  void (*progress)(void *context, uint64_t sequences);
+  void (*progress)(void *context, uint32_t pass, uint64_t sequences); /* NULL; passes from 0 */
   void *progress_context;
 } pith_calibrate_options;
 

@@ -35,25 +35,42 @@ typedef enum pith_weight_clip {
 
 enum { PITH_QUANT_MAX_PATTERNS = 32 };
 
+/* Of `smoothquant`, besides an alpha. */
+#define PITH_SMOOTHQUANT_AUTO (-1.0) /* searched for each activation */
+#define PITH_SMOOTHQUANT_OFF (-2.0)
+
 typedef struct pith_quant_options {
   pith_quant_mode mode;
   pith_observer_kind observer;
-  double percentile;            /* of PERCENTILE: 99.99 keeps all but 1 of 10,000 elements */
+  double percentile;            /* of PERCENTILE: 99.99 keeps all but 1 of 10,000 elements at each end */
   double averaging;             /* of MOVING_AVERAGE: weight of the newest batch, 0 .. 1 */
   pith_weight_clip weight_clip;
-  bool embeddings;              /* tables as s8 per row too */
-  bool attention;               /* both products of attention as INT8 */
+  bool float_embeddings;        /* tables stay as they are; else s8 per row */
+  bool float_attention;         /* both products of attention stay in float */
   bool bias_correction;
   bool equalize;                /* cross-layer equalisation of the two FFN products (relu) or V and output products */
-  bool smoothquant;
-  double smoothquant_alpha;     /* 0 .. 1; below 0: searched per layer */
-  uint32_t samples;             /* texts of the calibration data that are used, chosen by seed; 0: all */
-  uint64_t seed;
+  double smoothquant;           /* alpha, 0 .. 1, or one of the above */
+  uint64_t samples;             /* texts of the calibration data that are used; 0: all */
+  uint64_t seed;                /* 0: the first ones; else drawn at random */
   uint32_t keep_float_count;
   const char *keep_float[PITH_QUANT_MAX_PATTERNS]; /* names of nodes, * and ? as in a shell */
+  const char *graph;            /* what pith_quant_hash_graph gives for the model that this is meant for; NULL: any */
+  /* What the command reads; the library opens no files. NULL where there is none. */
+  const char *data, *data_task, *eval, *eval_data, *max_loss;
 } pith_quant_options;
 
 /* The defaults: one recipe for every model, chosen on train data. */
 extern const pith_quant_options pith_quant_defaults;
+
+static inline bool pith_quant_uses_smoothquant(const pith_quant_options *options) {
+  return options->smoothquant != PITH_SMOOTHQUANT_OFF;
+}
+/* Statistics of every feature, not only of whole tensors. */
+static inline bool pith_quant_needs_channels(const pith_quant_options *options) {
+  return pith_quant_uses_smoothquant(options) || options->bias_correction;
+}
+static inline bool pith_quant_needs_data(const pith_quant_options *options) {
+  return options->mode == PITH_QUANT_STATIC || pith_quant_needs_channels(options);
+}
 
 #endif

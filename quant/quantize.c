@@ -174,7 +174,7 @@ static void add_node(quantizer *q, const pith_node *node) {
   pith_rewriter_add_node(&q->rewriter, &changed, inputs);
 }
 
-static pith_status check_float(const pith_graph *graph, pith_error *error) {
+pith_status pith_quant_check_float(const pith_graph *graph, pith_error *error) {
   for (uint32_t n = 0; n < graph->node_count; n++) {
     const pith_node *node = &graph->nodes[n];
     if (node->op->id == PITH_OP_QUANTIZE_LINEAR || node->op->id == PITH_OP_DEQUANTIZE_LINEAR ||
@@ -206,7 +206,7 @@ static pith_status rewrite(quantizer *q, pith_graph **out_graph, pith_error *err
 pith_status pith_quantize_graph(const pith_graph *graph, const pith_ranges *ranges, const pith_quant_options *options,
                                 const pith_allocator *allocator, pith_graph **out_graph,
                                 pith_quant_summary *out_summary, pith_error *error) {
-  PITH_TRY(check_float(graph, error));
+  PITH_TRY(pith_quant_check_float(graph, error));
   if (ranges == NULL && options->mode == PITH_QUANT_STATIC)
     return pith_fail(error, PITH_INVALID_ARGUMENT, "static quantization needs ranges of activations");
   quantizer q = {.ranges = ranges, .options = options};
@@ -223,7 +223,7 @@ pith_status pith_quantize_graph(const pith_graph *graph, const pith_ranges *rang
 
 pith_status pith_quant_list_activations(const pith_graph *graph, const pith_quant_options *options, pith_arena *arena,
                                         const char *const **out_names, uint32_t *out_count, pith_error *error) {
-  PITH_TRY(check_float(graph, error));
+  PITH_TRY(pith_quant_check_float(graph, error));
   pith_quant_view view;
   PITH_TRY(pith_quant_view_init(&view, graph, options, arena, error));
   PITH_TRY(pith_quant_check_patterns(&view, error));

@@ -14,7 +14,11 @@
 #include "quant/options.h"
 #include "quant/ranges.h"
 
-/* The tensors whose ranges a static rewrite of `graph` with these options needs, as names in `arena`. Dynamic: none. */
+/* PITH_INVALID_ARGUMENT, naming a node, where the graph is quantized already. */
+PITH_WARN_UNUSED pith_status pith_quant_check_float(const pith_graph *graph, pith_error *error);
+
+/* The activations that a rewrite of `graph` with these options quantizes, as names in `arena`: a static one needs their
+ * ranges. */
 PITH_WARN_UNUSED pith_status pith_quant_list_activations(const pith_graph *graph, const pith_quant_options *options,
                                                          pith_arena *arena, const char *const **out_names,
                                                          uint32_t *out_count, pith_error *error);

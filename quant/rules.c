@@ -3,8 +3,6 @@
 #include <fnmatch.h>
 
 #include "engine/ir/operator.h"
-#include "ops/attention/attention_u8s8.h"
-#include "ops/gemm/gemm_u8s8.h"
 
 static const pith_tensor *get_input(const pith_quant_view *view, const pith_node *node, uint32_t i) {
   return i < node->input_count && node->inputs[i] != PITH_NONE ? &view->graph->tensors[node->inputs[i]] : NULL;
@@ -13,6 +11,12 @@ static const pith_tensor *get_input(const pith_quant_view *view, const pith_node
 static bool is_float_data(const pith_tensor *tensor) {
   return tensor != NULL && tensor->dtype == PITH_DTYPE_F32 && tensor->rank == 2 &&
          (tensor->kind == PITH_TENSOR_CONSTANT || tensor->kind == PITH_TENSOR_PARAMETER);
+}
+
+/* The layout of the INT8 products takes it. */
+static bool has_stored_form(const pith_tensor *weight) {
+  uint64_t bytes;
+  return pith_layout_get_bytes(PITH_LAYOUT_N16K4_S8, PITH_DTYPE_S8, 2, weight->dims, &bytes, NULL) == PITH_OK;
 }
 
 /* Nothing but this operator reads it, as the same input. */
@@ -32,18 +36,18 @@ static bool gemm_applies(const pith_quant_view *view, const pith_node *node) {
   return a->kind == PITH_TENSOR_VALUE && a->rank == 2 && is_float_data(b) &&
          pith_node_get_attribute(node, "transA")->i == 0 && pith_node_get_attribute(node, "transB")->i == 1 &&
          pith_node_get_attribute(node, "alpha")->f == 1 && pith_node_get_attribute(node, "beta")->f == 1 &&
-         b->dims[1].constant >= 1 && b->dims[1].constant <= PITH_GEMM_U8S8_MAX_K &&
+         has_stored_form(b) &&
          (view->tokens == NULL || pith_dim_equal(&a->dims[0], view->tokens)) &&
          view->reaches_norm[node->outputs[0]] && has_one_use(view, node->inputs[1], PITH_OP_GEMM, 1);
 }
 
 static bool attention_applies(const pith_quant_view *view, const pith_node *node) {
   (void)node;
-  return view->options->attention;
+  return !view->options->float_attention;
 }
 
 static bool gather_applies(const pith_quant_view *view, const pith_node *node) {
-  return view->options->embeddings && is_float_data(get_input(view, node, 0)) &&
+  return !view->options->float_embeddings && is_float_data(get_input(view, node, 0)) &&
          pith_node_get_attribute(node, "axis")->i == 0 && has_one_use(view, node->inputs[0], PITH_OP_GATHER, 0);
 }
 

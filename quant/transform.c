@@ -174,7 +174,7 @@ static void smooth_tensor(transform *t, pith_tensor_id x) {
     if (readers->all[i].input == 0 && is_quantized_gemm(t, node) && owns_data(t, node))
       find_largest(t, node->inputs[1], true, largest);
   }
-  choose_factors(range->channel_max, largest, count, t->view.options->smoothquant_alpha, s);
+  choose_factors(range->channel_max, largest, count, t->view.options->smoothquant, s);
   for (size_t j = 0; j < count; j++)
     inverse[j] = 1.0f / s[j];
   for (uint32_t i = readers->first[x]; i < readers->first[x + 1]; i++) {

@@ -1,0 +1,193 @@
+#include "quant/quantize_model.h"
+
+#include <cjson/cJSON.h>
+
+#include "engine/exec/model.h"
+#include "quant/observer.h"
+#include "quant/recipe.h"
+#include "quant/transform.h"
+
+/* What one call works on. */
+typedef struct job {
+  const pith_model *model;
+  const pith_quantize_request *request;
+  const pith_graph *graph; /* the newest */
+  pith_quantized *out;
+  uint32_t passes;
+} job;
+
+uint32_t pith_quantize_count_passes(const pith_quant_options *options) {
+  if (!pith_quant_needs_data(options))
+    return 0;
+  const bool histogram = pith_observer_needs_histogram(options->observer);
+  const bool again = options->mode == PITH_QUANT_STATIC || options->bias_correction;
+  return pith_quant_uses_smoothquant(options) ? 1 + (again ? 1 + histogram : 0) : 1 + histogram;
+}
+
+static void keep_graph(job *j, pith_graph *graph) {
+  j->out->graphs[j->out->graph_count++] = graph;
+  j->graph = graph;
+}
+
+/* ---- calibration ---------------------------------------------------------------------------------------------------------- */
+
+static void show(void *context, uint32_t pass, uint64_t sequences) {
+  const job *j = context;
+  if (j->request->progress != NULL)
+    j->request->progress(j->request->context, j->passes + pass, sequences);
+}
+
+/* Before SmoothQuant only the features' extremes are wanted, which one pass gives. */
+static pith_status calibrate(job *j, bool before_smoothing, pith_error *error) {
+  pith_quant_options options = *j->request->options;
+  if (before_smoothing)
+    options.observer = PITH_OBSERVER_MIN_MAX;
+  if (j->request->source == NULL)
+    return pith_fail(error, PITH_INVALID_ARGUMENT, "these options need calibration data, and there is none");
+  pith_calibrate_options calibration = {.quant = &options,
+                                        .channels = pith_quant_needs_channels(&options),
+                                        .session = j->request->session,
+                                        .progress = show,
+                                        .progress_context = j};
+  pith_arena arena;
+  pith_arena_init(&arena, &j->model->allocator);
+  pith_ranges_deinit(&j->out->ranges);
+  pith_status status =
+      pith_quant_list_activations(j->graph, &options, &arena, &calibration.names, &calibration.name_count, error);
+  if (status == PITH_OK)
+    status = pith_calibrate(j->model, j->graph, j->request->source, &calibration, &j->out->ranges, error);
+  j->passes += 1 + pith_observer_needs_histogram(options.observer);
+  pith_arena_deinit(&arena);
+  return status;
+}
+
+/* ---- history ----------------------------------------------------------------------------------------------------------------- */
+
+static bool add_ranges(const pith_ranges *ranges, cJSON *json) {
+  cJSON *list = cJSON_AddObjectToObject(json, "ranges");
+  for (uint32_t i = 0; list != NULL && i < ranges->count; i++) {
+    const float seen[2] = {ranges->ranges[i].seen_low, ranges->ranges[i].seen_high};
+    if (!cJSON_AddItemToObject(list, ranges->ranges[i].name, cJSON_CreateFloatArray(seen, 2)))
+      return false;
+  }
+  return list != NULL;
+}
+
+static cJSON *describe(const job *j) {
+  char graph[17];
+  pith_quant_hash_graph(j->model->data.graph, graph);
+  pith_quant_options options = *j->request->options;
+  options.graph = graph;
+  const pith_ranges *ranges = &j->out->ranges;
+  cJSON *json = cJSON_CreateObject();
+  bool whole = json != NULL && cJSON_AddItemToObject(json, "recipe", pith_recipe_write(&options));
+  if (whole && ranges->count != 0)
+    whole = cJSON_AddNumberToObject(json, j->request->random_ids ? "random_sequences" : "texts",
+                                    (double)ranges->texts) != NULL &&
+            cJSON_AddNumberToObject(json, "tokens", (double)ranges->tokens) != NULL;
+  if (whole && options.mode == PITH_QUANT_STATIC)
+    whole = add_ranges(ranges, json);
+  if (whole)
+    return json;
+  cJSON_Delete(json);
+  return NULL;
+}
+
+static pith_status add_history(job *j, pith_error *error) {
+  pith_model_data *data = &j->out->data;
+  cJSON *json = describe(j);
+  char *text = json == NULL ? NULL : cJSON_PrintUnformatted(json);
+  cJSON_Delete(json);
+  const char *copy = text == NULL ? NULL : pith_arena_string(&j->out->arena, text, strlen(text));
+  cJSON_free(text);
+  pith_history_entry *history = PITH_ARENA_NEW(&j->out->arena, pith_history_entry, (size_t)data->history_count + 1);
+  if (copy == NULL || history == NULL)
+    return pith_fail(error, PITH_OUT_OF_MEMORY, "no memory for the history of a quantized model");
+  if (data->history_count != 0)
+    memcpy(history, data->history, data->history_count * sizeof *history);
+  history[data->history_count++] = (pith_history_entry){"quantize", PITH_VERSION, copy};
+  data->history = history;
+  return PITH_OK;
+}
+
+/* ---- steps ------------------------------------------------------------------------------------------------------------------- */
+
+static pith_status check_graph(const job *j, pith_error *error) {
+  const char *wanted = j->request->options->graph;
+  char hash[17];
+  pith_quant_hash_graph(j->graph, hash);
+  if (wanted != NULL && strcmp(wanted, hash) != 0)
+    return pith_fail(error, PITH_INVALID_ARGUMENT, "the recipe is for another model: its graph is %.40s, this one's %s",
+                     wanted, hash);
+  return PITH_OK;
+}
+
+static pith_status quantize(job *j, pith_error *error) {
+  const pith_quant_options *options = j->request->options;
+  const pith_allocator *allocator = &j->model->allocator;
+  pith_quantized *out = j->out;
+  pith_graph *graph;
+  PITH_TRY(pith_quant_check_float(j->graph, error));
+  PITH_TRY(check_graph(j, error));
+  if (options->equalize) {
+    PITH_TRY(pith_equalize_graph(j->graph, options, allocator, &graph, &out->equalized, error));
+    keep_graph(j, graph);
+  }
+  if (pith_quant_uses_smoothquant(options)) {
+    PITH_TRY(calibrate(j, true, error));
+    PITH_TRY(pith_smooth_graph(j->graph, &out->ranges, options, allocator, &graph, &out->smoothed, error));
+    keep_graph(j, graph);
+  }
+  if (options->mode == PITH_QUANT_STATIC || options->bias_correction)
+    PITH_TRY(calibrate(j, false, error));
+  out->float_graph = j->graph;
+  if (options->bias_correction) {
+    PITH_TRY(pith_correct_biases(j->graph, &out->ranges, options, allocator, &graph, &out->corrected, error));
+    keep_graph(j, graph);
+  }
+  PITH_TRY(pith_quantize_graph(j->graph, &out->ranges, options, allocator, &graph, &out->summary, error));
+  keep_graph(j, graph);
+  out->data.graph = graph;
+  return add_history(j, error);
+}
+
+pith_status pith_quantize_model(const pith_model *model, const pith_quantize_request *request, pith_quantized *out,
+                                pith_error *error) {
+  *out = (pith_quantized){.data = model->data};
+  pith_arena_init(&out->arena, &model->allocator);
+  pith_arena_init(&out->ranges.arena, &model->allocator);
+  out->data.report = NULL; /* measured on other weights */
+  out->data.report_count = 0;
+  job j = {.model = model, .request = request, .graph = model->data.graph, .out = out};
+  return quantize(&j, error);
+}
+
+void pith_quantized_deinit(pith_quantized *quantized) {
+  while (quantized->graph_count > 0)
+    pith_graph_destroy(quantized->graphs[--quantized->graph_count]);
+  pith_ranges_deinit(&quantized->ranges);
+  pith_arena_deinit(&quantized->arena);
+}
+
+pith_status pith_quantized_add_report(pith_quantized *quantized, const char *task, const pith_evaluation *before,
+                                      const pith_evaluation *after, pith_error *error) {
+  pith_arena *arena = &quantized->arena;
+  const size_t count = before->metric_count + after->metric_count;
+  pith_report_entry *report = PITH_ARENA_NEW(arena, pith_report_entry, count);
+  const char *name = pith_arena_string(arena, task, strlen(task));
+  bool whole = report != NULL && name != NULL;
+  for (size_t i = 0; i < count && whole; i++) {
+    const bool is_float = i < before->metric_count;
+    const pith_evaluation *evaluation = is_float ? before : after;
+    const size_t m = is_float ? i : i - before->metric_count;
+    report[i] = (pith_report_entry){
+        name, pith_arena_format(arena, "%s%s", evaluation->metrics[m].name, is_float ? "_float" : ""),
+        evaluation->metrics[m].value, evaluation->n};
+    whole = report[i].metric != NULL;
+  }
+  if (!whole)
+    return pith_fail(error, PITH_OUT_OF_MEMORY, "no memory for a report of %zu metrics", count);
+  quantized->data.report = report;
+  quantized->data.report_count = (uint32_t)count;
+  return PITH_OK;
+}
