@@ -54,7 +54,7 @@ void pith_bench_print_profile(FILE *out, const pith_session *session, pith_peaks
   total = total > 0 ? total : 1;
 
   if (!json)
-    fprintf(out, "%-28s %-34s %8s %10s %7s %10s %8s %6s\n", "operator", "kernel", "calls", "ms", "time", "GOP/s",
+    fprintf(out, "%-36s %-28s %8s %10s %7s %10s %8s %6s\n", "operator", "kernel", "calls", "ms", "time", "GOP/s",
             "GB/s", "peak");
   for (size_t r = 0; r < row_count; r++) {
     double ns = rows[r].nanoseconds == 0 ? 1 : (double)rows[r].nanoseconds;
@@ -62,7 +62,7 @@ void pith_bench_print_profile(FILE *out, const pith_session *session, pith_peaks
     double peak = rows[r].is_integer ? peaks.int8 : peaks.fp32;
     double share = peak > 0 ? gflops * 1e9 / (peak * (double)threads) : 0;
     if (!json) {
-      fprintf(out, "%-28s %-34s %8llu %10.3f %6.1f%% %10.1f %8.1f %5.1f%%\n", rows[r].operator_name, rows[r].kernel,
+      fprintf(out, "%-36s %-28s %8llu %10.3f %6.1f%% %10.1f %8.1f %5.1f%%\n", rows[r].operator_name, rows[r].kernel,
               (unsigned long long)rows[r].calls, ns * 1e-6, 100 * ns / total, gflops, gbytes, 100 * share);
       continue;
     }

@@ -231,10 +231,37 @@ static pith_status print_memory(const inspect_settings *settings, pith_error *er
   return status;
 }
 
+static void print_json_program(const pith_program *program) {
+  fputs("{\"steps\":[", stdout);
+  for (uint32_t i = 0; i < program->step_count; i++) {
+    const pith_step *step = &program->steps[i];
+    printf("%s{", i == 0 ? "" : ",");
+    print_json_text("name", step->name);
+    putchar(',');
+    print_json_text("operator", step->title);
+    putchar(',');
+    print_json_text("kernel", step->kernel->name);
+    printf(",\"integer\":%s,\"scratch_bytes\":%zu}", step->row->is_integer ? "true" : "false", step->scratch_bytes);
+  }
+  fputs("],\"notes\":[", stdout);
+  for (uint32_t i = 0; i < program->note_count; i++) {
+    printf("%s{", i == 0 ? "" : ",");
+    print_json_text("name", program->notes[i].step);
+    putchar(',');
+    print_json_text("reason", program->notes[i].reason);
+    putchar('}');
+  }
+  printf("],\"buffer_bytes\":%zu,\"packed_bytes\":%zu}\n", program->buffer_bytes,
+         program->memory_bytes - program->buffer_bytes);
+}
+
 static pith_status print_program(const inspect_settings *settings, const pith_text_sink *sink, pith_error *error) {
   pith_cli_session open;
   PITH_TRY(pith_cli_session_open(&open, settings->operand, &settings->limits, error));
-  pith_program_print(pith_session_get_program(open.session), sink);
+  if (settings->json)
+    print_json_program(pith_session_get_program(open.session));
+  else
+    pith_program_print(pith_session_get_program(open.session), sink);
   pith_cli_session_close(&open);
   return PITH_OK;
 }
@@ -248,8 +275,8 @@ static int run(const void *given) {
   bool limited = limits->threads != 0 || limits->max_tokens != 0 || limits->max_sequences != 0 || limits->without != 0;
   if (limited && !settings->memory && !settings->program)
     return pith_usage_error("--max-tokens, --batch, --threads and --without go with --memory and --program");
-  if (settings->json && views == 1 && !settings->memory)
-    return pith_usage_error("--json goes with the summary and with --memory");
+  if (settings->json && views == 1 && !settings->memory && !settings->program)
+    return pith_usage_error("--json goes with the summary, --memory and --program");
   pith_error error = {0};
   const pith_text_sink sink = {write_stdout, stdout};
   pith_status status;
@@ -286,7 +313,7 @@ static const pith_option options[] = {
     {"dot", 0, false, PITH_OPTION_FLAG, NULL, FIELD(dot), 0, 0, "the graph for Graphviz"},
     {"svg", 0, false, PITH_OPTION_FLAG, NULL, FIELD(svg), 0, 0, "the graph as a picture"},
     {"program", 0, false, PITH_OPTION_FLAG, NULL, FIELD(program), 0, 0,
-     "the graph lowered for this CPU: steps, kernels, places in memory"},
+     "the graph lowered for this CPU: steps, kernels, places in memory; what stays quantized by itself, and why"},
     {"memory", 0, false, PITH_OPTION_FLAG, NULL, FIELD(memory), 0, 0,
      "the most bytes that a session with these limits takes"},
     PITH_OPTION_MAX_TOKENS(inspect_settings),

@@ -1,4 +1,4 @@
-#include "tests/engine/exec_fixture.h"
+#include "tests/engine/integer_fixture.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -177,6 +177,14 @@ static void build(bert *b, exec_fixture_head head) {
 
 void exec_fixture_open(exec_fixture_model *fixture, exec_fixture_head head) {
   *fixture = (exec_fixture_model){.model = {.allocator = pith_default_allocator}};
+  fixture->model.data.max_length = EXEC_MAX_LENGTH;
+  if (head == EXEC_STATIC || head == EXEC_DYNAMIC) {
+    integer_fixture f;
+    integer_fixture_bert(&f, head == EXEC_STATIC ? INTEGER_STATIC : INTEGER_DYNAMIC);
+    fixture->model.data.graph = f.graph;
+    fixture->weights = f.weights;
+    return;
+  }
   bert b;
   pith_error error = {PITH_OK, ""};
   assert_int_equal(pith_graph_create(NULL, "bert", &fixture->model.data.graph, &error), PITH_OK);
@@ -185,7 +193,6 @@ void exec_fixture_open(exec_fixture_model *fixture, exec_fixture_head head) {
   if (pith_builder_finish(&b.builder) != PITH_OK)
     fail_msg("%s", error.message);
   exec_fixture_fill(fixture->model.data.graph, 7, &fixture->weights);
-  fixture->model.data.max_length = EXEC_MAX_LENGTH;
 }
 
 void exec_fixture_close(exec_fixture_model *fixture) {

@@ -33,6 +33,10 @@ typedef enum exec_fixture_head {
   EXEC_FILL_MASK, /* takes rows; decoder weights are the word embeddings; outputs logits [rows, vocabulary]; a weight
                      [K, N] has to be packed, and a factor of data only folds */
   EXEC_VECTORS,   /* last_hidden_state [tokens, 96] and embedding [sequences, 96] */
+  EXEC_STATIC,    /* quantized, as integer_fixture.h has it: last_hidden_state, logits [sequences, 3] and scores
+                     [sequences, vocabulary] */
+  EXEC_DYNAMIC,
+  EXEC_HEAD_COUNT
 } exec_fixture_head;
 
 /* A BERT of two layers, open as a model without a file. */

@@ -7,7 +7,7 @@ endfunction()
 foreach(name IN ITEMS file hash hostile layout round_trip share)
   pith_format_test(format_${name})
 endforeach()
-pith_test(pack_model pack_model.c exec_fixture.c format_fixture.c ir_fixture.c
+pith_test(pack_model pack_model.c exec_fixture.c integer_fixture.c format_fixture.c ir_fixture.c
           LIBS pith_format_writer pith_engine pith_ops ${PTHREADPOOL_LIBRARY} Threads::Threads)
 pith_format_test(format_model pith_compiler pith_models PkgConfig::UTF8PROC)
 

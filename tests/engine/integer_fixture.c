@@ -207,5 +207,7 @@ void integer_fixture_bert(integer_fixture *f, integer_fixture_kind kind) {
   pith_tensor_id weight =
       integer_fixture_data(f, "classifier.weight", PITH_DTYPE_F32, 2, EXEC_LABELS, EXEC_HIDDEN, rows, w, sizeof w);
   pith_build_output(builder, integer_fixture_gemm(f, "classifier", x, weight, PITH_NONE), "logits");
+  x = rows_pair(&b, "first", x, 8.0f / 255, 127, EXEC_HIDDEN);
+  pith_build_output(builder, integer_fixture_gemm(f, "decoder", x, words, PITH_NONE), "scores");
   integer_fixture_finish(f);
 }

@@ -36,8 +36,9 @@ pith_tensor_id integer_fixture_dynamic_pair(integer_fixture *f, const char *name
 pith_tensor_id integer_fixture_gemm(integer_fixture *f, const char *name, pith_tensor_id x, pith_tensor_id w,
                                     pith_tensor_id bias);
 
-/* Sizes as in exec_fixture.h; outputs logits [sequences, 3] and last_hidden_state [tokens, 96]. Tables are s8; the first
- * layer's weights are in blocks, the second's row-major; the classifier is in floats. */
+/* Sizes as in exec_fixture.h; outputs last_hidden_state [tokens, 96], logits [sequences, 3] and scores [sequences,
+ * vocabulary]. Tables are s8, and the words are the weights of scores too; the first layer's weights are in blocks, the
+ * second's row-major; the classifier is in floats. */
 void integer_fixture_bert(integer_fixture *f, integer_fixture_kind kind);
 
 #endif

@@ -102,21 +102,23 @@ static void test_everything_is_merged(void **state) {
     assert_title(program, is_static ? "IntegerGemm x3+Quantize" : "IntegerGemm x3", 2);
     assert_title(program, is_static ? "IntegerAttention+Quantize" : "DynamicQuantize+IntegerAttention", 2);
     assert_title(program, is_static ? "IntegerGemm+Gelu+Quantize" : "IntegerGemm+Gelu+DynamicQuantize", 2);
-    assert_title(program, "IntegerGemm", 4);
+    assert_title(program, "IntegerGemm", 5);
     assert_title(program, is_static ? "LayerNorm+Residual+Quantize" : "LayerNorm+Residual+DynamicQuantize", 3);
     assert_title(program, "LayerNorm+Residual", 1); /* the last one, which floats read */
     assert_title(program, "Dequantize", 0);
-    assert_title(program, "Quantize", 0);
-    assert_title(program, "DynamicQuantize", is_static ? 0 : 2); /* of the context: its row's range spans all heads */
+    /* Of the pooled rows, and of the context where its row's range spans all heads. */
+    assert_title(program, "Quantize", is_static ? 1 : 0);
+    assert_title(program, "DynamicQuantize", is_static ? 0 : 3);
     assert_all_noted(program);
-    assert_int_equal(program->note_count, is_static ? 0 : 2);
+    assert_int_equal(program->note_count, is_static ? 1 : 3);
+    assert_note(program, "first.quantize", "comes from 'first' (Pool), which writes floats only");
     if (!is_static)
       assert_note(program, "layer.1.context.quantize", "goes head by head");
-    /* The second layer's six weights, row-major, are packed once; the first's are read in place. */
+    /* The second layer's six weights and the words, row-major, are packed once; the first layer's are read in place. */
     uint32_t integer_packs = 0;
     for (uint32_t i = 0; i < program->pack_count; i++)
       integer_packs += program->packs[i].to == PITH_LAYOUT_N16K4_S8;
-    assert_int_equal(integer_packs, 6);
+    assert_int_equal(integer_packs, 7);
     pith_graph_run_deinit(&fused);
     run(&fused, f.graph, feeds, PITH_REWRITES_ALL);
     assert_title(fused.program, "IntegerGemm+Residual", 4);
@@ -125,8 +127,8 @@ static void test_everything_is_merged(void **state) {
   }
 }
 
-/* The graph as it stands divides, rounds sums and takes another GELU: single levels of 8 bits move. One of the last hidden
- * state's elements, about 1 in size, stays this near; most are far nearer. */
+/* The graph as it stands divides, rounds sums and takes another GELU: single levels of 8 bits move, and with them what
+ * follows. Elements of the last hidden state are about 1, scores about 6; seen were 0.027, 0.021 and 0.24 at worst. */
 static void test_fused_is_near_the_graph(void **state) {
   (void)state;
   for (int kind = INTEGER_STATIC; kind <= INTEGER_DYNAMIC; kind++) {
@@ -136,8 +138,10 @@ static void test_fused_is_near_the_graph(void **state) {
     run(&plain, f.graph, feeds, 0);
     assert_all_noted(plain.program);
     run(&fused, f.graph, feeds, PITH_REWRITES_DEFAULT);
-    assert_near(&plain, &fused, 0, 0.1, kind == INTEGER_STATIC ? "static" : "dynamic");
-    assert_near(&plain, &fused, 1, 0.1, kind == INTEGER_STATIC ? "static" : "dynamic");
+    const char *what = kind == INTEGER_STATIC ? "static" : "dynamic";
+    assert_near(&plain, &fused, 0, 0.05, what);
+    assert_near(&plain, &fused, 1, 0.05, what);
+    assert_near(&plain, &fused, 2, 0.5, what);
     const float *y = pith_executor_get_output(plain.executor, 0)->data;
     double size = 0;
     for (size_t i = 0; i < TOKENS * EXEC_HIDDEN; i++)
@@ -277,12 +281,333 @@ static void test_exact_graphs_give_the_same_bits(void **state) {
   }
 }
 
+/* ---- one operator at a time ------------------------------------------------------------------------------------ */
+
+typedef enum part { PART_PRODUCT, PART_GELU, PART_DYNAMIC_GELU, PART_NORM, PART_DYNAMIC_NORM, PART_COUNT } part;
+enum { FEATURES = 96, ROWS = 37 };
+
+/* x, in 8 bits where a product reads it, through one operator, in 8 bits again. */
+static void build_part(integer_fixture *f, part which) {
+  integer_fixture_init(f);
+  pith_builder *b = &f->builder;
+  const pith_dim dims[2] = {pith_build_dim(b, "tokens", 1, 0), pith_dim_of(FEATURES)};
+  pith_tensor_id x = pith_build_input(b, "x", PITH_DTYPE_F32, 2, dims), y;
+  if (which == PART_NORM || which == PART_DYNAMIC_NORM) {
+    pith_tensor_id gamma = integer_fixture_vector(f, "gamma", FEATURES, 0.5f, 1.5f);
+    y = pith_build_node(b, "norm", PITH_OP_LAYER_NORMALIZATION, 2, (const pith_tensor_id[]){x, gamma}, 0, NULL);
+  } else {
+    pith_tensor_id w = integer_fixture_weight(f, "w", FEATURES, FEATURES, PITH_LAYOUT_N16K4_S8, 0.1f / 127, false);
+    y = which == PART_DYNAMIC_GELU ? integer_fixture_dynamic_pair(f, "x", x, PITH_DTYPE_U8, 0, FEATURES, PITH_NONE)
+                                   : integer_fixture_pair(f, "x", x, PITH_DTYPE_U8, 8.0f / 255, 127);
+    y = integer_fixture_gemm(f, "product", y, w, integer_fixture_vector(f, "bias", FEATURES, -0.5f, 0.5f));
+    if (which != PART_PRODUCT)
+      y = pith_build_node(b, "gelu", PITH_OP_GELU, 1, &y, 0, NULL);
+  }
+  y = which == PART_DYNAMIC_GELU || which == PART_DYNAMIC_NORM
+          ? integer_fixture_dynamic_pair(f, "y", y, PITH_DTYPE_U8, 0, FEATURES, PITH_NONE)
+          : integer_fixture_pair(f, "y", y, PITH_DTYPE_U8, 8.0f / 255, 127);
+  pith_build_output(b, y, "y");
+  integer_fixture_finish(f);
+}
+
+/* No element of 8 bits is more than one level apart, and few are. */
+static void test_operators_are_within_a_level(void **state) {
+  (void)state;
+  static const char *const titles[PART_COUNT] = {
+      [PART_PRODUCT] = "IntegerGemm+Quantize",
+      [PART_GELU] = "IntegerGemm+Gelu+Quantize",
+      [PART_DYNAMIC_GELU] = "IntegerGemm+Gelu+DynamicQuantize",
+      [PART_NORM] = "LayerNorm+Quantize",
+      [PART_DYNAMIC_NORM] = "LayerNorm+DynamicQuantize",
+  };
+  static float x[ROWS * FEATURES];
+  uint64_t random = 17;
+  for (size_t i = 0; i < ROWS * FEATURES; i++)
+    x[i] = exec_fixture_uniform(&random, -3, 3);
+  const pith_feed feed = {x, {ROWS, FEATURES}};
+  for (int which = 0; which < PART_COUNT; which++) {
+    integer_fixture f;
+    build_part(&f, (part)which);
+    pith_graph_run plain, fused;
+    run(&plain, f.graph, &feed, 0);
+    run(&fused, f.graph, &feed, PITH_REWRITES_DEFAULT);
+    assert_title(fused.program, titles[which], 1);
+    const float *a = pith_executor_get_output(plain.executor, 0)->data;
+    const float *b = pith_executor_get_output(fused.executor, 0)->data;
+    size_t moved = 0;
+    for (size_t row = 0; row < ROWS; row++) {
+      /* A dynamic row's level, from its own values; 0 is one of them. */
+      float low = 0, high = 0;
+      for (size_t i = 0; i < FEATURES; i++) {
+        low = fminf(low, a[row * FEATURES + i]);
+        high = fmaxf(high, a[row * FEATURES + i]);
+      }
+      bool dynamic = which == PART_DYNAMIC_GELU || which == PART_DYNAMIC_NORM;
+      double level = dynamic ? (double)(high - low) / 255 : 8.0 / 255;
+      for (size_t i = row * FEATURES; i < (row + 1) * FEATURES; i++) {
+        double apart = fabs((double)a[i] - (double)b[i]) / level;
+        moved += apart > 0.5;
+        if (!(apart < 1.05)) /* a dynamic scale itself may be a rounding error apart */
+          fail_msg("%s: element %zu is %g levels apart: %g and %g", titles[which], i, apart, (double)a[i], (double)b[i]);
+      }
+    }
+    if (moved > ROWS * FEATURES / 50) /* 38 of 3,552 were seen, with the GELU made for 8 bits */
+      fail_msg("%s: %zu of %d elements moved", titles[which], moved, ROWS * FEATURES);
+    pith_graph_run_deinit(&plain);
+    pith_graph_run_deinit(&fused);
+    integer_fixture_deinit(&f);
+  }
+}
+
+/* ---- what stays ------------------------------------------------------------------------------------------------ */
+
+typedef enum stay {
+  STAY_NOT_QUANTIZED_X,
+  STAY_NOT_QUANTIZED_W,
+  STAY_SIGNED_X,
+  STAY_SCALE_OF_TENSOR,
+  STAY_MATMUL,
+  STAY_COMPUTED_WEIGHTS,
+  STAY_ZERO_POINT,
+  STAY_BLOCKS_OF_X,
+  STAY_FEATURE_SCALES,
+  STAY_FLOAT_SOFTMAX,
+  STAY_MIXED_ATTENTION,
+  STAY_FLOAT_QUERY,
+  STAY_SIGNED_ROWS,
+  STAY_TWO_FORMS,
+  STAY_SIGNED_ZERO,
+  STAY_TABLE_IN_BLOCKS,
+  STAY_WIDE_IDS,
+  STAY_SECOND_READER,
+  STAY_COUNT
+} stay;
+
+static pith_tensor_id dequantize(integer_fixture *f, const char *name, pith_tensor_id q, pith_tensor_id scale,
+                                 pith_tensor_id zero, int64_t axis) {
+  return pith_build_node(&f->builder, name, PITH_OP_DEQUANTIZE_LINEAR, zero == PITH_NONE ? 2 : 3,
+                         (const pith_tensor_id[]){q, scale, zero}, 1,
+                         (const pith_attribute_setting[]){PITH_SET_INT("axis", axis)});
+}
+
+static pith_tensor_id attend(integer_fixture *f, pith_tensor_id q, pith_tensor_id k, pith_tensor_id v,
+                             pith_tensor_id sequence_offsets, pith_dtype softmax) {
+  const pith_tensor_id inputs[] = {q, k, v, sequence_offsets, sequence_offsets};
+  return pith_build_node(&f->builder, "attention", PITH_OP_PACKED_ATTENTION, 5, inputs, 2,
+                         (const pith_attribute_setting[]){PITH_SET_INT("num_heads", 2),
+                                                          PITH_SET_DTYPE("softmax_dtype", softmax)});
+}
+
+/* A graph with a pair that must stay; returns its node's name and what the note must say. */
+static const char *build_stay(integer_fixture *f, stay which, const char **out_says) {
+  integer_fixture_init(f);
+  pith_builder *b = &f->builder;
+  const pith_dim tokens = pith_build_dim(b, "tokens", 1, 0), dims[2] = {tokens, pith_dim_of(FEATURES)};
+  const pith_dim sequences = pith_build_dim(b, "sequences", 1, 1);
+  pith_tensor_id x = pith_build_input(b, "x", PITH_DTYPE_F32, 2, dims);
+  pith_tensor_id ids_in = pith_build_input(b, "ids", which == STAY_WIDE_IDS ? PITH_DTYPE_S64 : PITH_DTYPE_S32, 1, &tokens);
+  pith_tensor_id starts = pith_build_input(b, "offsets", PITH_DTYPE_S32, 1, &sequences);
+  pith_tensor_id w = integer_fixture_weight(f, "w", FEATURES, FEATURES, PITH_LAYOUT_N16K4_S8, 0.1f / 127, false);
+  pith_tensor_id q = integer_fixture_pair(f, "q", x, PITH_DTYPE_U8, 8.0f / 255, 127), y = PITH_NONE;
+  const char *name = "q.dequantize";
+  static int8_t bytes[FEATURES];
+  for (int i = 0; i < FEATURES; i++)
+    bytes[i] = 1;
+  switch (which) {
+  case STAY_NOT_QUANTIZED_X:
+    name = "w.dequantize";
+    *out_says = "product 'product': its input is not quantized";
+    y = integer_fixture_gemm(f, "product", x, w, PITH_NONE);
+    break;
+  case STAY_NOT_QUANTIZED_W: {
+    float values[FEATURES * 2] = {1};
+    *out_says = "product 'product': its weights are not quantized";
+    y = integer_fixture_gemm(f, "product", q, integer_fixture_data(f, "v", PITH_DTYPE_F32, 2, 2, FEATURES,
+                                                                  PITH_LAYOUT_ROW_MAJOR, values, sizeof values), PITH_NONE);
+    break;
+  }
+  case STAY_SIGNED_X:
+    name = "s.dequantize";
+    *out_says = "its input 's.quantize' is s8, not u8";
+    y = integer_fixture_gemm(f, "product", integer_fixture_pair(f, "s", x, PITH_DTYPE_S8, 0.1f, 0), w, PITH_NONE);
+    break;
+  case STAY_SCALE_OF_TENSOR:
+    name = "one.dequantize";
+    *out_says = "has not one scale for each output";
+    y = integer_fixture_data(f, "one", PITH_DTYPE_S8, 2, 1, FEATURES, PITH_LAYOUT_ROW_MAJOR, bytes, FEATURES);
+    y = dequantize(f, name, y, integer_fixture_scalar(f, 0.01f), PITH_NONE, 0);
+    y = integer_fixture_gemm(f, "product", q, y, PITH_NONE);
+    break;
+  case STAY_MATMUL:
+    *out_says = "MatMul 'product' reads floats";
+    y = pith_build_node(b, "product", PITH_OP_MATMUL, 2, (const pith_tensor_id[]){q, w}, 0, NULL);
+    break;
+  case STAY_COMPUTED_WEIGHTS:
+    name = "s.dequantize";
+    *out_says = "'s.quantize' is computed, not data";
+    y = integer_fixture_pair(f, "s", x, PITH_DTYPE_S8, 0.1f, 0);
+    y = integer_fixture_gemm(f, "product", q, y, PITH_NONE);
+    break;
+  case STAY_ZERO_POINT:
+    name = "one.dequantize";
+    *out_says = "has zero points that are not 0";
+    y = integer_fixture_data(f, "one", PITH_DTYPE_S8, 2, 1, FEATURES, PITH_LAYOUT_ROW_MAJOR, bytes, FEATURES);
+    y = dequantize(f, name, y, integer_fixture_vector(f, "one_scale", 1, 0.01f, 0.01f),
+                   integer_fixture_data(f, "one_zero", PITH_DTYPE_S8, 1, 1, 0, PITH_LAYOUT_ROW_MAJOR, bytes, 1), 0);
+    y = integer_fixture_gemm(f, "product", q, y, PITH_NONE);
+    break;
+  case STAY_BLOCKS_OF_X:
+    name = "d.dequantize";
+    *out_says = "scales for blocks of 48 features, not for whole rows";
+    y = integer_fixture_dynamic_pair(f, "d", x, PITH_DTYPE_U8, FEATURES / 2, FEATURES, PITH_NONE);
+    y = integer_fixture_gemm(f, "product", y, w, PITH_NONE);
+    break;
+  case STAY_FEATURE_SCALES: {
+    name = "c.dequantize";
+    *out_says = "its input 'c.quantize' has a scale for each feature";
+    pith_tensor_id scales = integer_fixture_vector(f, "c_scale", FEATURES, 0.02f, 0.03f);
+    y = pith_build_node(b, "c.quantize", PITH_OP_QUANTIZE_LINEAR, 2, (const pith_tensor_id[]){x, scales}, 0, NULL);
+    y = integer_fixture_gemm(f, "product", dequantize(f, name, y, scales, PITH_NONE, 1), w, PITH_NONE);
+    break;
+  }
+  case STAY_FLOAT_SOFTMAX:
+    *out_says = "its softmax is in floats";
+    y = integer_fixture_pair(f, "k", x, PITH_DTYPE_S8, 0.1f, 0);
+    y = attend(f, q, y, y, starts, PITH_DTYPE_F32);
+    break;
+  case STAY_MIXED_ATTENTION:
+    *out_says = "are not quantized alike";
+    y = integer_fixture_pair(f, "k", x, PITH_DTYPE_S8, 0.1f, 0);
+    y = attend(f, q, integer_fixture_dynamic_pair(f, "d", x, PITH_DTYPE_S8, FEATURES / 2, FEATURES, PITH_NONE), y, starts,
+               PITH_DTYPE_U8);
+    break;
+  case STAY_FLOAT_QUERY:
+    name = "k.dequantize";
+    *out_says = "its query is not quantized";
+    y = integer_fixture_pair(f, "k", x, PITH_DTYPE_S8, 0.1f, 0);
+    y = attend(f, x, y, y, starts, PITH_DTYPE_U8);
+    break;
+  case STAY_SIGNED_ROWS:
+    name = "d.quantize";
+    *out_says = "makes s8 with a scale for each row";
+    y = integer_fixture_gemm(f, "product", q, w, PITH_NONE);
+    y = integer_fixture_dynamic_pair(f, "d", y, PITH_DTYPE_S8, 0, FEATURES, PITH_NONE);
+    break;
+  case STAY_TWO_FORMS:
+    name = "b.quantize";
+    *out_says = "'product' writes 8 bits of other scales already";
+    y = integer_fixture_gemm(f, "product", q, w, PITH_NONE);
+    y = pith_build_node(b, "sum", PITH_OP_ADD, 2,
+                        (const pith_tensor_id[]){integer_fixture_pair(f, "a", y, PITH_DTYPE_U8, 0.1f, 100),
+                                                 integer_fixture_pair(f, "b", y, PITH_DTYPE_U8, 0.2f, 100)}, 0, NULL);
+    break;
+  case STAY_SIGNED_ZERO:
+    name = "z.quantize";
+    *out_says = "its s8 has a zero point that is not 0";
+    y = integer_fixture_pair(f, "z", integer_fixture_gemm(f, "product", q, w, PITH_NONE), PITH_DTYPE_S8, 0.1f, 3);
+    break;
+  case STAY_TABLE_IN_BLOCKS:
+    name = "w.dequantize";
+    *out_says = "Gather 'rows': 'w' lies in blocks for products (n16k4_s8)";
+    y = pith_build_node(b, "rows", PITH_OP_GATHER, 2, (const pith_tensor_id[]){w, ids_in}, 0, NULL);
+    break;
+  case STAY_WIDE_IDS:
+    name = "t.dequantize";
+    *out_says = "Gather 'rows': its indices are s64";
+    y = integer_fixture_weight(f, "t", 50, FEATURES, PITH_LAYOUT_ROW_MAJOR, 0.01f, false);
+    y = pith_build_node(b, "rows", PITH_OP_GATHER, 2, (const pith_tensor_id[]){y, ids_in}, 0, NULL);
+    break;
+  case STAY_SECOND_READER:
+    *out_says = "Unary 'gelu' reads floats";
+    y = pith_build_node(b, "gelu", PITH_OP_GELU, 1, &q, 0, NULL);
+    y = pith_build_node(b, "sum", PITH_OP_ADD, 2,
+                        (const pith_tensor_id[]){y, integer_fixture_gemm(f, "product", q, w, PITH_NONE)}, 0, NULL);
+    break;
+  case STAY_COUNT:
+    break;
+  }
+  pith_build_output(b, y, "y");
+  integer_fixture_finish(f);
+  return name;
+}
+
+/* Each runs as it stands, next to the graph, and says why. */
+static void test_what_stays_says_why(void **state) {
+  (void)state;
+  static float x[TOKENS * FEATURES];
+  static int64_t wide[TOKENS];
+  uint64_t random = 23;
+  for (size_t i = 0; i < TOKENS * FEATURES; i++)
+    x[i] = exec_fixture_uniform(&random, -3, 3);
+  int32_t rows[TOKENS];
+  for (int i = 0; i < TOKENS; i++)
+    wide[i] = rows[i] = i % 50;
+  for (int which = 0; which < STAY_COUNT; which++) {
+    integer_fixture f;
+    const char *says = NULL, *name = build_stay(&f, (stay)which, &says);
+    const pith_feed inputs[3] = {{x, {TOKENS, FEATURES}},
+                                 {which == STAY_WIDE_IDS ? (const void *)wide : rows, {TOKENS}},
+                                 {offsets, {SEQUENCES + 1}}};
+    pith_graph_run plain, fused;
+    run(&plain, f.graph, inputs, 0);
+    run(&fused, f.graph, inputs, PITH_REWRITES_DEFAULT);
+    assert_all_noted(plain.program);
+    assert_all_noted(fused.program);
+    assert_note(fused.program, name, says);
+    assert_near(&plain, &fused, 0, 0.25, name);
+    /* What is printed says it too. */
+    fixture_text text;
+    pith_text_sink sink = fixture_text_sink(&text);
+    pith_program_print(fused.program, &sink);
+    assert_non_null(strstr(text.text, says));
+    fixture_text_free(&text);
+    pith_graph_run_deinit(&plain);
+    pith_graph_run_deinit(&fused);
+    integer_fixture_deinit(&f);
+  }
+}
+
+/* 32 bits hold any sum of 65,536 products, not of one more. */
+static void test_sum_that_may_overflow(void **state) {
+  (void)state;
+  enum { LONG = 65537 };
+  static float x[2 * LONG];
+  uint64_t random = 29;
+  for (size_t i = 0; i < 2 * LONG; i++)
+    x[i] = exec_fixture_uniform(&random, -3, 3);
+  for (int64_t k = LONG - 1; k <= LONG; k++) {
+    integer_fixture f;
+    integer_fixture_init(&f);
+    const pith_dim dims[2] = {pith_build_dim(&f.builder, "tokens", 1, 0), pith_dim_of(k)};
+    pith_tensor_id y = pith_build_input(&f.builder, "x", PITH_DTYPE_F32, 2, dims);
+    y = integer_fixture_pair(&f, "x", y, PITH_DTYPE_U8, 8.0f / 255, 127);
+    y = integer_fixture_gemm(&f, "product", y,
+                             integer_fixture_weight(&f, "w", 1, k, PITH_LAYOUT_ROW_MAJOR, 0x1p-10f, true), PITH_NONE);
+    pith_build_output(&f.builder, y, "y");
+    integer_fixture_finish(&f);
+    const pith_feed feed = {x, {2, (size_t)k}};
+    pith_graph_run plain, fused;
+    run(&plain, f.graph, &feed, 0);
+    run(&fused, f.graph, &feed, PITH_REWRITES_DEFAULT);
+    assert_title(fused.program, "IntegerGemm", k < LONG);
+    if (k == LONG)
+      assert_note(fused.program, "w.dequantize", "it sums over 65537 inputs, more than the 65536");
+    assert_near(&plain, &fused, 0, 0.02, "a long sum");
+    pith_graph_run_deinit(&plain);
+    pith_graph_run_deinit(&fused);
+    integer_fixture_deinit(&f);
+  }
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_everything_is_merged),
       cmocka_unit_test(test_fused_is_near_the_graph),
       cmocka_unit_test(test_every_subset_of_features_gives_the_same_bits),
       cmocka_unit_test(test_exact_graphs_give_the_same_bits),
+      cmocka_unit_test(test_operators_are_within_a_level),
+      cmocka_unit_test(test_what_stays_says_why),
+      cmocka_unit_test(test_sum_that_may_overflow),
   };
   return cmocka_run_group_tests(tests, make_inputs, NULL);
 }

@@ -103,7 +103,7 @@ static void check(const pith_program *program) {
 
 static void test_nothing_overlaps(void **state) {
   (void)state;
-  for (int head = EXEC_CLASSIFY; head <= EXEC_VECTORS; head++) {
+  for (int head = 0; head < EXEC_HEAD_COUNT; head++) {
     exec_fixture_model fixture;
     exec_fixture_open(&fixture, (exec_fixture_head)head);
     const int64_t tokens[] = {1, 7, 70, 1024};

@@ -5,7 +5,7 @@
 
 #include "engine/exec/session_access.h"
 #include "engine/lower/pack_model.h"
-#include "ops/gemm/gemm_f32.h"
+#include "ops/gemm/gemm_u8s8.h"
 #include "tests/engine/exec_fixture.h"
 #include "tests/engine/format_fixture.h"
 
@@ -225,6 +225,43 @@ static void test_from_the_file(void **state) {
   unpack(&m);
 }
 
+/* s8 weights in rows, one of them a table too: with their copies a session packs nothing and gives the same bits. */
+static void test_integer_weights(void **state) {
+  (void)state;
+  for (int head = EXEC_STATIC; head <= EXEC_DYNAMIC; head++) {
+    packed_model m;
+    pack(&m, (exec_fixture_head)head, "any");
+    assert_int_equal(m.packing.weights, 8); /* a layer's six, the words, and the classifier, in floats */
+    const pith_tensor *words = tensor_of(&m.packed, "embeddings.words");
+    assert_int_equal(words->copy_count, 1);
+    assert_int_equal(words->layout, PITH_LAYOUT_ROW_MAJOR);
+    assert_int_equal(words->copies[0].layout, PITH_LAYOUT_N16K4_S8);
+    static int8_t back[EXEC_VOCABULARY * EXEC_HIDDEN];
+    pith_gemm_u8s8_unpack(EXEC_VOCABULARY, EXEC_HIDDEN, words->copies[0].data, back);
+    assert_memory_equal(back, words->data, sizeof back);
+    static exec_fixture_batch batch;
+    static float want[3 * EXEC_VOCABULARY];
+    exec_fixture_make_batch(&batch, 3, keys, lengths);
+    for (int packed = 0; packed < 2; packed++) {
+      pith_session *session = open_session(packed ? &m.packed : &m.plain.model, 0);
+      const pith_program *program = pith_session_get_program(session);
+      assert_int_equal(program->pack_count, packed ? 0 : 8);
+      assert_int_equal(count_used(session), packed ? 8 : 0);
+      pith_result result = {.struct_size = sizeof result};
+      pith_error error = {0};
+      if (pith_session_run(session, &batch.batch, &result, &error) != PITH_OK)
+        fail_msg("%s", error.message);
+      assert_int_equal(result.outputs[2].rows * result.outputs[2].columns, 3 * EXEC_VOCABULARY);
+      if (packed)
+        assert_memory_equal(result.outputs[2].data, want, sizeof want);
+      else
+        memcpy(want, result.outputs[2].data, sizeof want);
+      pith_session_destroy(session);
+    }
+    unpack(&m);
+  }
+}
+
 static void test_nothing_to_pack(void **state) {
   (void)state;
   packed_model m;
@@ -330,6 +367,7 @@ int main(void) {
       cmocka_unit_test(test_what_is_packed), cmocka_unit_test(test_same_bits),
       cmocka_unit_test(test_other_targets),  cmocka_unit_test(test_other_way_round),
       cmocka_unit_test(test_from_the_file),  cmocka_unit_test(test_nothing_to_pack),
+      cmocka_unit_test(test_integer_weights),
       cmocka_unit_test(test_unknown_target), cmocka_unit_test(test_changes_drop_copies),
       cmocka_unit_test(test_verified),
   };

@@ -111,7 +111,7 @@ static size_t count_touched(pith_session *session, size_t sequences, exec_fixtur
 
 static void test_plan_is_kept_and_used(void **state) {
   (void)state;
-  for (int head = EXEC_CLASSIFY; head <= EXEC_VECTORS; head++)
+  for (int head = 0; head < EXEC_HEAD_COUNT; head++)
     for (size_t sequences = 1; sequences <= SEQUENCES; sequences += 7)
       for (int threads = 1; threads <= 2; threads++) {
         exec_fixture_model fixture;
@@ -150,9 +150,11 @@ static void test_plan_is_kept_and_used(void **state) {
 static void test_running_allocates_nothing(void **state) {
   (void)state;
   pthreadpool_t pool = pthreadpool_create(2);
-  for (int threads = 1; threads <= 2; threads++) {
+  for (int run = 0; run < 6; run++) {
+    static const exec_fixture_head heads[] = {EXEC_VECTORS, EXEC_STATIC, EXEC_DYNAMIC};
+    const int threads = run / 3 + 1;
     exec_fixture_model fixture;
-    exec_fixture_open(&fixture, EXEC_VECTORS);
+    exec_fixture_open(&fixture, heads[run % 3]);
     counter c = {.budget = -1};
     const pith_allocator allocator = {counter_allocate, counter_release, &c};
     pith_session_options options = limits(SEQUENCES * EXEC_MAX_LENGTH, SEQUENCES, &allocator);
@@ -167,7 +169,7 @@ static void test_running_allocates_nothing(void **state) {
     library_calls = 0;
     long calls = c.calls;
     for (size_t sequences = 1; sequences <= SEQUENCES; sequences++)
-      run_at_the_limits(session, sequences, EXEC_VECTORS);
+      run_at_the_limits(session, sequences, heads[run % 3]);
     counting = false;
     assert_int_equal(library_calls, 0);
     assert_int_equal(c.calls, calls);
