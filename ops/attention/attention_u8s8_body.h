@@ -17,8 +17,8 @@
 #include <string.h>
 
 #include "ops/attention/attention_u8s8_internal.h"
+#include "ops/attention/attention_u8s8_rows.h"
 #include "ops/attention/attention_u8s8_tile.h"
-#include "ops/normalize/softmax_rows.h"
 
 enum { ATTENTION_ROWS = SOFTMAX_ROWS };
 
@@ -103,15 +103,6 @@ V16_INLINE n16 attention_pack_keys16(const uint8_t *k, size_t stride, size_t key
   return sums;
 }
 
-static void attention_quantize_row(const float *x, size_t n, pith_number type, uint8_t *out, float *out_scale,
-                                   int *out_zero) {
-  quantize_range range = quantize_range_start();
-  quantize_range_add_row(&range, x, n);
-  *out_scale = quantize_range_end(&range, type, out_zero);
-  const quantizer z = quantizer_make(type, *out_scale, *out_zero);
-  quantizer_store_row(&z, x, n, out);
-}
-
 static void attention_pack_keys(const pith_attention_u8s8_args *a, const attention_unit *u, const attention_scratch *s) {
   const size_t stage_stride = attention_round(a->head_size, 64), bytes = attention_steps(a->head_size) * 64;
   const n16 minus_zero = n16_set(a->is_dynamic ? -1 : -(int32_t)*a->q_zero);
@@ -120,12 +111,10 @@ static void attention_pack_keys(const pith_attention_u8s8_args *a, const attenti
     uint8_t *out = s->keys + key / 16 * bytes;
     n16 sums;
     if (a->is_dynamic) {
-      int zero;
-      for (size_t j = 0; j < keys; ++j)
-        attention_quantize_row((const float *)a->k + from + j * a->k_stride, a->head_size, PITH_NUMBER_S8,
-                               s->stage + j * stage_stride, s->key_scales + key + j, &zero);
-      for (size_t j = keys; j < 16; ++j)
-        s->key_scales[key + j] = 0.0f;
+      attention_ranges ranges;
+      attention_quantize_rows((const float *)a->k + from, a->k_stride, keys, a->head_size, true, s->stage, stage_stride,
+                              &ranges);
+      memcpy(s->key_scales + key, ranges.scales, sizeof ranges.scales);
       sums = attention_pack_keys16(s->stage, stage_stride, keys, a->head_size, out);
     } else
       sums = attention_pack_keys16((const uint8_t *)a->k + from, a->k_stride, keys, a->head_size, out);
@@ -196,40 +185,38 @@ static float attention_pack_values(const pith_attention_u8s8_args *a, const atte
 /* ---- a block of query rows ---------------------------------------------------------------------------------------- */
 
 /* The rows of q as the products take them; their zero points and the factors of their scores. Static rows of bytes that fill
- * whole lanes stay where they are. */
+ * whole lanes stay where they are. out_zeros, out_factors: [ATTENTION_ROWS]. */
 static const uint8_t *attention_get_queries(const pith_attention_u8s8_args *a, const attention_unit *u,
                                             const attention_scratch *s, size_t begin, size_t rows, size_t *out_stride,
                                             int32_t *out_zeros, float *out_factors) {
   const size_t from = u->q + begin * a->q_stride, stride = attention_steps(a->head_size) * 4;
-  const uint8_t *bytes = (const uint8_t *)a->q;
-  *out_stride = stride;
-  if (!a->is_dynamic) {
-    const float factor = a->scale * *a->q_scale * *a->k_scale * PITH_ATTENTION_U8S8_LOG2_E;
+  const uint8_t *bytes = (const uint8_t *)a->q + (a->is_dynamic ? 0 : from);
+  size_t bytes_stride = a->q_stride;
+  if (a->is_dynamic) {
+    attention_ranges ranges;
+    uint8_t *to = DOT_BYTES == 1 ? s->query : s->stage;
+    bytes_stride = DOT_BYTES == 1 ? stride : attention_round(a->head_size, 64);
+    attention_quantize_rows((const float *)a->q + from, a->q_stride, rows, a->head_size, false, to, bytes_stride, &ranges);
+    memcpy(out_zeros, ranges.zeros, sizeof ranges.zeros);
     for (size_t r = 0; r < rows; ++r)
-      out_factors[r] = factor;
-    if (DOT_BYTES == 1 && a->head_size % 4 == 0) {
-      *out_stride = a->q_stride;
-      return bytes + from;
-    }
+      out_factors[r] = a->scale * ranges.scales[r] * PITH_ATTENTION_U8S8_LOG2_E;
+    bytes = to;
+  } else
+    for (size_t r = 0; r < rows; ++r)
+      out_factors[r] = a->scale * *a->q_scale * *a->k_scale * PITH_ATTENTION_U8S8_LOG2_E;
+  if (DOT_BYTES == 1 && a->head_size % 4 == 0) {
+    *out_stride = bytes_stride;
+    return bytes;
   }
   for (size_t r = 0; r < rows; ++r) {
-    dot_element *row = (dot_element *)(void *)(s->query + r * stride);
-    const uint8_t *source = bytes + from + r * a->q_stride;
-    if (a->is_dynamic) {
-      float scale;
-      int zero;
-      source = DOT_BYTES == 1 ? (uint8_t *)row : s->stage;
-      attention_quantize_row((const float *)a->q + from + r * a->q_stride, a->head_size, PITH_NUMBER_U8,
-                             DOT_BYTES == 1 ? (uint8_t *)row : s->stage, &scale, &zero);
-      out_zeros[r] = zero;
-      out_factors[r] = a->scale * scale * PITH_ATTENTION_U8S8_LOG2_E;
-    }
-    if ((const void *)source != (const void *)row)
-      for (size_t d = 0; d < a->head_size; ++d)
-        row[d] = source[d];
+    const uint8_t *row = bytes + r * bytes_stride;
+    dot_element *to = (dot_element *)(void *)(s->query + r * stride);
+    for (size_t d = 0; d < a->head_size && (const void *)row != (const void *)to; ++d)
+      to[d] = row[d];
     for (size_t d = a->head_size; d % 4 != 0; ++d)
-      row[d] = 0;
+      to[d] = 0;
   }
+  *out_stride = stride;
   return s->query;
 }
 
