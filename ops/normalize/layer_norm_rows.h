@@ -108,9 +108,8 @@ V16_INLINE void layer_norm_rows(const layer_norm_rows_args *a, size_t rows, bool
       else if (output == LAYER_NORM_DYNAMIC)
         quantize_range_add(&range[r], y);
     }
-  PITH_UNROLL
-  for (size_t r = 0; output == LAYER_NORM_DYNAMIC && r < rows; ++r)
-    quantize_row_dynamic(&a->q, r, a->y + r * a->y_stride, n, &range[r]);
+  if (output == LAYER_NORM_DYNAMIC)
+    quantize_rows_dynamic(&a->q, a->y, a->y_stride, rows, n, range);
 }
 
 V16_INLINE void layer_norm_step(const layer_norm_rows_args *a, size_t rows, bool residual) {

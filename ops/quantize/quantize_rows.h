@@ -5,7 +5,8 @@
  *            quantizer_store(&z, x, bytes);                  of each v16 as it is finished
  *   dynamic: quantize_range r = quantize_range_start();      for each row
  *            quantize_range_add(&r, x);                      of each v16 as it is finished
- *            quantize_row_dynamic(&q, row, x, n, &r);        from the row's floats, which are in the first cache
+ *            quantize_rows_dynamic(&q, x, ..., ranges);      from the rows' floats, which are in the first cache
+ *            quantize_rows_each(x, ...);                     of up to 16 finished rows; faster than one by one, small n most
  *   either:  quantize_row(&q, row, x, n);                    of finished rows */
 #ifndef PITH_OPS_QUANTIZE_ROWS_H
 #define PITH_OPS_QUANTIZE_ROWS_H
@@ -102,6 +103,93 @@ V16_INLINE float quantize_range_end(const quantize_range *range, pith_number typ
   return scale;
 }
 
+/* quantize_range_end for up to 16 ranges at once, the same bits: row by row it waits for three divisions and as many trees. */
+enum { QUANTIZE_RANGES = 16 };
+typedef struct quantize_scales {
+  float scale[QUANTIZE_RANGES], inverse[QUANTIZE_RANGES], top[QUANTIZE_RANGES];
+  uint8_t zero[QUANTIZE_RANGES];
+  bool is_signed;
+} quantize_scales;
+
+/* Lane r: the largest lane of rows[r], which are destroyed; none is negative or NaN. */
+V16_INLINE v16 quantize_largest(v16 rows[QUANTIZE_RANGES], size_t count) {
+  if (count <= 4) { /* less than a transpose */
+    float largest[QUANTIZE_RANGES] = {0};
+    for (size_t r = 0; r < count; ++r)
+      largest[r] = v16_largest(rows[r]);
+    return v16_load(largest);
+  }
+  for (size_t r = count; r < QUANTIZE_RANGES; ++r)
+    rows[r] = v16_set(0.0f);
+  v16_transpose(rows);
+  PITH_UNROLL
+  for (size_t half = QUANTIZE_RANGES / 2; half > 0; half /= 2)
+    PITH_UNROLL
+    for (size_t r = 0; r < half; ++r)
+      rows[r] = v16_max(rows[r], rows[r + half]);
+  return rows[0];
+}
+
+V16_INLINE void quantize_ranges_end(const quantize_range *ranges, size_t count, pith_number type, quantize_scales *out) {
+  const v16 nothing = v16_set(0.0f), largest_float = v16_set(FLT_MAX), rounder = v16_set(0x1.8p23f);
+  v16 rows[QUANTIZE_RANGES];
+  out->is_signed = type == PITH_NUMBER_S8;
+  for (size_t r = 0; r < count; ++r)
+    rows[r] = v16_sub(nothing, ranges[r].low);
+  if (out->is_signed) {
+    for (size_t r = 0; r < count; ++r)
+      rows[r] = v16_max(rows[r], ranges[r].high);
+  }
+  const v16 low = v16_min(quantize_largest(rows, count), largest_float);
+  v16 scale, zero = nothing;
+  if (out->is_signed) {
+    scale = v16_div(low, v16_set(127.0f));
+  } else {
+    for (size_t r = 0; r < count; ++r)
+      rows[r] = ranges[r].high;
+    const v16 high = v16_min(quantize_largest(rows, count), largest_float), width = v16_add(high, low);
+    const v16 steps = v16_set(255.0f);
+    scale = v16_select(v16_less(largest_float, width), v16_add(v16_div(high, steps), v16_div(low, steps)),
+                       v16_div(width, steps));
+  }
+  scale = v16_select(v16_less(scale, v16_set(FLT_MIN)), v16_set(1.0f), scale);
+  if (!out->is_signed)
+    zero = v16_sub(v16_add(v16_div(low, scale), rounder), rounder);
+  v16_store(out->scale, scale);
+  v16_store(out->inverse, v16_min(v16_div(v16_set(1.0f), scale), largest_float));
+  v16_store(out->top, v16_sub(v16_set(out->is_signed ? 127.0f : 255.0f), zero));
+  v16_store_u8(out->zero, zero, 0);
+}
+
+V16_INLINE quantizer quantizer_of_scales(const quantize_scales *scales, size_t row) {
+  return (quantizer){v16_set(scales->inverse[row]), v16_set(scales->top[row]), scales->zero[row], scales->is_signed};
+}
+
+/* quantize_rows_each where n is a constant, or not. */
+V16_INLINE void quantize_rows_each_of(const float *x, size_t x_stride, size_t rows, size_t n, pith_number type, uint8_t *q,
+                                      size_t q_stride, quantize_scales *out) {
+  quantize_range ranges[QUANTIZE_RANGES];
+  for (size_t r = 0; r < rows; ++r) {
+    ranges[r] = quantize_range_start();
+    quantize_range_add_row(&ranges[r], x + r * x_stride, n);
+  }
+  quantize_ranges_end(ranges, rows, type, out);
+  for (size_t r = 0; r < rows; ++r) {
+    const quantizer z = quantizer_of_scales(out, r);
+    quantizer_store_row(&z, x + r * x_stride, n, q + r * q_stride);
+  }
+}
+/* Up to 16 rows of n floats, each with a scale of its own. Best where they lie in the first cache, and for heads' sizes. */
+V16_INLINE void quantize_rows_each(const float *x, size_t x_stride, size_t rows, size_t n, pith_number type, void *q,
+                                   size_t q_stride, quantize_scales *out) {
+  if (n == 32)
+    quantize_rows_each_of(x, x_stride, rows, 32, type, q, q_stride, out);
+  else if (n == 64)
+    quantize_rows_each_of(x, x_stride, rows, 64, type, q, q_stride, out);
+  else
+    quantize_rows_each_of(x, x_stride, rows, n, type, q, q_stride, out);
+}
+
 /* The same without its first rows. */
 V16_INLINE pith_quantized_rows quantized_rows_from(pith_quantized_rows q, size_t row) {
   q.q = q.q ? (uint8_t *)q.q + row * q.stride : NULL;
@@ -110,22 +198,26 @@ V16_INLINE pith_quantized_rows quantized_rows_from(pith_quantized_rows q, size_t
   return q;
 }
 
-V16_INLINE void quantize_row_dynamic(const pith_quantized_rows *q, size_t row, const float *x, size_t n,
-                                     const quantize_range *range) {
-  int zero;
-  const float scale = quantize_range_end(range, q->type, &zero);
-  q->row_scale[row] = scale;
-  if (q->row_zero)
-    q->row_zero[row] = (uint8_t)zero;
-  const quantizer z = quantizer_make(q->type, scale, zero);
-  quantizer_store_row(&z, x, n, (uint8_t *)q->q + row * q->stride);
+/* Up to 16 rows of floats whose ranges are known. */
+V16_INLINE void quantize_rows_dynamic(const pith_quantized_rows *q, const float *x, size_t x_stride, size_t rows, size_t n,
+                                      const quantize_range *ranges) {
+  quantize_scales scales;
+  quantize_ranges_end(ranges, rows, q->type, &scales);
+  for (size_t r = 0; r < rows; ++r) {
+    q->row_scale[r] = scales.scale[r];
+    if (q->row_zero)
+      q->row_zero[r] = scales.zero[r];
+    const quantizer z = quantizer_of_scales(&scales, r);
+    quantizer_store_row(&z, x + r * x_stride, n, (uint8_t *)q->q + r * q->stride);
+  }
 }
 
 V16_INLINE void quantize_row(const pith_quantized_rows *q, size_t row, const float *x, size_t n) {
   if (q->row_scale) {
     quantize_range range = quantize_range_start();
     quantize_range_add_row(&range, x, n);
-    quantize_row_dynamic(q, row, x, n, &range);
+    const pith_quantized_rows one = quantized_rows_from(*q, row);
+    quantize_rows_dynamic(&one, x, 0, 1, n, &range);
   } else {
     const quantizer z = quantizer_of_rows(q);
     quantizer_store_row(&z, x, n, (uint8_t *)q->q + row * q->stride);

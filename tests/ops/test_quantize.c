@@ -9,7 +9,7 @@
 #include "tests/ops/quantize_want.h"
 
 static const size_t row_counts[] = {0, 1, 2, 5, 17};
-static const size_t feature_counts[] = {1, 2, 15, 16, 17, 31, 33, 64, 113, 384};
+static const size_t feature_counts[] = {1, 2, 15, 16, 17, 31, 32, 33, 64, 113, 384};
 #define COUNT(array) (sizeof(array) / sizeof *(array))
 
 enum { TENSOR, ROW, FEATURE, BLOCK, MODES }; /* of what there is a scale */
@@ -261,10 +261,16 @@ static void test_dynamic(void **state) {
                                         row_counts[i] > 0 && pick & 4 ? 1 + tester_pick(&t, 4) : 0,
                                         pick & 1 ? PITH_NUMBER_S8 : PITH_NUMBER_U8, pick & 2, 3});
       }
+  static const size_t group_counts[] = {7, 8, 12, 16, 17, 35}, blocks[] = {1, 5, 32, 64, 300, 4097};
+  for (size_t i = 0; i < COUNT(group_counts); ++i) /* batches of groups */
+    for (size_t j = 0; j < COUNT(blocks); ++j)
+      run_dynamic(&t, &(dynamic_case){1 + tester_pick(&t, 3), blocks[j] * group_counts[i], i, group_counts[i], 0,
+                                      (i + j) % 2 ? PITH_NUMBER_S8 : PITH_NUMBER_U8, tester_pick(&t, 2), 3});
+  run_dynamic(&t, &(dynamic_case){21, 9000, 0, 2, 0, PITH_NUMBER_U8, false, 3}); /* more than a batch of rows holds */
   static const float ranges[] = {0, 1e-45f, 1e-39f, 1e-36f, 5e-36f, 1e-30f, 1e30f, FLT_MAX / 2};
   for (size_t i = 0; i < COUNT(ranges); ++i)
-    for (size_t signs = 0; signs < 12; ++signs) /* signs and types by chance */
-      run_dynamic(&t, &(dynamic_case){3, 40, 1, 1, 0, signs % 2 ? PITH_NUMBER_S8 : PITH_NUMBER_U8, false, ranges[i]});
+    for (size_t signs = 0; signs < 12; ++signs) /* signs by chance */
+      run_dynamic(&t, &(dynamic_case){signs % 4 < 2 ? 3 : 9, 40, 1, 1, 0, signs % 2 ? PITH_NUMBER_S8 : PITH_NUMBER_U8, false, ranges[i]});
   run_dynamic(&t, &(dynamic_case){200, 384, 0, 6, 0, PITH_NUMBER_U8, false, 3}); /* several tasks */
   run_dynamic(&t, &(dynamic_case){200, 384, 0, 6, 9, PITH_NUMBER_S8, true, 3});
   tester_deinit(&t);
