@@ -28,15 +28,21 @@ static uint64_t count_elements(const pith_tensor *tensor) {
   return count;
 }
 
-/* Elements whose every byte is zero, which for f32 leaves negative zero out; a layout's padding is zero and no element. */
+/* Elements whose every byte is zero, which for f32 leaves negative zero out; a layout's padding is zero and no element, and
+ * neither are the 64 bytes of sums behind each block of n16k4_s8. */
 static uint64_t count_zeros(const pith_tensor *tensor) {
   static const unsigned char zero[8];
   size_t bytes = pith_dtype_get_info(tensor->dtype)->bits / 8;
-  uint64_t zeros = 0;
+  uint64_t zeros = 0, places = 0, block = tensor->data_bytes, sums = 0;
   const unsigned char *data = tensor->data;
-  for (uint64_t at = 0; at + bytes <= tensor->data_bytes; at += bytes)
-    zeros += memcmp(data + at, zero, bytes) == 0;
-  uint64_t padding = tensor->data_bytes / bytes - count_elements(tensor);
+  if (tensor->layout == PITH_LAYOUT_N16K4_S8) {
+    sums = 64;
+    block = ((uint64_t)tensor->dims[1].constant + 3) / 4 * 64 + sums;
+  }
+  for (uint64_t begin = 0; begin < tensor->data_bytes; begin += block)
+    for (uint64_t at = begin; at + bytes <= begin + block - sums; at += bytes, places++)
+      zeros += memcmp(data + at, zero, bytes) == 0;
+  uint64_t padding = places - count_elements(tensor);
   return zeros >= padding ? zeros - padding : 0;
 }
 
@@ -59,6 +65,30 @@ static void count_operators(const pith_graph *graph, uint32_t counts[PITH_OP_COU
 }
 
 /* ---- summary ------------------------------------------------------------------------------------------ */
+
+/* What is stored, by dtype and layout. */
+static void print_stored(const pith_graph *graph) {
+  const char *title = "stored";
+  for (int dtype = 0; dtype < PITH_DTYPE_COUNT; dtype++)
+    for (int layout = 0; layout < PITH_LAYOUT_COUNT; layout++) {
+      uint64_t elements = 0, bytes = 0;
+      uint32_t tensors = 0;
+      for (uint32_t i = 0; i < graph->tensor_count; i++) {
+        const pith_tensor *tensor = &graph->tensors[i];
+        if (!is_stored(tensor) || (int)tensor->dtype != dtype || (int)tensor->layout != layout)
+          continue;
+        tensors++;
+        elements += count_elements(tensor);
+        bytes += tensor->data_bytes;
+      }
+      if (tensors == 0)
+        continue;
+      printf("%-13s %s %s: %llu elements in %llu bytes, %u tensor%s\n", title, pith_dtype_get_info((pith_dtype)dtype)->name,
+             pith_format_layout_name((size_t)layout), (unsigned long long)elements, (unsigned long long)bytes, tensors,
+             tensors == 1 ? "" : "s");
+      title = "";
+    }
+}
 
 /* Weights that are stored more than once, and what that takes. */
 static void print_copies(const pith_graph *graph) {
@@ -106,6 +136,7 @@ static void print_summary(const pith_model *model, const pith_model_info *info) 
       before = ", ";
     }
   putchar('\n');
+  print_stored(graph);
   print_copies(graph);
   for (uint32_t i = 0; i < model->data.history_count; i++)
     printf("history       %s (pith %s) %s\n", model->data.history[i].step, model->data.history[i].version,

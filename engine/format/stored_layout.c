@@ -51,8 +51,11 @@ pith_status pith_layout_convert(pith_dtype dtype, uint32_t rank, const pith_dim 
   PITH_TRY(pith_layout_get_bytes(from, dtype, rank, dims, &from_bytes, error));
   PITH_TRY(pith_layout_get_bytes(to, dtype, rank, dims, &to_bytes, error));
   PITH_TRY(pith_layout_get_bytes(PITH_LAYOUT_ROW_MAJOR, dtype, rank, dims, &row_major_bytes, error));
-  if (from_bytes == 0)
+  if (from_bytes == 0) { /* no element: what a layout has beside them is 0 */
+    if (to_bytes != 0)
+      memset(out, 0, (size_t)to_bytes);
     return PITH_OK;
+  }
   if (from == to)
     memcpy(out, in, (size_t)from_bytes);
   else if (rows[from].unpack == NULL)

@@ -36,6 +36,15 @@ static pith_status check_blocks(const pith_inference *inference, uint32_t axis, 
                                      pith_inference_shape(inference, X).text, (long long)block, axis);
 }
 
+/* Nothing, or dimensions of 1, lie before the axis. */
+static bool is_first(const pith_tensor *x, uint32_t axis) {
+  const pith_dim one = pith_dim_of(1);
+  for (uint32_t i = 0; i < axis; i++)
+    if (!pith_dim_equal(&x->dims[i], &one))
+      return false;
+  return true;
+}
+
 static pith_status check_axis(const pith_inference *inference, uint32_t axis, pith_error *error) {
   const pith_tensor *x = inference->inputs[X], *scale = inference->inputs[SCALE];
   if (scale->rank != 1)
@@ -43,7 +52,7 @@ static pith_status check_axis(const pith_inference *inference, uint32_t axis, pi
                                "%s %s must have rank 0, rank 1, or block_size and the rank of %s",
                                port_name(inference, SCALE),
                                pith_inference_shape(inference, SCALE).text, port_name(inference, X));
-  if (axis != 0 && axis + 1 != x->rank)
+  if (!is_first(x, axis) && axis + 1 != x->rank)
     return pith_inference_fail(inference, error,
                                "axis %u of %s is neither the first nor the last one", axis,
                                pith_inference_shape(inference, X).text);
@@ -113,9 +122,9 @@ static pith_status infer_dynamic_quantize(pith_inference *inference, pith_error 
   const pith_tensor *x = inference->inputs[0], *offsets = inference->inputs[1];
   pith_dtype dtype = (pith_dtype)pith_inference_get_int(inference, "dtype");
   int64_t block = pith_inference_get_int(inference, "block_size");
-  if (x->rank != 2 || !pith_dim_is_constant(&x->dims[1]) || x->dims[1].constant == 0)
+  if (x->rank != 2 || !pith_dim_is_constant(&x->dims[1]))
     return pith_inference_fail(inference, error,
-                               "x '%s' is %s, rank 2 and a number of features above 0 are needed",
+                               "x '%s' is %s, rank 2 and a number of features are needed",
                                x->name, pith_inference_shape(inference, 0).text);
   if (offsets != NULL && offsets->rank != 1)
     return pith_inference_fail(inference, error, "offsets '%s' is %s, rank 1 is needed",
@@ -140,8 +149,8 @@ static pith_status infer_dynamic_quantize(pith_inference *inference, pith_error 
   {                                                                                                \
     .name = "axis", .type = PITH_ATTRIBUTE_INT, .default_int = 1, .min_int = -PITH_MAX_RANK,       \
     .max_int = PITH_MAX_RANK - 1,                                                                  \
-    .doc = "dimension of x that scales of rank 1 or in blocks count: the first or the last one; "  \
-           "blocks: the last"                                                                      \
+    .doc = "dimension of x that scales of rank 1 or in blocks count: the last one or, without "    \
+           "blocks, one with nothing but dimensions of 1 before it"                                \
   }
 #define BLOCK_ATTRIBUTE(text)                                                                      \
   { .name = "block_size", .type = PITH_ATTRIBUTE_INT, .max_int = INT32_MAX, .doc = text }

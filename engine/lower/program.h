@@ -159,7 +159,7 @@ enum { PITH_DYNAMIC_QUANTIZE_X, PITH_DYNAMIC_QUANTIZE_OFFSETS };
 /* What has a scale of its own. */
 typedef enum pith_scale_kind {
   PITH_SCALE_TENSOR,
-  PITH_SCALE_ROW,    /* each index of the first dimension */
+  PITH_SCALE_ROW,    /* each index of the first dimension that is not 1 */
   PITH_SCALE_COLUMN, /* each index of the last dimension */
   PITH_SCALE_BLOCK,  /* `block` consecutive elements of each row */
 } pith_scale_kind;

@@ -5,6 +5,7 @@ function(pith_exec_test name)
 endfunction()
 
 pith_exec_test(exec_operators)
+pith_exec_test(exec_quantize)
 pith_exec_test(usable_cpus)
 pith_exec_test(exec_hostile)
 pith_exec_test(lower_rewrites)

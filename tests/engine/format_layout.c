@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "engine/format/stored_layout.h"
+#include "ops/gemm/gemm_u8s8.h"
 
 static void *new_floats(size_t count, uint8_t fill) {
   void *memory = NULL;
@@ -49,6 +50,51 @@ static void check(int64_t n, int64_t k) {
   free(rows), free(packed), free(back), free(same);
 }
 
+/* s8 [n, k] in blocks of 16 outputs; the sums behind them. */
+static void check_s8(int64_t n, int64_t k) {
+  const pith_dim dims[] = {pith_dim_of(n), pith_dim_of(k)};
+  uint64_t bytes = 0, packed_bytes = 0;
+  pith_error error = {0};
+  assert_int_equal(pith_layout_get_bytes(PITH_LAYOUT_ROW_MAJOR, PITH_DTYPE_S8, 2, dims, &bytes, &error), PITH_OK);
+  assert_int_equal(pith_layout_get_bytes(PITH_LAYOUT_N16K4_S8, PITH_DTYPE_S8, 2, dims, &packed_bytes, &error), PITH_OK);
+  assert_int_equal(packed_bytes, (uint64_t)((n + 15) / 16 * ((k + 3) / 4 + 1) * 64));
+  assert_int_equal(packed_bytes, pith_gemm_u8s8_packed_bytes((size_t)n, (size_t)k));
+  int8_t *rows = new_floats((size_t)bytes / 4 + 1, 0), *packed = new_floats((size_t)packed_bytes / 4, 0xA5);
+  int8_t *back = new_floats((size_t)bytes / 4 + 1, 0xA5);
+  for (size_t i = 0; i < bytes; i++)
+    rows[i] = (int8_t)(i * 2654435761u >> 13);
+#define CONVERT(from, in, to, out)                                                                         \
+  pith_layout_convert(PITH_DTYPE_S8, 2, dims, PITH_LAYOUT_##from, in, PITH_LAYOUT_##to, out, NULL, &error)
+  assert_int_equal(CONVERT(ROW_MAJOR, rows, N16K4_S8, packed), PITH_OK);
+  const int64_t groups = (k + 3) / 4, block = (groups + 1) * 64;
+  for (int64_t o = 0; o < (n + 15) / 16 * 16; o++) {
+    int32_t sum = 0, stored;
+    for (int64_t i = 0; i < groups * 4; i++) {
+      const int8_t value = o < n && i < k ? rows[o * k + i] : 0;
+      assert_int_equal(packed[o / 16 * block + i / 4 * 64 + o % 16 * 4 + i % 4], value);
+      sum += value;
+    }
+    memcpy(&stored, packed + o / 16 * block + groups * 64 + o % 16 * 4, sizeof stored);
+    assert_int_equal(stored, sum);
+  }
+  assert_int_equal(CONVERT(N16K4_S8, packed, ROW_MAJOR, back), PITH_OK);
+  if (bytes != 0)
+    assert_memory_equal(rows, back, (size_t)bytes);
+  assert_int_equal((uint8_t)packed[packed_bytes], 0xA5); /* no byte past the end */
+  assert_int_equal((uint8_t)back[bytes], 0xA5);
+#undef CONVERT
+  free(rows), free(packed), free(back);
+}
+
+static void test_inverse_s8(void **state) {
+  (void)state;
+  static const int64_t widths[] = {0, 1, 2, 3, 4, 5, 15, 16, 17, 33, 384, 1001};
+  for (size_t n = 0; n < sizeof widths / sizeof *widths; n++)
+    for (size_t k = 0; k < sizeof widths / sizeof *widths; k++)
+      check_s8(widths[n], widths[k]);
+  check_s8(3, 65536);
+}
+
 static void test_inverse(void **state) {
   (void)state;
   for (int n = 0; n < SIZES; n++)
@@ -66,9 +112,16 @@ static void test_refused(void **state) {
   assert_true(error.message[0] != '\0');
   assert_int_equal(pith_layout_convert(PITH_DTYPE_S8, 2, dims, PITH_LAYOUT_N64_F32, in, PITH_LAYOUT_ROW_MAJOR, out, NULL,
                                        &error), PITH_FORMAT);
+  assert_int_equal(pith_layout_convert(PITH_DTYPE_F32, 2, dims, PITH_LAYOUT_ROW_MAJOR, in, PITH_LAYOUT_N16K4_S8, out, NULL,
+                                       &error), PITH_FORMAT);
+  assert_int_equal(pith_layout_convert(PITH_DTYPE_S8, 3, dims, PITH_LAYOUT_N16K4_S8, in, PITH_LAYOUT_ROW_MAJOR, out, NULL,
+                                       &error), PITH_FORMAT);
+  const pith_dim wide[] = {pith_dim_of(1), pith_dim_of(65537)};
+  uint64_t bytes;
+  assert_int_equal(pith_layout_get_bytes(PITH_LAYOUT_N16K4_S8, PITH_DTYPE_S8, 2, wide, &bytes, &error), PITH_FORMAT);
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_inverse), cmocka_unit_test(test_refused)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_inverse), cmocka_unit_test(test_inverse_s8), cmocka_unit_test(test_refused)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -116,6 +116,28 @@ BREAK(parameter_symbolic, get_tensor(graph, "pooler.bias")->dims[0] = ((pith_dim
 BREAK(parameter_short, get_tensor(graph, "pooler.bias")->data_bytes--)
 BREAK(parameter_long, get_tensor(graph, "pooler.weight")->data_bytes += 64)
 BREAK(parameter_layout, get_tensor(graph, "pooler.bias")->layout = PITH_LAYOUT_N64_F32)
+BREAK(weight_layout_dtype, get_tensor(graph, "pooler.weight")->layout = PITH_LAYOUT_N16K4_S8)
+BREAK(weight_layout_rank, get_tensor(graph, "quantized.weight")->rank = 1)
+BREAK(weight_layout_inputs, get_tensor(graph, "quantized.weight")->dims[1] = pith_dim_of(65537))
+BREAK(weight_layout_bytes, get_tensor(graph, "quantized.weight")->data_bytes = 64)
+BREAK(weight_layout_overflow, pith_tensor *weight = get_tensor(graph, "quantized.weight");
+      weight->dims[0] = pith_dim_of(PITH_MAX_DIM);
+      weight->dims[1] = pith_dim_of(65536))
+BREAK(zero_point_dtype, get_tensor(graph, "quantized.zero_point")->dtype = PITH_DTYPE_S8)
+BREAK(levels_dtype, get_attribute(graph, "quantized.dynamic", "dtype")->i = PITH_DTYPE_S8)
+BREAK(block_huge, get_attribute(graph, "quantized.dynamic", "block_size")->i = INT64_C(1) << 31)
+BREAK(block_unlike, get_attribute(graph, "quantized.dynamic", "block_size")->i = 5)
+BREAK(output_dtype_range,
+      get_attribute(graph, "quantized.static", "output_dtype")->i = PITH_DTYPE_COUNT)
+/* An optional input that is there: without, it is absent. */
+static void optional_offsets_range(pith_graph *graph) {
+  static pith_tensor_id inputs[2];
+  pith_node *node = get_node(graph, "quantized.dynamic");
+  inputs[0] = node->inputs[0];
+  inputs[1] = graph->tensor_count;
+  node->inputs = inputs;
+  node->input_count = 2;
+}
 BREAK(parameter_aligned, get_tensor(graph, "pooler.bias")->data = (const void *)(uintptr_t)4128)
 BREAK(parameter_to_value, (get_tensor(graph, "pooler.bias")->kind = PITH_TENSOR_VALUE,
                            get_tensor(graph, "pooler.bias")->data_bytes = 0))
@@ -259,6 +281,21 @@ static const broken_case cases[] = {
     CASE(parameter_long,
          "parameter 'pooler.weight' has 576 bytes of data, its shape in layout n64_f32 takes 512"),
     CASE(parameter_layout, "parameter 'pooler.bias': layout n64_f32 takes f32 of rank 2"),
+    CASE(weight_layout_dtype,
+         "parameter 'pooler.weight': layout n16k4_s8 takes s8 of rank 2, not f32 of rank 2"),
+    CASE(weight_layout_rank,
+         "parameter 'quantized.weight': layout n16k4_s8 takes s8 of rank 2, not s8 of rank 1"),
+    CASE(weight_layout_inputs,
+         "parameter 'quantized.weight': layout n16k4_s8 takes 65536 inputs at most, not 65537"),
+    CASE(weight_layout_bytes,
+         "'quantized.weight' has 64 bytes of data, its shape in layout n16k4_s8 takes 192"),
+    CASE(weight_layout_overflow, "'quantized.weight' takes more than"),
+    CASE(zero_point_dtype, "y_zero_point 'quantized.zero_point' is s8, not u8"),
+    CASE(levels_dtype, "'quantized.dynamic.0' is stored as u8, inference gives s8"),
+    CASE(block_huge, "(DynamicQuantize): attribute 'block_size' is 2147483648, not in 0"),
+    CASE(block_unlike, "(DynamicQuantize): block_size 5 does not divide the features"),
+    CASE(output_dtype_range, "(QuantizeLinear): attribute 'output_dtype' is dtype 9 of 9"),
+    CASE(optional_offsets_range, "(DynamicQuantize): input offsets is tensor"),
     CASE(parameter_aligned,
          "parameter 'pooler.bias': its data lies 32 bytes past a multiple of 64"),
     CASE(parameter_to_value, "'pooler.bias', which no node before it writes"),
