@@ -20,7 +20,7 @@
 #include "ops/attention/attention_u8s8_rows.h"
 #include "ops/attention/attention_u8s8_tile.h"
 
-enum { ATTENTION_ROWS = SOFTMAX_ROWS };
+enum { ATTENTION_ROWS = 16 }; /* a row to a lane of n16_fold */
 
 V16_INLINE size_t attention_round(size_t n, size_t multiple) {
   return (n + multiple - 1) / multiple * multiple;
@@ -293,17 +293,17 @@ static v16 attention_weigh_row(const float *x, size_t visible, size_t seen, floa
 /* Scores become weights; out_factors: value_scale over each row's sum. The last row sees most. */
 static void attention_weigh_rows(const attention_scratch *s, size_t rows, const size_t *visible, size_t score_stride,
                                  size_t weight_stride, float value_scale, float *out_factors) {
-  v16 partial[SOFTMAX_ROWS];
-  float max[SOFTMAX_ROWS];
+  v16 partial[ATTENTION_ROWS];
+  float max[ATTENTION_ROWS];
   const v16 zero = v16_set(0.0f);
-  for (size_t r = 0; r < SOFTMAX_ROWS; ++r)
+  for (size_t r = 0; r < ATTENTION_ROWS; ++r)
     partial[r] = r < rows ? attention_row_max(s->scores + r * score_stride, visible[r]) : zero;
-  v16_store(max, softmax_tree(partial, v16_max));
-  for (size_t r = 0; r < SOFTMAX_ROWS; ++r)
+  v16_store(max, n16_fold(partial, v16_max));
+  for (size_t r = 0; r < ATTENTION_ROWS; ++r)
     partial[r] = r < rows ? attention_weigh_row(s->scores + r * score_stride, visible[r], visible[rows - 1], max[r],
                                                 s->weights + r * weight_stride)
                           : zero;
-  const v16 sum = softmax_tree(partial, v16_add);
+  const v16 sum = n16_fold(partial, v16_add);
   v16_store(out_factors, v16_select(v16_less(zero, sum), v16_div(v16_set(value_scale), sum), zero));
 }
 

@@ -60,5 +60,27 @@ V16_INLINE v16 n16_as_v16(n16 a) {
 V16_INLINE n16 n16_of_v16(v16 a) {
   return n16_of(_mm256_castps_si256(a.low), _mm256_castps_si256(a.high));
 }
+/* The halves of a row first; then two vectors at a time. */
+V16_INLINE v16 n16_fold(const v16 rows[16], v16 (*combine)(v16, v16)) {
+  v16 a[8], b[4], c[2];
+  PITH_UNROLL
+  for (size_t i = 0; i < 8; ++i)
+    a[i] = combine(v16_of(rows[2 * i].low, rows[2 * i + 1].low), v16_of(rows[2 * i].high, rows[2 * i + 1].high));
+  PITH_UNROLL
+  for (size_t i = 0; i < 4; ++i) {
+    const v16 x = a[2 * i], y = a[2 * i + 1];
+    b[i] = combine(v16_of(_mm256_unpacklo_ps(x.low, x.high), _mm256_unpacklo_ps(y.low, y.high)),
+                   v16_of(_mm256_unpackhi_ps(x.low, x.high), _mm256_unpackhi_ps(y.low, y.high)));
+  }
+  PITH_UNROLL
+  for (size_t i = 0; i < 2; ++i) {
+    const __m256d x = _mm256_castps_pd(b[2 * i].low), y = _mm256_castps_pd(b[2 * i].high);
+    const __m256d z = _mm256_castps_pd(b[2 * i + 1].low), w = _mm256_castps_pd(b[2 * i + 1].high);
+    c[i] = combine(v16_of(_mm256_castpd_ps(_mm256_unpacklo_pd(x, y)), _mm256_castpd_ps(_mm256_unpacklo_pd(z, w))),
+                   v16_of(_mm256_castpd_ps(_mm256_unpackhi_pd(x, y)), _mm256_castpd_ps(_mm256_unpackhi_pd(z, w))));
+  }
+  return combine(v16_of(_mm256_permute2f128_ps(c[0].low, c[0].high, 0x20), _mm256_permute2f128_ps(c[1].low, c[1].high, 0x20)),
+                 v16_of(_mm256_permute2f128_ps(c[0].low, c[0].high, 0x31), _mm256_permute2f128_ps(c[1].low, c[1].high, 0x31)));
+}
 
 #endif

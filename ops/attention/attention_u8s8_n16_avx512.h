@@ -55,5 +55,21 @@ V16_INLINE v16 n16_as_v16(n16 a) {
 V16_INLINE n16 n16_of_v16(v16 a) {
   return _mm512_castps_si512(a);
 }
+/* Lane r: all lanes of rows[r] combined, in any order. */
+V16_INLINE v16 n16_fold(const v16 rows[16], v16 (*combine)(v16, v16)) {
+  v16 a[8], b[4], c[2];
+  PITH_UNROLL
+  for (size_t i = 0; i < 8; ++i)
+    a[i] = combine(_mm512_unpacklo_ps(rows[2 * i], rows[2 * i + 1]), _mm512_unpackhi_ps(rows[2 * i], rows[2 * i + 1]));
+  PITH_UNROLL
+  for (size_t i = 0; i < 4; ++i) {
+    const __m512d even = _mm512_castps_pd(a[2 * i]), odd = _mm512_castps_pd(a[2 * i + 1]);
+    b[i] = combine(_mm512_castpd_ps(_mm512_unpacklo_pd(even, odd)), _mm512_castpd_ps(_mm512_unpackhi_pd(even, odd)));
+  }
+  PITH_UNROLL
+  for (size_t i = 0; i < 2; ++i)
+    c[i] = combine(_mm512_shuffle_f32x4(b[2 * i], b[2 * i + 1], 0x44), _mm512_shuffle_f32x4(b[2 * i], b[2 * i + 1], 0xee));
+  return combine(_mm512_shuffle_f32x4(c[0], c[1], 0x88), _mm512_shuffle_f32x4(c[0], c[1], 0xdd));
+}
 
 #endif

@@ -3,7 +3,6 @@
 #ifndef PITH_OPS_ATTENTION_U8S8_ROWS_H
 #define PITH_OPS_ATTENTION_U8S8_ROWS_H
 
-#include "ops/normalize/softmax_rows.h"
 #include "ops/quantize/quantize_rows.h"
 
 typedef struct attention_ranges {
@@ -44,7 +43,7 @@ V16_INLINE void attention_quantize_rows(const float *x, size_t x_stride, size_t 
     low[r] = range.low;
     high[r] = range.high;
   }
-  attention_ranges_end(softmax_tree(low, v16_min), softmax_tree(high, v16_max), is_signed, ranges);
+  attention_ranges_end(n16_fold(low, v16_min), n16_fold(high, v16_max), is_signed, ranges);
   for (size_t r = 0; r < rows; ++r) {
     const quantizer z = {v16_set(ranges->inverses[r]), v16_set(ranges->tops[r]), is_signed ? 0 : ranges->zeros[r], is_signed};
     quantizer_store_row(&z, x + r * x_stride, n, out + r * out_stride);
