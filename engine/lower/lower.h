@@ -34,8 +34,7 @@ typedef enum pith_rewrite_stage { PITH_STAGE_NORMALIZE, PITH_STAGE_FUSE, PITH_ST
 enum {
   PITH_REWRITES_ALL = (1 << PITH_REWRITE_COUNT) - 1,
   /* What sessions use. */
-  PITH_REWRITES_DEFAULT =
-      PITH_REWRITES_ALL & ~(1 << PITH_REWRITE_RESIDUAL_GEMM) & ~(1 << PITH_REWRITE_RESIDUAL_INTEGER),
+  PITH_REWRITES_DEFAULT = PITH_REWRITES_ALL & ~(1 << PITH_REWRITE_RESIDUAL_GEMM),
 };
 
 typedef struct pith_lower_options {
