@@ -4,66 +4,169 @@
 
 #include "cli/session.h"
 #include "cli/task.h"
+#include "cli/texts.h"
+#include "quant/range_check.h"
 
 typedef struct eval_settings {
   const char *operand;
   const char *task, *data;
-  bool json;
+  bool json, ranges;
   pith_cli_limits limits;
 } eval_settings;
+
+/* What one run finds. */
+typedef struct found {
+  const pith_eval_task *task; /* NULL: only ranges */
+  pith_evaluation evaluation;
+  pith_range_check check;     /* empty unless asked for */
+} found;
 
 static void show_progress(void *context, uint64_t done) {
   pith_progress_update(context, done);
 }
 
-static void print_result(const pith_eval_task *task, const pith_evaluation *evaluation, bool json) {
-  if (!json) {
-    printf("%s\t%zu rows\n", task->name, evaluation->n);
-    for (size_t i = 0; i < evaluation->metric_count; i++)
-      printf("%s\t%.4f\n", evaluation->metrics[i].name, evaluation->metrics[i].value);
-    return;
+/* ---- answers --------------------------------------------------------------------------------------------- */
+
+static void print_text(const found *f) {
+  if (f->task != NULL)
+    printf("%s\t%zu rows\n", f->task->name, f->evaluation.n);
+  for (size_t i = 0; i < f->evaluation.metric_count; i++)
+    printf("%s\t%.4f\n", f->evaluation.metrics[i].name, f->evaluation.metrics[i].value);
+  if (f->check.count != 0)
+    puts("beyond\tsaturated\trun low\trun high\tcalibrated low\tcalibrated high\ttensor");
+  for (uint32_t i = 0; i < f->check.count; i++) {
+    const pith_range_use *use = &f->check.uses[i];
+    printf("%.2fx\t%.4f%%\t%.6g\t%.6g\t%.6g\t%.6g\t%s\n", use->factor,
+           100 * (double)use->outside / (double)use->count, (double)use->run_low, (double)use->run_high,
+           (double)use->seen_low, (double)use->seen_high, use->name);
   }
-  printf("{\"task\":\"%s\",\"n\":%zu,\"metrics\":{", task->name, evaluation->n);
-  for (size_t i = 0; i < evaluation->metric_count; i++) {
-    printf("%s\"%s\":", i == 0 ? "" : ",", evaluation->metrics[i].name);
-    pith_json_double(stdout, evaluation->metrics[i].value);
+}
+
+static void print_numbers(const char *before, const float *numbers, size_t count) {
+  printf("%s", before);
+  for (size_t i = 0; i < count; i++) {
+    printf("%s", i == 0 ? "[" : ",");
+    pith_json_float(stdout, numbers[i]);
   }
-  puts("}}");
+  printf("]");
+}
+
+static void print_ranges(const pith_range_check *check) {
+  for (uint32_t i = 0; i < check->count; i++) {
+    const pith_range_use *use = &check->uses[i];
+    printf("%s{\"tensor\":", i == 0 ? "\"ranges\":[" : ",");
+    pith_json_string(stdout, use->name, strlen(use->name));
+    print_numbers(",\"run\":", (const float[]){use->run_low, use->run_high}, 2);
+    print_numbers(",\"calibrated\":", (const float[]){use->seen_low, use->seen_high}, 2);
+    print_numbers(",\"holds\":", (const float[]){use->low, use->high}, 2);
+    printf(",\"count\":%llu,\"saturated\":%llu,\"beyond\":", (unsigned long long)use->count,
+           (unsigned long long)use->outside);
+    pith_json_double(stdout, use->factor);
+    printf("}");
+  }
+  printf("]");
+}
+
+static void print_json(const found *f) {
+  printf("{");
+  if (f->task != NULL)
+    printf("\"task\":\"%s\",\"n\":%zu,\"metrics\":{", f->task->name, f->evaluation.n);
+  for (size_t i = 0; i < f->evaluation.metric_count; i++) {
+    printf("%s\"%s\":", i == 0 ? "" : ",", f->evaluation.metrics[i].name);
+    pith_json_double(stdout, f->evaluation.metrics[i].value);
+  }
+  printf("%s%s", f->task != NULL ? "}" : "", f->task != NULL && f->check.count != 0 ? "," : "");
+  if (f->check.count != 0)
+    print_ranges(&f->check);
+  puts("}");
+}
+
+/* One line where a range that was calibrated did not hold. */
+static void warn(const pith_range_check *check) {
+  const pith_range_use *worst = NULL;
+  for (uint32_t i = 0; i < check->count; i++)
+    if (check->uses[i].factor > 1 && (worst == NULL || check->uses[i].factor > worst->factor))
+      worst = &check->uses[i];
+  if (worst != NULL)
+    fprintf(stderr, "pith eval: warning: %u of %u activations exceed their calibrated ranges, most of all '%s': %.2f times, "
+            "%.4f%% of its values saturate\n", check->exceeded, check->count, worst->name, worst->factor,
+            100 * (double)worst->outside / (double)worst->count);
+}
+
+/* ---- runs ------------------------------------------------------------------------------------------------ */
+
+static pith_status evaluate(const eval_settings *settings, pith_cli_session *open, const pith_dataset *dataset,
+                            found *f, pith_error *error) {
+  if (f->task == NULL)
+    return PITH_OK;
+  PITH_TRY(pith_session_create(open->model, &open->options, &open->session, error));
+  pith_progress progress;
+  pith_progress_begin(&progress, settings->ranges ? "metrics" : "eval", dataset->count);
+  const pith_status status =
+      pith_evaluate(open->session, f->task, dataset, show_progress, &progress, &f->evaluation, error);
+  pith_progress_end(&progress);
+  return status;
+}
+
+static pith_status check_ranges(const eval_settings *settings, pith_cli_session *open, found *f, pith_error *error) {
+  if (!settings->ranges)
+    return PITH_OK;
+  pith_session_destroy(open->session); /* its memory is not needed twice */
+  open->session = NULL;
+  pith_texts texts;
+  pith_progress progress;
+  pith_status status = pith_texts_open(&texts, settings->data, settings->task, 0, 0,
+                                       open->info.task == PITH_TASK_EMBEDDING, error);
+  pith_progress_begin(&progress, "ranges", texts.count);
+  if (status == PITH_OK)
+    status = pith_range_check_run(open->model, &texts.source, &open->options, show_progress, &progress, &f->check, error);
+  pith_progress_end(&progress);
+  pith_texts_close(&texts);
+  return status;
+}
+
+static pith_status run_all(const eval_settings *settings, const pith_dataset *dataset, found *f, pith_error *error) {
+  pith_cli_session open;
+  PITH_TRY(pith_cli_model_open(&open, settings->operand, &settings->limits, error));
+  pith_status status = evaluate(settings, &open, dataset, f, error);
+  if (status == PITH_OK)
+    status = check_ranges(settings, &open, f, error);
+  pith_cli_session_close(&open);
+  return status;
 }
 
 static int run(const void *given) {
   const eval_settings *settings = given;
-  const pith_eval_task *task = pith_cli_task_find(settings->task);
-  if (task == NULL)
+  if (settings->task == NULL && !settings->ranges)
+    return pith_usage_error("--task TASK is missing (see pith eval --help)");
+  found f = {.task = settings->task == NULL ? NULL : pith_cli_task_find(settings->task)};
+  if (settings->task != NULL && f.task == NULL)
     return PITH_EXIT_USAGE;
   pith_error error = {0};
-  pith_dataset dataset;
-  if (pith_dataset_read(settings->data, task->format, NULL, &dataset, &error) != PITH_OK)
-    return pith_report_error(&error);
-  pith_cli_session open;
-  pith_evaluation evaluation;
-  pith_status status = pith_cli_session_open(&open, settings->operand, &settings->limits, &error);
+  pith_dataset dataset = {0};
+  pith_status status = PITH_OK;
+  if (f.task != NULL)
+    status = pith_dataset_read(settings->data, f.task->format, NULL, &dataset, &error);
+  if (status == PITH_OK)
+    status = run_all(settings, &dataset, &f, &error);
   if (status == PITH_OK) {
-    pith_progress progress;
-    pith_progress_begin(&progress, "eval", dataset.count);
-    status = pith_evaluate(open.session, task, &dataset, show_progress, &progress, &evaluation, &error);
-    pith_progress_end(&progress);
-    pith_cli_session_close(&open);
+    (settings->json ? print_json : print_text)(&f);
+    warn(&f.check);
   }
+  pith_range_check_deinit(&f.check);
   pith_dataset_deinit(&dataset);
-  if (status != PITH_OK)
-    return pith_report_error(&error);
-  print_result(task, &evaluation, settings->json);
-  return PITH_EXIT_OK;
+  return status == PITH_OK ? PITH_EXIT_OK : pith_report_error(&error);
 }
 
 #define FIELD(name) offsetof(eval_settings, name)
 static const pith_option options[] = {
-    {"task", 0, true, PITH_OPTION_TEXT, "TASK", FIELD(task), 0, 0,
-     "sst2, mrpc, stsb, squad; classification or regression for data of your own"},
+    {"task", 0, false, PITH_OPTION_TEXT, "TASK", FIELD(task), 0, 0,
+     "sst2, mrpc, stsb, squad; classification or regression for data of your own; may be left out with --ranges"},
     {"data", 0, true, PITH_OPTION_FILE, "FILE", FIELD(data), 0, 0,
      "the task's file as published, or .jsonl: {\"text\":..,\"pair\":..,\"label\":..} or {\"ids\":[..],\"label\":..} a line"},
     {"json", 0, false, PITH_OPTION_FLAG, NULL, FIELD(json), 0, 0, "{\"task\":..,\"n\":..,\"metrics\":{..}}"},
+    {"ranges", 0, false, PITH_OPTION_FLAG, NULL, FIELD(ranges), 0, 0,
+     "activations against the ranges they were calibrated with (static INT8); texts may be lines too"},
     PITH_OPTION_THREADS(eval_settings),
     PITH_OPTION_MAX_TOKENS(eval_settings),
     PITH_OPTION_BATCH(eval_settings),

@@ -11,6 +11,7 @@
 #include "engine/format/format.h"
 #include "quant/quantize_model.h"
 #include "quant/recipe.h"
+#include "quant/report.h"
 
 /* An option of the recipe as it was given: text, or whether a flag was. */
 typedef union given {
@@ -44,7 +45,10 @@ typedef struct job {
   pith_progress progress;
   uint32_t pass;
   pith_quantized quantized;
+  pith_quant_report report;
 } job;
+
+enum { CALIBRATION_TOKENS = 512 }; /* in one run: every watched activation keeps a buffer of its own */
 
 /* ---- options ------------------------------------------------------------------------------------------------------------ */
 
@@ -91,13 +95,17 @@ static int read_max_loss(job *j) {
   return PITH_EXIT_OK;
 }
 
+static bool needs_data(const job *j) {
+  return pith_quant_needs_data(&j->options) || j->settings->report;
+}
+
 static int check_options(job *j) {
   const pith_quant_options *options = &j->options;
   if ((options->eval == NULL) != (options->eval_data == NULL))
     return pith_usage_error("--eval and --eval-data go together");
   if (options->max_loss != NULL && options->eval == NULL)
     return pith_usage_error("--max-loss goes with --eval and --eval-data");
-  if (options->data != NULL && !pith_quant_needs_data(options))
+  if (options->data != NULL && !needs_data(j))
     return pith_usage_error("--data is of no use with --mode dynamic: it needs no ranges");
   if (options->data_task != NULL && pith_cli_task_find(options->data_task) == NULL)
     return PITH_EXIT_USAGE;
@@ -169,7 +177,7 @@ static void show_pass(void *context, uint32_t pass, uint64_t sequences) {
 
 static pith_status open_source(job *j, pith_calibration_source *source, bool *out_any, pith_error *error) {
   const pith_quant_options *options = &j->options;
-  *out_any = pith_quant_needs_data(options);
+  *out_any = needs_data(j);
   if (!*out_any)
     return PITH_OK;
   if (options->data != NULL) {
@@ -181,7 +189,7 @@ static pith_status open_source(job *j, pith_calibration_source *source, bool *ou
   if (j->open.info.has_tokenizer)
     return pith_fail(error, PITH_INVALID_ARGUMENT, "--data is missing: %s",
                      options->mode == PITH_QUANT_STATIC ? "static ranges are found on texts (dynamic ones need none)"
-                                                        : "SmoothQuant and bias correction look at texts");
+                                                        : "SmoothQuant, bias correction and --report look at texts");
   PITH_TRY(pith_random_source_init(&j->random, &j->open.model->data, options->samples == 0 ? 300 : options->samples,
                                    options->seed, error));
   *source = pith_random_source_get(&j->random);
@@ -190,16 +198,35 @@ static pith_status open_source(job *j, pith_calibration_source *source, bool *ou
   return PITH_OK;
 }
 
+static void show_sequences(void *context, uint64_t sequences) {
+  pith_progress_update(context, sequences);
+}
+
+static pith_status make_report(job *j, const pith_calibration_source *source, const pith_session_options *session,
+                               pith_error *error) {
+  if (!j->settings->report)
+    return PITH_OK;
+  pith_progress_begin(&j->progress, "report", j->texts.count != 0 ? j->texts.count : j->random.count);
+  const pith_status status =
+      pith_quant_report_make(j->open.model, j->quantized.float_graph, j->quantized.data.graph, source, session,
+                             show_sequences, &j->progress, &j->report, error);
+  pith_progress_end(&j->progress);
+  return status;
+}
+
 static pith_status quantize(job *j, pith_error *error) {
   PITH_TRY(pith_quant_check_float(j->open.model->data.graph, error));
   pith_calibration_source source;
   bool any;
   PITH_TRY(open_source(j, &source, &any, error));
   PITH_TRY(measure_before(j, error));
+  pith_session_options session = j->open.options;
+  if (j->settings->limits.max_tokens == 0 && session.max_tokens > CALIBRATION_TOKENS)
+    session.max_tokens = j->open.info.max_length > CALIBRATION_TOKENS ? j->open.info.max_length : CALIBRATION_TOKENS;
   const pith_quantize_request request = {.options = &j->options,
                                          .source = any ? &source : NULL,
                                          .random_ids = j->random.count != 0,
-                                         .session = j->open.options,
+                                         .session = session,
                                          .progress = show_pass,
                                          .context = j};
   const uint64_t count = j->texts.count != 0 ? j->texts.count : j->random.count;
@@ -209,6 +236,7 @@ static pith_status quantize(job *j, pith_error *error) {
   PITH_TRY(status);
   PITH_TRY(measure_after(j, error));
   PITH_TRY(check_loss(j, error));
+  PITH_TRY(make_report(j, &source, &session, error));
   return pith_format_write(j->settings->output, &j->quantized.data, error);
 }
 
@@ -232,6 +260,13 @@ static void print_text(const job *j) {
   for (size_t i = 0; j->task != NULL && i < j->after.metric_count; i++)
     printf("%s %s\t%.4f, was %.4f\n", j->task->name, j->after.metrics[i].name, j->after.metrics[i].value,
            j->before.metrics[i].value);
+  if (j->report.count != 0)
+    puts("SQNR dB\tlargest difference\tkind\ttensor");
+  for (uint32_t i = 0; i < j->report.count; i++) {
+    const pith_quant_error *row = &j->report.errors[i];
+    printf("%.2f\t%.6g\t%s\t%s\n", pith_quant_error_sqnr(row), row->largest, pith_quant_error_kind_name(row->kind),
+           row->name);
+  }
 }
 
 static void print_metrics(const pith_evaluation *evaluation) {
@@ -258,7 +293,18 @@ static void print_json(const job *j) {
     print_metrics(&j->after);
     printf("}");
   }
-  puts("}");
+  for (uint32_t i = 0; i < j->report.count; i++) {
+    const pith_quant_error *row = &j->report.errors[i];
+    printf("%s{\"tensor\":", i == 0 ? ",\"report\":[" : ",");
+    pith_json_string(stdout, row->name, strlen(row->name));
+    printf(",\"kind\":\"%s\",\"elements\":%llu,\"sqnr_db\":", pith_quant_error_kind_name(row->kind),
+           (unsigned long long)row->count);
+    pith_json_double(stdout, pith_quant_error_sqnr(row));
+    printf(",\"largest_difference\":");
+    pith_json_double(stdout, row->largest);
+    printf("}");
+  }
+  puts(j->report.count == 0 ? "}" : "]}");
 }
 
 static int run(const void *given_settings) {
@@ -277,6 +323,7 @@ static int run(const void *given_settings) {
     else
       (j.settings->json ? print_json : print_text)(&j);
   }
+  pith_quant_report_deinit(&j.report);
   pith_quantized_deinit(&j.quantized);
   pith_texts_close(&j.texts);
   pith_dataset_deinit(&j.eval_data);
@@ -301,6 +348,8 @@ static const pith_option options[] = {
     PITH_QUANT_KEY_LIST(ROW)
     {"recipe", 0, false, PITH_OPTION_FILE, "FILE", FIELD(recipe), 0, 0,
      "JSON with the names of these options as keys; what the command line says comes after"},
+    {"report", 0, false, PITH_OPTION_FLAG, NULL, FIELD(report), 0, 0,
+     "the error of every tensor, float against quantized, on the same data"},
     {"json", 0, false, PITH_OPTION_FLAG, NULL, FIELD(json), 0, 0, "what was done, as JSON"},
     PITH_OPTION_THREADS(quantize_settings),
     PITH_OPTION_MAX_TOKENS(quantize_settings),

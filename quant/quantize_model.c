@@ -1,5 +1,7 @@
 #include "quant/quantize_model.h"
 
+#include <stdio.h>
+
 #include <cjson/cJSON.h>
 
 #include "engine/exec/model.h"
@@ -66,8 +68,10 @@ static pith_status calibrate(job *j, bool before_smoothing, pith_error *error) {
 static bool add_ranges(const pith_ranges *ranges, cJSON *json) {
   cJSON *list = cJSON_AddObjectToObject(json, "ranges");
   for (uint32_t i = 0; list != NULL && i < ranges->count; i++) {
-    const float seen[2] = {ranges->ranges[i].seen_low, ranges->ranges[i].seen_high};
-    if (!cJSON_AddItemToObject(list, ranges->ranges[i].name, cJSON_CreateFloatArray(seen, 2)))
+    const pith_range *range = &ranges->ranges[i];
+    char seen[64]; /* nine digits give the float back; cJSON would write 17 */
+    snprintf(seen, sizeof seen, "[%.9g,%.9g]", (double)range->seen_low, (double)range->seen_high);
+    if (!cJSON_AddItemToObject(list, range->name, cJSON_CreateRaw(seen)))
       return false;
   }
   return list != NULL;
