@@ -378,6 +378,7 @@ typedef enum stay {
   STAY_FLOAT_SOFTMAX,
   STAY_MIXED_ATTENTION,
   STAY_FLOAT_QUERY,
+  STAY_VALUE_BY_TOKEN,
   STAY_SIGNED_ROWS,
   STAY_TWO_FORMS,
   STAY_SIGNED_ZERO,
@@ -491,6 +492,14 @@ static const char *build_stay(integer_fixture *f, stay which, const char **out_s
     y = integer_fixture_pair(f, "k", x, PITH_DTYPE_S8, 0.1f, 0);
     y = attend(f, x, y, y, starts, PITH_DTYPE_U8);
     break;
+  case STAY_VALUE_BY_TOKEN: /* a sum over tokens needs one scale for all of them */
+    name = "v.dequantize";
+    *out_says = "its value is neither s8 with one scale known beforehand nor quantized head by head";
+    q = integer_fixture_dynamic_pair(f, "d", x, PITH_DTYPE_U8, FEATURES / 2, FEATURES, PITH_NONE);
+    y = integer_fixture_dynamic_pair(f, "k", x, PITH_DTYPE_S8, FEATURES / 2, FEATURES, PITH_NONE);
+    y = attend(f, q, y, integer_fixture_dynamic_pair(f, "v", x, PITH_DTYPE_S8, FEATURES / 2, FEATURES, PITH_NONE), starts,
+               PITH_DTYPE_U8);
+    break;
   case STAY_SIGNED_ROWS:
     name = "d.quantize";
     *out_says = "makes s8 with a scale for each row";
@@ -571,6 +580,49 @@ static void test_what_stays_says_why(void **state) {
   }
 }
 
+/* One 8-bit tensor that two Dequantize steps read with different scales or zero points: its products are not joined. */
+static void test_one_tensor_two_scales(void **state) {
+  (void)state;
+  float x[ROWS * FEATURES];
+  uint64_t random = 31;
+  for (size_t i = 0; i < ROWS * FEATURES; i++)
+    x[i] = exec_fixture_uniform(&random, -3, 3);
+  const pith_feed feed = {x, {ROWS, FEATURES}};
+  for (int scaled = 0; scaled < 3; scaled++) { /* 0: alike, 1: another scale, 2: another zero point */
+    integer_fixture f;
+    integer_fixture_init(&f);
+    pith_builder *b = &f.builder;
+    const pith_dim dims[2] = {pith_build_dim(b, "tokens", 1, 0), pith_dim_of(FEATURES)};
+    const uint8_t zeros[2] = {127, 120};
+    const pith_tensor_id scale = integer_fixture_scalar(&f, 0x1p-5f), other_scale = integer_fixture_scalar(&f, 0x1p-4f);
+    pith_tensor_id zero = integer_fixture_data(&f, NULL, PITH_DTYPE_U8, 0, 0, 0, PITH_LAYOUT_ROW_MAJOR, &zeros[0], 1);
+    pith_tensor_id other_zero =
+        integer_fixture_data(&f, NULL, PITH_DTYPE_U8, 0, 0, 0, PITH_LAYOUT_ROW_MAJOR, &zeros[1], 1);
+    pith_tensor_id q = pith_build_input(b, "x", PITH_DTYPE_F32, 2, dims);
+    q = pith_build_node(b, "q", PITH_OP_QUANTIZE_LINEAR, 3, (const pith_tensor_id[]){q, scale, zero}, 0, NULL);
+    for (int i = 0; i < 2; i++) {
+      char name[16];
+      snprintf(name, sizeof name, "floats.%d", i);
+      pith_tensor_id y = dequantize(&f, name, q, i == 1 && scaled == 1 ? other_scale : scale,
+                                    i == 1 && scaled == 2 ? other_zero : zero, 1);
+      snprintf(name, sizeof name, "w.%d", i);
+      pith_tensor_id w = integer_fixture_weight(&f, name, 40, FEATURES, PITH_LAYOUT_N16K4_S8, 0x1p-8f, true);
+      snprintf(name, sizeof name, "y.%d", i);
+      pith_build_output(b, integer_fixture_gemm(&f, name, y, w, PITH_NONE), name);
+    }
+    integer_fixture_finish(&f);
+    pith_graph_run plain, fused;
+    run(&plain, f.graph, &feed, 0);
+    run(&fused, f.graph, &feed, PITH_REWRITES_DEFAULT);
+    assert_title(fused.program, "IntegerGemm x2", scaled == 0);
+    assert_title(fused.program, "IntegerGemm", scaled == 0 ? 0 : 2);
+    exec_fixture_assert_same(&plain, &fused, "two scales");
+    pith_graph_run_deinit(&plain);
+    pith_graph_run_deinit(&fused);
+    integer_fixture_deinit(&f);
+  }
+}
+
 /* 32 bits hold any sum of 65,536 products, not of one more. */
 static void test_sum_that_may_overflow(void **state) {
   (void)state;
@@ -611,6 +663,7 @@ int main(void) {
       cmocka_unit_test(test_exact_graphs_give_the_same_bits),
       cmocka_unit_test(test_operators_are_within_a_level),
       cmocka_unit_test(test_what_stays_says_why),
+      cmocka_unit_test(test_one_tensor_two_scales),
       cmocka_unit_test(test_sum_that_may_overflow),
   };
   return cmocka_run_group_tests(tests, make_inputs, NULL);
