@@ -83,7 +83,7 @@ V16_INLINE void layer_norm_rows(const layer_norm_rows_args *a, size_t rows, bool
     z = quantizer_of_rows(&a->q);
   quantize_range range[LAYER_NORM_ROWS];
   PITH_UNROLL
-  for (size_t r = 0; output == LAYER_NORM_DYNAMIC && r < rows; ++r)
+  for (size_t r = 0; r < rows; ++r)
     range[r] = quantize_range_start();
   uint8_t *q = a->q.q;
   for (size_t i = 0; i < whole; i += 16)

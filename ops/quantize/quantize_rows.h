@@ -169,6 +169,7 @@ V16_INLINE quantizer quantizer_of_scales(const quantize_scales *scales, size_t r
 V16_INLINE void quantize_rows_each_of(const float *x, size_t x_stride, size_t rows, size_t n, pith_number type, uint8_t *q,
                                       size_t q_stride, quantize_scales *out) {
   quantize_range ranges[QUANTIZE_RANGES];
+  ranges[0] = quantize_range_start(); /* even where there are no rows */
   for (size_t r = 0; r < rows; ++r) {
     ranges[r] = quantize_range_start();
     quantize_range_add_row(&ranges[r], x + r * x_stride, n);
