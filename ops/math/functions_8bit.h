@@ -2,7 +2,7 @@
  * one of v16_plain.h, v16_avx2.h, v16_avx512.h; the same bits on each.
  *
  * Coefficients are minimax (linear programs over a dense grid), rounded to float one by one from the lowest power with the
- * rest fitted again. Errors over every float (test_math.c):
+ * rest fitted again. Errors, whose limits tests/ops/test_math_8bit.c checks over a stride of all floats:
  *
  *   gelu       absolute 1.8e-4: a fiftieth of the step of 8 bits over [-0.17, 2]; within 1e-6 of x above 3.9375, of 0 below
  *   gelu_tanh  absolute 1.5e-4; the same above and below 3.875
