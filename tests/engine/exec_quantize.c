@@ -316,7 +316,7 @@ static void graph_deinit(graph *g) {
 }
 static pith_tensor_id add_data(graph *g, const char *name, pith_dtype dtype, uint32_t rank, const int64_t *dims,
                                pith_layout layout, const void *row_major) {
-  pith_dim sizes[2];
+  pith_dim sizes[2] = {{0}, {0}};
   uint64_t bytes;
   for (uint32_t d = 0; d < rank; d++)
     sizes[d] = pith_dim_of(dims[d]);
