@@ -1,4 +1,4 @@
-/* exp and GELU on v16 for results that are then rounded to 8 bits: a third of the operations of functions.h. Included after
+/* exp and GELU on v16 for results that are then rounded to 8 bits, in 9 and 10 operations. Included after
  * one of v16_plain.h, v16_avx2.h, v16_avx512.h; the same bits on each.
  *
  * Coefficients are minimax (linear programs over a dense grid), rounded to float one by one from the lowest power with the
