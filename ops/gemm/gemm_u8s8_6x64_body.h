@@ -47,11 +47,12 @@ enum { BOTH_ROWS = 5 };
 static void (*const both[][PITH_GEMM_U8S8_OTHER])(const pith_gemm_u8s8_tile *, const pith_gemm_u8s8_finish *) = {
     BOTH_KINDS(5), BOTH_KINDS(6)};
 
-static bool multiply_and_finish(size_t rows, const pith_gemm_u8s8_tile *t, const pith_gemm_u8s8_finish *before) {
-  if (rows < BOTH_ROWS || before->kind == PITH_GEMM_U8S8_OTHER)
-    return false;
+static void multiply_and_finish(size_t rows, const pith_gemm_u8s8_tile *t, const pith_gemm_u8s8_finish *before) {
   both[rows - BOTH_ROWS][before->kind](t, before);
-  return true;
+}
+
+static bool can_finish(size_t rows, const pith_gemm_u8s8_finish *before) {
+  return rows >= BOTH_ROWS && before->kind != PITH_GEMM_U8S8_OTHER;
 }
 
 static void finish(const pith_gemm_u8s8_finish *f) {
@@ -69,6 +70,7 @@ static const pith_gemm_u8s8_code code = {
     .multiply = multiply,
     .finish = finish,
     .multiply_and_finish = multiply_and_finish,
+    .can_finish = can_finish,
     .quantize_row = quantize_whole_row,
 };
 

@@ -7,6 +7,8 @@ enum {
   MAX_TASK_BYTES = 384 * 1024,
   /* Floats of whole rows that wait for their scale. */
   MAX_WAITING = 96 * 1024,
+  /* Groups that a tile which has the panel for itself prefetches ahead of its own sums: 1.5 KiB of each block. */
+  OWN_DISTANCE = 24,
   TASKS_PER_THREAD = 4, /* at least, where there is that much to share out: threads may differ in speed */
   TILE_BYTES = PITH_GEMM_U8S8_MAX_ROWS * PITH_GEMM_U8S8_PANEL * (int)sizeof(int32_t),
   PANEL_BLOCKS = PITH_GEMM_U8S8_PANEL / PITH_GEMM_U8S8_BLOCK,
@@ -110,16 +112,13 @@ static panel find_panel(const pith_gemm_u8s8_args *a, size_t index) {
   };
 }
 
-static size_t panel_lines(const pith_gemm_u8s8_args *a, const panel *p) {
-  return divide_up(p->columns, PITH_GEMM_U8S8_BLOCK) * pith_gemm_u8s8_block_bytes(a->k) / PITH_GEMM_U8S8_GROUP_BYTES;
-}
-
 /* Everything that stays the same over the panels of a task. */
 typedef struct walk {
   const pith_gemm_u8s8_code *code;
   const pith_gemm_u8s8_args *args;
   const plan *plan;
   size_t first_tile, last_tile, first_row;
+  size_t short_rows, long_tiles; /* rows of a tile, but for one more in the first so many of all */
   int32_t *sums;    /* scratch of one tile */
   uint8_t *widened; /* the task's rows, or NULL */
   float *waiting; /* whole rows from the task's first on, to be quantized together; or NULL */
@@ -187,11 +186,33 @@ static void aim_tile(const walk *v, const pith_gemm_u8s8_finish *f, size_t row, 
   tile->residual_stride = f->residual ? f->residual_stride * sizeof(float) : tile->out_stride;
 }
 
+/* Groups of the next panel that are still to prefetch. */
+typedef struct ahead {
+  const char *at;
+  size_t groups;
+} ahead;
+
+/* The tile's share of them. A single tile would ask for every line twice, now and for the next panel, and is bound by just
+ * that: it prefetches its own weights, a little ahead. */
+static void take_ahead(ahead *next, size_t share, pith_gemm_u8s8_tile *tile) {
+  if (share == 0) {
+    tile->next = (const char *)tile->w + OWN_DISTANCE * PITH_GEMM_U8S8_GROUP_BYTES;
+    tile->fetch_groups = tile->groups;
+    return;
+  }
+  tile->next = next->at;
+  tile->fetch_groups = min_size(min_size(next->groups, share), tile->groups);
+  next->at += tile->fetch_groups * PITH_GEMM_U8S8_GROUP_BYTES;
+  next->groups -= tile->fetch_groups;
+}
+
 /* Tiles of one panel; *pending is what is still to finish, before and after. */
-static void run_panel(const walk *v, const panel *p, const char *next, size_t next_lines, pith_gemm_u8s8_finish *pending) {
+static void run_panel(const walk *v, const panel *p, ahead next, pith_gemm_u8s8_finish *pending) {
   const pith_gemm_u8s8_args *a = v->args;
   const pith_gemm_u8s8_code *code = v->code;
   const size_t groups = pith_gemm_u8s8_groups(a->k), blocks = divide_up(p->columns, PITH_GEMM_U8S8_BLOCK);
+  const size_t tiles = v->last_tile - v->first_tile;
+  const size_t share = tiles == 1 ? 0 : divide_up(groups + 1, tiles);
   pith_gemm_u8s8_finish finish = make_finish(v, p);
   pith_gemm_u8s8_tile tile = {
       .x_stride = v->widened ? row_bytes(code, a) : a->x_stride,
@@ -200,32 +221,28 @@ static void run_panel(const walk *v, const panel *p, const char *next, size_t ne
       .rest = v->widened ? 0 : a->k % PITH_GEMM_U8S8_GROUP,
       .minus_zero = {a->x_per_row || v->widened ? 0 : -(int32_t)a->x_zero[0]},
       .zero_per_row = a->x_per_row && !v->widened,
-      .next = next,
   };
+  size_t row = v->first_row;
   for (size_t i = v->first_tile; i < v->last_tile; ++i) {
-    const size_t row = part_start(a->rows, v->plan->tiles, i), rows = part_start(a->rows, v->plan->tiles, i + 1) - row;
+    const size_t rows = v->short_rows + (i < v->long_tiles);
     aim_finish(v, p, row, rows, &finish);
     aim_tile(v, &finish, row, &tile);
-    bool overlapped = false;
-    if (code->multiply_and_finish && p->columns == PITH_GEMM_U8S8_PANEL && pending->columns == PITH_GEMM_U8S8_PANEL) {
+    row += rows;
+    size_t block = 0;
+    if (code->multiply_and_finish && p->columns == PITH_GEMM_U8S8_PANEL && pending->columns == PITH_GEMM_U8S8_PANEL &&
+        code->can_finish(rows, pending)) {
       tile.w = p->w;
       tile.sums = v->sums;
-      tile.next_lines = min_size(next_lines, groups);
-      overlapped = code->multiply_and_finish(rows, &tile, pending);
-    }
-    if (!overlapped && pending->rows > 0)
+      take_ahead(&next, share, &tile);
+      code->multiply_and_finish(rows, &tile, pending);
+      block = blocks;
+    } else if (pending->rows > 0)
       code->finish(pending);
-    for (size_t block = 0; !overlapped && block < blocks; block += code->vectors) {
+    for (; block < blocks; block += code->vectors) {
       tile.w = p->w + block * tile.block_bytes;
       tile.sums = v->sums + block * PITH_GEMM_U8S8_BLOCK;
-      tile.next_lines = min_size(next_lines, groups);
+      take_ahead(&next, share, &tile);
       code->multiply(rows, min_size(code->vectors, blocks - block), &tile);
-      next_lines -= tile.next_lines;
-      tile.next += tile.next_lines * PITH_GEMM_U8S8_GROUP_BYTES;
-    }
-    if (overlapped) {
-      next_lines -= tile.next_lines;
-      tile.next += tile.next_lines * PITH_GEMM_U8S8_GROUP_BYTES;
     }
     *pending = finish;
   }
@@ -237,7 +254,8 @@ void pith_gemm_u8s8_blocked_run(const pith_gemm_u8s8_code *code, const void *arg
   const plan p = make_plan(code, a, threads);
   const size_t row_group = task % p.row_groups, panel_group = task / p.row_groups;
   const size_t last = part_start(p.panels, p.panel_groups, panel_group + 1);
-  const size_t first_tile = part_start(p.tiles, p.row_groups, row_group), last_tile = part_start(p.tiles, p.row_groups, row_group + 1);
+  const size_t first_tile = part_start(p.tiles, p.row_groups, row_group);
+  const size_t last_tile = part_start(p.tiles, p.row_groups, row_group + 1);
   const size_t first_row = part_start(a->rows, p.tiles, first_tile), end_row = part_start(a->rows, p.tiles, last_tile);
   uint8_t *widened = (uint8_t *)scratch + TILE_BYTES, *waiting = widened + widened_bytes(code, a, end_row - first_row);
   const walk v = {
@@ -247,6 +265,8 @@ void pith_gemm_u8s8_blocked_run(const pith_gemm_u8s8_code *code, const void *arg
       .first_tile = first_tile,
       .last_tile = last_tile,
       .first_row = first_row,
+      .short_rows = a->rows / p.tiles,
+      .long_tiles = a->rows % p.tiles,
       .sums = scratch,
       .widened = code->widen ? widened : NULL,
       .waiting = a->q_per_row ? (float *)(void *)waiting : NULL,
@@ -257,11 +277,10 @@ void pith_gemm_u8s8_blocked_run(const pith_gemm_u8s8_code *code, const void *arg
   pith_gemm_u8s8_finish pending = {.rows = 0};
   for (size_t i = part_start(p.panels, p.panel_groups, panel_group); i < last; ++i) {
     const panel now = find_panel(a, i);
-    if (i + 1 < p.panels) {
-      const panel next = find_panel(a, i + 1);
-      run_panel(&v, &now, (const char *)next.w, panel_lines(a, &next), &pending);
-    } else
-      run_panel(&v, &now, (const char *)now.w, 0, &pending);
+    ahead behind = {0};
+    if (i + 1 < p.panels)
+      behind = (ahead){(const char *)find_panel(a, i + 1).w, pith_gemm_u8s8_groups(a->k) + 1};
+    run_panel(&v, &now, behind, &pending);
   }
   if (pending.rows > 0)
     code->finish(&pending);

@@ -27,8 +27,9 @@ typedef struct pith_gemm_u8s8_tile {
   size_t groups, rest; /* whole groups of a row, and the inputs behind them */
   int32_t minus_zero[PITH_GEMM_U8S8_MAX_ROWS];
   bool zero_per_row; /* else all are the first */
-  const char *next; /* a line from here on is prefetched for each group of k, `next_lines` of them */
-  size_t next_lines;
+  /* At each of the first `fetch_groups` groups one of each block is prefetched, from here on. */
+  const char *next;
+  size_t fetch_groups;
   /* What finishing this tile will write and read (the same where there is no residual): fetched meanwhile. Strides in bytes. */
   const char *out, *residual;
   size_t out_stride, residual_stride;
@@ -76,8 +77,9 @@ typedef struct pith_gemm_u8s8_code {
   void (*multiply)(size_t rows, size_t vectors, const pith_gemm_u8s8_tile *tile);
   void (*finish)(const pith_gemm_u8s8_finish *finish);
   /* multiply for a tile of a whole panel, while `before`, of a whole panel too, is finished; its sums lie where the tile's
-   * will. Returns false, having done nothing, where there is no code for the two; or NULL. */
-  bool (*multiply_and_finish)(size_t rows, const pith_gemm_u8s8_tile *tile, const pith_gemm_u8s8_finish *before);
+   * will. NULL, or for what can_finish tells. */
+  void (*multiply_and_finish)(size_t rows, const pith_gemm_u8s8_tile *tile, const pith_gemm_u8s8_finish *before);
+  bool (*can_finish)(size_t rows, const pith_gemm_u8s8_finish *before);
   /* A whole row, with a scale of its own. */
   void (*quantize_row)(const pith_quantized_rows *q, size_t row, const float *z, size_t n);
 } pith_gemm_u8s8_code;

@@ -52,11 +52,12 @@ V16_INLINE void gemm_tile_start(const size_t rows, const size_t vectors, const p
 typedef struct gemm_cursor {
   const uint8_t *x[GEMM_MAX_POINTERS];
   const int8_t *w;
-  const char *next, *next_end;
+  const char *next;
 } gemm_cursor;
 
-V16_INLINE void gemm_tile_sum(const size_t rows, const size_t vectors, const pith_gemm_u8s8_tile *t, size_t groups, gemm_cursor *at,
-                         s16 sums[][GEMM_MAX_VECTORS]) {
+/* With `fetches`, lines of what is computed next are prefetched at each group. */
+V16_INLINE void gemm_tile_sum(const size_t rows, const size_t vectors, const bool fetches, const pith_gemm_u8s8_tile *t,
+                              size_t groups, gemm_cursor *at, s16 sums[][GEMM_MAX_VECTORS]) {
   const size_t block = t->block_bytes, stride = t->x_stride, pointers = (rows + GEMM_POINTER_ROWS - 1) / GEMM_POINTER_ROWS;
   gemm_cursor c = *at;
 #pragma GCC unroll 1
@@ -75,8 +76,12 @@ V16_INLINE void gemm_tile_sum(const size_t rows, const size_t vectors, const pit
           sums[i][j] = gemm_dot(sums[i][j], a, b[j]);
       }
     }
-    __builtin_prefetch(c.next, 0, 2);
-    c.next += c.next < c.next_end ? 64 : 0;
+    if (fetches) {
+#pragma GCC unroll 4
+      for (size_t j = 0; j < vectors; ++j)
+        __builtin_prefetch(c.next + j * block, 0, 3);
+      c.next += PITH_GEMM_U8S8_GROUP_BYTES;
+    }
     c.w += PITH_GEMM_U8S8_GROUP_BYTES;
     for (size_t p = 0; p < pointers; ++p)
       c.x[p] += 4 * GEMM_STEPS;
@@ -106,12 +111,14 @@ V16_INLINE void gemm_tile(const size_t rows, const size_t vectors, const bool fi
   const size_t groups = t->groups;
   s16 sums[PITH_GEMM_U8S8_MAX_ROWS][GEMM_MAX_VECTORS];
   gemm_tile_start(rows, vectors, t, sums);
-  gemm_cursor at = {.w = t->w, .next = t->next, .next_end = t->next + t->next_lines * 64};
+  gemm_cursor at = {.w = t->w, .next = t->next};
   for (size_t i = 0; i < rows; i += GEMM_POINTER_ROWS)
     at.x[i / GEMM_POINTER_ROWS] = t->x + i * t->x_stride;
+  gemm_tile_sum(rows, vectors, true, t, t->fetch_groups, &at, sums);
+  size_t left = groups - t->fetch_groups;
   if (finishes) {
     const quantizer to_8bit = gemm_quantizer(before);
-    const size_t share = groups / PITH_GEMM_U8S8_MAX_ROWS;
+    const size_t share = left / PITH_GEMM_U8S8_MAX_ROWS;
     const char *out = t->out, *residual = t->residual;
 #pragma GCC unroll 1
     for (size_t i = 0; i < before->rows; ++i) {
@@ -124,12 +131,12 @@ V16_INLINE void gemm_tile(const size_t rows, const size_t vectors, const bool fi
       }
       out += t->out_stride;
       residual += t->residual_stride;
-      gemm_tile_sum(rows, vectors, t, share, &at, sums);
+      gemm_tile_sum(rows, vectors, false, t, share, &at, sums);
       gemm_finish_row(kind, before, &to_8bit, i, PITH_GEMM_U8S8_PANEL, m16_first(0));
     }
-    gemm_tile_sum(rows, vectors, t, groups - share * before->rows, &at, sums);
-  } else
-    gemm_tile_sum(rows, vectors, t, groups, &at, sums);
+    left -= share * before->rows;
+  }
+  gemm_tile_sum(rows, vectors, false, t, left, &at, sums);
   gemm_tile_sum_rest(rows, vectors, t, &at, sums);
   int32_t *out = t->sums;
 #pragma GCC unroll 6
