@@ -86,8 +86,9 @@ static void check_info(const pith_model *model, size_t file_bytes) {
   assert_int_equal(info.hidden_size, 8);
   assert_int_equal(info.file_bytes, file_bytes);
   assert_int_equal(info.has_tokenizer, 1);
-  /* Embeddings 72 x 8; norms 3 x 16; layer 4 x (64 + 8), 96 + 12, 96 + 8; pooler 72, classifier 27; scalar 1, rotation 64. */
-  assert_int_equal(info.parameter_count, 576 + 48 + 288 + 108 + 104 + 72 + 27 + 1 + 64);
+  /* Embeddings 72 x 8; norms 3 x 16; layer 4 x (64 + 8), 96 + 12, 96 + 8; pooler 72, classifier 27; scalar 1, rotation 64;
+   * the quantized product 64 + 8, its output's scale and zero point. */
+  assert_int_equal(info.parameter_count, 576 + 48 + 288 + 108 + 104 + 72 + 27 + 1 + 64 + 74);
 }
 
 static void test_open_file(void **state) {
