@@ -271,9 +271,10 @@ static uint64_t read_resident_bytes(void) {
   return kilobytes * 1024;
 }
 
-/* The larger of what is measured before and after: a neighbour can only make a core look slower. */
-static void measure_peak(measurement *out, bool again) {
-  pith_cpu_set cpu = pith_cpu_detect();
+/* Of the features that the session may use. The larger of what is measured before and after: a neighbour can only make a core
+ * look slower. */
+static void measure_peak(const bench_settings *settings, measurement *out, bool again) {
+  const pith_cpu_set cpu = pith_cpu_detect() & ~settings->limits.without;
   double fp32 = pith_peak_measure(PITH_PEAK_FP32, cpu, 30), int8 = pith_peak_measure(PITH_PEAK_INT8, cpu, 30);
   out->peaks.fp32 = again && out->peaks.fp32 > fp32 ? out->peaks.fp32 : fp32;
   out->peaks.int8 = again && out->peaks.int8 > int8 ? out->peaks.int8 : int8;
@@ -468,12 +469,12 @@ static pith_status bench(const bench_settings *settings, pith_cli_session *open,
   pith_status status = open_instances(settings, open, sessions, pools, error);
   measurement m = {0};
   if (status == PITH_OK) {
-    measure_peak(&m, false);
+    measure_peak(settings, &m, false);
     status = measure_instances(&work, sessions, settings->instances, settings->seconds, arena, &m, error);
     m.rss_bytes = read_resident_bytes();
   }
   if (status == PITH_OK) {
-    measure_peak(&m, true);
+    measure_peak(settings, &m, true);
     report(settings, &work, &m, open->session, pith_cli_thread_count(&settings->limits));
     if (settings->trace != NULL)
       status = pith_bench_write_trace(&files->trace, open->session, error);
@@ -559,7 +560,7 @@ const pith_command pith_command_bench = {
     .summary = "throughput, latency and share of this machine's peak",
     .details = "Token ids are random and seeded unless --input gives texts. Rates come from the median pass over the "
                "workload; the fraction of peak counts the model's own products over real tokens against a "
-               "register-only loop measured before and after, of INT8 where at least half of them are INT8.",
+               "register-only loop of the CPU features in use, measured before and after, of INT8 where at least half of them are INT8.",
     .options = options,
     .defaults = &(const bench_settings){.instances = 1, .seconds = 3},
     .settings_bytes = sizeof(bench_settings),
