@@ -1,4 +1,5 @@
-/* Rewrites that put integers in the place of floats between 8-bit values, and the notes on what they left. */
+/* Rewrites that put integers in the place of floats between 8-bit values, and the notes on what
+ * they left. */
 #include <stdio.h>
 
 #include "engine/lower/integer.h"
@@ -11,20 +12,23 @@ pith_status pith_rewrite_INTEGER_GEMM(pith_program *program, pith_error *error) 
     if (gemm->row->kind != PITH_STEP_GEMM || !pith_gemm_reads_integers(program, gemm, reason))
       continue;
     pith_value_id *w = &gemm->inputs[pith_segment_input(0, PITH_SEGMENT_W)];
-    const pith_step *x = pith_program_get_producer(program, gemm->inputs[PITH_GEMM_X], PITH_STEP_DEQUANTIZE);
+    const pith_step *x =
+        pith_program_get_producer(program, gemm->inputs[PITH_GEMM_X], PITH_STEP_DEQUANTIZE);
     const pith_step *weights = pith_program_get_producer(program, *w, PITH_STEP_DEQUANTIZE);
     gemm->row = pith_step_row_get(PITH_STEP_INTEGER_GEMM);
     gemm->inputs[PITH_GEMM_X] = x->inputs[PITH_QUANTIZE_X];
     gemm->inputs[PITH_GEMM_X_SCALE] = x->inputs[PITH_QUANTIZE_SCALE];
     gemm->inputs[PITH_GEMM_X_ZERO] = x->inputs[PITH_QUANTIZE_ZERO];
-    gemm->inputs[pith_segment_input(0, PITH_SEGMENT_W_SCALE)] = weights->inputs[PITH_QUANTIZE_SCALE];
+    gemm->inputs[pith_segment_input(0, PITH_SEGMENT_W_SCALE)] =
+        weights->inputs[PITH_QUANTIZE_SCALE];
     *w = weights->inputs[PITH_QUANTIZE_X];
   }
   return PITH_OK;
 }
 
 pith_status pith_rewrite_INTEGER_ATTENTION(pith_program *program, pith_error *error) {
-  static const uint32_t scales[] = {PITH_ATTENTION_Q_SCALE, PITH_ATTENTION_K_SCALE, PITH_ATTENTION_V_SCALE};
+  static const uint32_t scales[] = {PITH_ATTENTION_Q_SCALE, PITH_ATTENTION_K_SCALE,
+                                    PITH_ATTENTION_V_SCALE};
   (void)error;
   char reason[PITH_REASON_BYTES];
   for (uint32_t i = 0; i < program->step_count; i++) {
@@ -36,11 +40,13 @@ pith_status pith_rewrite_INTEGER_ATTENTION(pith_program *program, pith_error *er
     attention->input_count = PITH_ATTENTION_Y_ZERO + 1;
     attention->output_count = PITH_ROWS_OUTPUTS;
     for (uint32_t j = 0; j < 3; j++) {
-      const pith_step *operand = pith_program_get_producer(program, attention->inputs[j], PITH_STEP_DEQUANTIZE);
+      const pith_step *operand =
+          pith_program_get_producer(program, attention->inputs[j], PITH_STEP_DEQUANTIZE);
       const pith_step *dynamic =
           operand->params.quantize.scales == PITH_SCALE_TENSOR
               ? NULL
-              : pith_program_get_producer(program, operand->inputs[PITH_QUANTIZE_X], PITH_STEP_DYNAMIC_QUANTIZE);
+              : pith_program_get_producer(program, operand->inputs[PITH_QUANTIZE_X],
+                                          PITH_STEP_DYNAMIC_QUANTIZE);
       if (dynamic != NULL) {
         attention->inputs[j] = dynamic->inputs[PITH_DYNAMIC_QUANTIZE_X];
         continue;
@@ -59,7 +65,8 @@ pith_status pith_rewrite_REQUANTIZE(pith_program *program, pith_error *error) {
   char reason[PITH_REASON_BYTES];
   for (uint32_t i = 0; i < program->step_count; i++) {
     pith_step *quantize = &program->steps[i];
-    if ((quantize->row->kind != PITH_STEP_QUANTIZE && quantize->row->kind != PITH_STEP_DYNAMIC_QUANTIZE) ||
+    if ((quantize->row->kind != PITH_STEP_QUANTIZE &&
+         quantize->row->kind != PITH_STEP_DYNAMIC_QUANTIZE) ||
         !pith_quantize_can_merge(program, quantize, reason))
       continue;
     pith_value_id x = quantize->inputs[PITH_QUANTIZE_X];
@@ -87,13 +94,17 @@ pith_status pith_rewrite_REQUANTIZE(pith_program *program, pith_error *error) {
   return PITH_OK;
 }
 
-/* ---- notes ---------------------------------------------------------------------------------------------------- */
+/* ---- notes
+ * ----------------------------------------------------------------------------------------------------
+ */
 
-static pith_status add_note(pith_program *program, const pith_step *step, const char *reason, pith_error *error) {
+static pith_status add_note(pith_program *program, const pith_step *step, const char *reason,
+                            pith_error *error) {
   const char *copy = pith_arena_format(&program->arena, "%s", reason);
   if (copy == NULL)
     return pith_lower_no_memory(error);
-  for (uint32_t i = 0; i < program->note_count; i++) /* a reader may take two operands from one step */
+  for (uint32_t i = 0; i < program->note_count;
+       i++) /* a reader may take two operands from one step */
     if (program->notes[i].step == step->name && strcmp(program->notes[i].reason, copy) == 0)
       return PITH_OK;
   program->notes[program->note_count++] = (pith_note){step->name, copy};
@@ -123,8 +134,9 @@ static void explain_reader(pith_program *program, const pith_step *reader, uint3
     snprintf(reason, PITH_REASON_BYTES, "%s '%s' reads floats", reader->row->name, reader->name);
   }
   if (can)
-    snprintf(reason, PITH_REASON_BYTES, "%s '%s': the rewrite %s is %s", reader->row->name, reader->name,
-             pith_rewrites[rewrite].name, (rewrites >> rewrite & 1) == 0 ? "off" : "not done");
+    snprintf(reason, PITH_REASON_BYTES, "%s '%s': the rewrite %s is %s", reader->row->name,
+             reader->name, pith_rewrites[rewrite].name,
+             (rewrites >> rewrite & 1) == 0 ? "off" : "not done");
 }
 
 static pith_status note_dequantize(pith_program *program, const pith_step *step, uint32_t rewrites,
@@ -142,7 +154,8 @@ static pith_status note_dequantize(pith_program *program, const pith_step *step,
   return PITH_OK;
 }
 
-pith_status pith_pass_notes(pith_program *program, const pith_lower_options *options, pith_error *error) {
+pith_status pith_pass_notes(pith_program *program, const pith_lower_options *options,
+                            pith_error *error) {
   uint32_t capacity = 0; /* a note for each step and reader at most */
   for (uint32_t i = 0; i < program->step_count; i++) {
     pith_step_kind kind = program->steps[i].row->kind;
@@ -159,9 +172,11 @@ pith_status pith_pass_notes(pith_program *program, const pith_lower_options *opt
     char reason[PITH_REASON_BYTES];
     if (step->row->kind == PITH_STEP_DEQUANTIZE) {
       PITH_TRY(note_dequantize(program, step, options->rewrites, error));
-    } else if (step->row->kind == PITH_STEP_QUANTIZE || step->row->kind == PITH_STEP_DYNAMIC_QUANTIZE) {
+    } else if (step->row->kind == PITH_STEP_QUANTIZE ||
+               step->row->kind == PITH_STEP_DYNAMIC_QUANTIZE) {
       if (pith_quantize_can_merge(program, step, reason))
-        snprintf(reason, sizeof reason, "the rewrite %s is %s", pith_rewrites[PITH_REWRITE_REQUANTIZE].name,
+        snprintf(reason, sizeof reason, "the rewrite %s is %s",
+                 pith_rewrites[PITH_REWRITE_REQUANTIZE].name,
                  (options->rewrites >> PITH_REWRITE_REQUANTIZE & 1) == 0 ? "off" : "not done");
       PITH_TRY(add_note(program, step, reason, error));
     }

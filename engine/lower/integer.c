@@ -7,7 +7,8 @@
 #include "ops/gemm/gemm_u8s8.h"
 
 /* Always false, so that a refusal is one statement. */
-__attribute__((format(printf, 2, 3))) static bool refuse(char reason[PITH_REASON_BYTES], const char *format, ...) {
+__attribute__((format(printf, 2, 3))) static bool refuse(char reason[PITH_REASON_BYTES],
+                                                         const char *format, ...) {
   va_list arguments;
   va_start(arguments, format);
   vsnprintf(reason, PITH_REASON_BYTES, format, arguments);
@@ -34,7 +35,8 @@ static bool is_zero(const pith_program *program, pith_value_id id) {
     return true;
   const pith_value *value = &program->values[id];
   size_t count;
-  if (value->kind != PITH_VALUE_DATA || value->data == NULL || !pith_value_get_constant_count(value, &count))
+  if (value->kind != PITH_VALUE_DATA || value->data == NULL ||
+      !pith_value_get_constant_count(value, &count))
     return false;
   for (size_t i = 0; i < count; i++)
     if (((const uint8_t *)value->data)[i] != 0)
@@ -45,19 +47,21 @@ static bool is_zero(const pith_program *program, pith_value_id id) {
 /* A zero point of one element that is known when the program is made; absent: 0. */
 static bool is_known_zero(const pith_program *program, pith_value_id id) {
   size_t count;
-  return id == PITH_NONE || (pith_value_is_data(program, id) &&
-                             pith_value_get_constant_count(&program->values[id], &count) && count == 1);
+  return id == PITH_NONE ||
+         (pith_value_is_data(program, id) &&
+          pith_value_get_constant_count(&program->values[id], &count) && count == 1);
 }
 
 static bool is_constant(const pith_dim *dim, int64_t size) {
   return pith_dim_is_constant(dim) && dim->constant == size;
 }
 
-/* ---- weights and tables -------------------------------------------------------------------------------------- */
+/* ---- weights and tables
+ * -------------------------------------------------------------------------------------- */
 
 /* s8 data [n, k] with a scale for each of the n and zero point 0; `name` as "product 'x'". */
-static bool is_integer_data(const pith_program *program, const pith_step *dequantize, const char *name,
-                            const char *each, char reason[PITH_REASON_BYTES]) {
+static bool is_integer_data(const pith_program *program, const pith_step *dequantize,
+                            const char *name, const char *each, char reason[PITH_REASON_BYTES]) {
   pith_value_id id = dequantize->inputs[PITH_QUANTIZE_X];
   const pith_value *w = &program->values[id];
   size_t count;
@@ -73,10 +77,12 @@ static bool is_integer_data(const pith_program *program, const pith_step *dequan
   return true;
 }
 
-bool pith_gather_reads_integers(pith_program *program, const pith_step *gather, char reason[PITH_REASON_BYTES]) {
+bool pith_gather_reads_integers(pith_program *program, const pith_step *gather,
+                                char reason[PITH_REASON_BYTES]) {
   char name[PITH_REASON_BYTES / 2];
   snprintf(name, sizeof name, "Gather '%s'", gather->name);
-  const pith_step *table = pith_program_get_producer(program, gather->inputs[0], PITH_STEP_DEQUANTIZE);
+  const pith_step *table =
+      pith_program_get_producer(program, gather->inputs[0], PITH_STEP_DEQUANTIZE);
   if (table == NULL)
     return refuse(reason, "%s: its table is not quantized", name);
   if (gather->params.gather.axis != 0)
@@ -92,59 +98,76 @@ bool pith_gather_reads_integers(pith_program *program, const pith_step *gather, 
   return true;
 }
 
-/* ---- products ------------------------------------------------------------------------------------------------- */
+/* ---- products
+ * -------------------------------------------------------------------------------------------------
+ */
 
 /* u8 with one scale, or with one for each row. */
-static bool is_integer_input(const pith_program *program, const pith_step *dequantize, const char *name,
-                             char reason[PITH_REASON_BYTES]) {
-  pith_value_id scale = dequantize->inputs[PITH_QUANTIZE_SCALE], zero = dequantize->inputs[PITH_QUANTIZE_ZERO];
-  const pith_value *x = &program->values[dequantize->inputs[PITH_QUANTIZE_X]], *scales = &program->values[scale];
+static bool is_integer_input(const pith_program *program, const pith_step *dequantize,
+                             const char *name, char reason[PITH_REASON_BYTES]) {
+  pith_value_id scale = dequantize->inputs[PITH_QUANTIZE_SCALE],
+                zero = dequantize->inputs[PITH_QUANTIZE_ZERO];
+  const pith_value *x = &program->values[dequantize->inputs[PITH_QUANTIZE_X]],
+                   *scales = &program->values[scale];
   if (x->dtype != PITH_DTYPE_U8)
-    return refuse(reason, "%s: its input '%s' is %s, not u8", name, x->name, pith_dtype_get_info(x->dtype)->name);
+    return refuse(reason, "%s: its input '%s' is %s, not u8", name, x->name,
+                  pith_dtype_get_info(x->dtype)->name);
   switch (dequantize->params.quantize.scales) {
   case PITH_SCALE_TENSOR:
     return is_scales(program, scale, 1) && is_known_zero(program, zero)
                ? true
                : refuse(reason, "%s: the scale of its input '%s' is computed", name, x->name);
   case PITH_SCALE_BLOCK:
-    if (is_constant(&x->dims[x->rank - 1], (int64_t)dequantize->params.quantize.block) && x->rank == 2 &&
-        scales->kind == PITH_VALUE_BUFFER && zero != PITH_NONE && program->values[zero].kind == PITH_VALUE_BUFFER)
+    if (is_constant(&x->dims[x->rank - 1], (int64_t)dequantize->params.quantize.block) &&
+        x->rank == 2 && scales->kind == PITH_VALUE_BUFFER && zero != PITH_NONE &&
+        program->values[zero].kind == PITH_VALUE_BUFFER)
       return true;
-    return refuse(reason, "%s: its input '%s' has scales for blocks of %zu features, not for whole rows", name, x->name,
-                  dequantize->params.quantize.block);
+    return refuse(reason,
+                  "%s: its input '%s' has scales for blocks of %zu features, not for whole rows",
+                  name, x->name, dequantize->params.quantize.block);
   default:
     return refuse(reason, "%s: its input '%s' has a scale for each %s", name, x->name,
-                  dequantize->params.quantize.scales == PITH_SCALE_ROW ? "row, which is data" : "feature");
+                  dequantize->params.quantize.scales == PITH_SCALE_ROW ? "row, which is data"
+                                                                       : "feature");
   }
 }
 
-bool pith_gemm_reads_integers(pith_program *program, const pith_step *gemm, char reason[PITH_REASON_BYTES]) {
+bool pith_gemm_reads_integers(pith_program *program, const pith_step *gemm,
+                              char reason[PITH_REASON_BYTES]) {
   char name[PITH_REASON_BYTES / 2];
   snprintf(name, sizeof name, "product '%s'", gemm->name);
-  const pith_step *x = pith_program_get_producer(program, gemm->inputs[PITH_GEMM_X], PITH_STEP_DEQUANTIZE);
-  const pith_step *w = pith_gemm_count_segments(gemm) != 1
-                           ? NULL
-                           : pith_program_get_producer(program, gemm->inputs[pith_segment_input(0, PITH_SEGMENT_W)],
-                                                       PITH_STEP_DEQUANTIZE);
+  const pith_step *x =
+      pith_program_get_producer(program, gemm->inputs[PITH_GEMM_X], PITH_STEP_DEQUANTIZE);
+  const pith_step *w =
+      pith_gemm_count_segments(gemm) != 1
+          ? NULL
+          : pith_program_get_producer(program, gemm->inputs[pith_segment_input(0, PITH_SEGMENT_W)],
+                                      PITH_STEP_DEQUANTIZE);
   if (x == NULL)
     return refuse(reason, "%s: its input is not quantized", name);
   if (w == NULL)
     return refuse(reason, "%s: its weights are not quantized", name);
-  if (!is_integer_input(program, x, name, reason) || !is_integer_data(program, w, name, "output", reason))
+  if (!is_integer_input(program, x, name, reason) ||
+      !is_integer_data(program, w, name, "output", reason))
     return false;
   const pith_value *weights = &program->values[w->inputs[PITH_QUANTIZE_X]];
   if (weights->data_layout != PITH_LAYOUT_ROW_MAJOR && weights->data_layout != PITH_LAYOUT_N16K4_S8)
     return refuse(reason, "%s: its weights '%s' are in layout %s", name, weights->name,
                   pith_layout_get_name(weights->data_layout));
   if (weights->dims[1].constant > PITH_GEMM_U8S8_MAX_K)
-    return refuse(reason, "%s: it sums over %lld inputs, more than the %d whose sum is sure to fit in 32 bits", name,
-                  (long long)weights->dims[1].constant, PITH_GEMM_U8S8_MAX_K);
+    return refuse(
+        reason,
+        "%s: it sums over %lld inputs, more than the %d whose sum is sure to fit in 32 bits", name,
+        (long long)weights->dims[1].constant, PITH_GEMM_U8S8_MAX_K);
   return has_kernels(PITH_STEP_INTEGER_GEMM, reason);
 }
 
-/* ---- attention ------------------------------------------------------------------------------------------------ */
+/* ---- attention
+ * ------------------------------------------------------------------------------------------------
+ */
 
-static bool is_static_operand(const pith_program *program, const pith_step *dequantize, pith_dtype dtype) {
+static bool is_static_operand(const pith_program *program, const pith_step *dequantize,
+                              pith_dtype dtype) {
   return program->values[dequantize->inputs[PITH_QUANTIZE_X]].dtype == dtype &&
          dequantize->params.quantize.scales == PITH_SCALE_TENSOR &&
          is_scales(program, dequantize->inputs[PITH_QUANTIZE_SCALE], 1) &&
@@ -153,8 +176,8 @@ static bool is_static_operand(const pith_program *program, const pith_step *dequ
 }
 
 /* Quantized head by head by the rules that the kernel follows itself. */
-static bool is_dynamic_operand(pith_program *program, const pith_step *dequantize, pith_dtype dtype, int64_t heads,
-                               pith_value_id offsets) {
+static bool is_dynamic_operand(pith_program *program, const pith_step *dequantize, pith_dtype dtype,
+                               int64_t heads, pith_value_id offsets) {
   pith_value_id q = dequantize->inputs[PITH_QUANTIZE_X];
   const pith_value *value = &program->values[q];
   const pith_step *dynamic = pith_program_get_producer(program, q, PITH_STEP_DYNAMIC_QUANTIZE);
@@ -165,8 +188,9 @@ static bool is_dynamic_operand(pith_program *program, const pith_step *dequantiz
          dequantize->inputs[PITH_QUANTIZE_SCALE] == dynamic->outputs[1] &&
          (dequantize->inputs[PITH_QUANTIZE_ZERO] == dynamic->outputs[2] ||
           (dtype == PITH_DTYPE_S8 && dequantize->inputs[PITH_QUANTIZE_ZERO] == PITH_NONE)) &&
-         (dynamic->input_count > PITH_DYNAMIC_QUANTIZE_OFFSETS ? dynamic->inputs[PITH_DYNAMIC_QUANTIZE_OFFSETS]
-                                                               : PITH_NONE) == offsets;
+         (dynamic->input_count > PITH_DYNAMIC_QUANTIZE_OFFSETS
+              ? dynamic->inputs[PITH_DYNAMIC_QUANTIZE_OFFSETS]
+              : PITH_NONE) == offsets;
 }
 
 static bool keys_fit(const pith_program *program, const pith_step *attention) {
@@ -184,27 +208,35 @@ bool pith_attention_reads_integers(pith_program *program, const pith_step *atten
   static const char *const names[] = {"query", "key", "value"};
   uint32_t dynamic_count = 0;
   for (uint32_t i = 0; i < 3; i++) {
-    const pith_step *operand = pith_program_get_producer(program, attention->inputs[i], PITH_STEP_DEQUANTIZE);
+    const pith_step *operand =
+        pith_program_get_producer(program, attention->inputs[i], PITH_STEP_DEQUANTIZE);
     if (operand == NULL)
       return refuse(reason, "attention '%s': its %s is not quantized", attention->name, names[i]);
     pith_value_id offsets = i == 2 ? attention->inputs[PITH_ATTENTION_KV_OFFSETS] : PITH_NONE;
-    bool dynamic = is_dynamic_operand(program, operand, dtypes[i], attention->params.attention.heads, offsets);
+    bool dynamic =
+        is_dynamic_operand(program, operand, dtypes[i], attention->params.attention.heads, offsets);
     if (!dynamic && !is_static_operand(program, operand, dtypes[i]))
-      return refuse(reason, "attention '%s': its %s is neither %s with one scale known beforehand nor quantized head by "
-                    "head from floats", attention->name, names[i], pith_dtype_get_info(dtypes[i])->name);
+      return refuse(reason,
+                    "attention '%s': its %s is neither %s with one scale known beforehand nor "
+                    "quantized head by "
+                    "head from floats",
+                    attention->name, names[i], pith_dtype_get_info(dtypes[i])->name);
     dynamic_count += dynamic;
   }
   if (dynamic_count != 0 && dynamic_count != 3)
-    return refuse(reason, "attention '%s': its query, key and value are not quantized alike", attention->name);
+    return refuse(reason, "attention '%s': its query, key and value are not quantized alike",
+                  attention->name);
   if (attention->row->kind != PITH_STEP_ROUNDED_ATTENTION)
-    return refuse(reason, "attention '%s': its softmax is in floats (softmax_dtype)", attention->name);
+    return refuse(reason, "attention '%s': its softmax is in floats (softmax_dtype)",
+                  attention->name);
   if (!keys_fit(program, attention))
     return refuse(reason, "attention '%s': sequences may have more than %d tokens", attention->name,
                   PITH_ATTENTION_U8S8_MAX_KEYS);
   return has_kernels(PITH_STEP_INTEGER_ATTENTION, reason);
 }
 
-/* ---- 8-bit outputs -------------------------------------------------------------------------------------------- */
+/* ---- 8-bit outputs
+ * -------------------------------------------------------------------------------------------- */
 
 bool pith_step_find_rows(const pith_step *step, pith_value_id y, pith_rows_place *out_place) {
   uint32_t groups = 1;
@@ -239,9 +271,10 @@ bool pith_step_find_rows(const pith_step *step, pith_value_id y, pith_rows_place
   return false;
 }
 
-static bool is_static_quantize(const pith_program *program, const pith_step *quantize, const char *name,
-                               char reason[PITH_REASON_BYTES]) {
-  pith_value_id scale = quantize->inputs[PITH_QUANTIZE_SCALE], zero = quantize->inputs[PITH_QUANTIZE_ZERO];
+static bool is_static_quantize(const pith_program *program, const pith_step *quantize,
+                               const char *name, char reason[PITH_REASON_BYTES]) {
+  pith_value_id scale = quantize->inputs[PITH_QUANTIZE_SCALE],
+                zero = quantize->inputs[PITH_QUANTIZE_ZERO];
   if (quantize->params.quantize.scales != PITH_SCALE_TENSOR)
     return refuse(reason, "%s: it has more than one scale", name);
   if (!is_scales(program, scale, 1) || !is_known_zero(program, zero))
@@ -251,8 +284,9 @@ static bool is_static_quantize(const pith_program *program, const pith_step *qua
   return true;
 }
 
-static bool is_dynamic_rows(const pith_program *program, const pith_step *quantize, const pith_step *producer,
-                            const char *name, char reason[PITH_REASON_BYTES]) {
+static bool is_dynamic_rows(const pith_program *program, const pith_step *quantize,
+                            const pith_step *producer, const char *name,
+                            char reason[PITH_REASON_BYTES]) {
   const pith_value *x = &program->values[quantize->inputs[PITH_DYNAMIC_QUANTIZE_X]];
   if (quantize->input_count > PITH_DYNAMIC_QUANTIZE_OFFSETS &&
       quantize->inputs[PITH_DYNAMIC_QUANTIZE_OFFSETS] != PITH_NONE)
@@ -263,13 +297,15 @@ static bool is_dynamic_rows(const pith_program *program, const pith_step *quanti
   if (program->values[quantize->outputs[0]].dtype != PITH_DTYPE_U8)
     return refuse(reason, "%s: it makes s8 with a scale for each row, only u8 can be merged", name);
   if (producer->row->kind == PITH_STEP_INTEGER_ATTENTION)
-    return refuse(reason, "%s: a row's range spans all heads, and '%s' goes head by head", name, producer->name);
+    return refuse(reason, "%s: a row's range spans all heads, and '%s' goes head by head", name,
+                  producer->name);
   if (producer->row->kind == PITH_STEP_INTEGER_GEMM && pith_gemm_count_segments(producer) != 1)
     return refuse(reason, "%s: '%s' makes several products at once", name, producer->name);
   return true;
 }
 
-bool pith_quantize_can_merge(pith_program *program, const pith_step *quantize, char reason[PITH_REASON_BYTES]) {
+bool pith_quantize_can_merge(pith_program *program, const pith_step *quantize,
+                             char reason[PITH_REASON_BYTES]) {
   char name[PITH_REASON_BYTES / 2];
   snprintf(name, sizeof name, "%s '%s'", quantize->row->name, quantize->name);
   const pith_value *x = &program->values[quantize->inputs[PITH_QUANTIZE_X]];
@@ -278,13 +314,15 @@ bool pith_quantize_can_merge(pith_program *program, const pith_step *quantize, c
     return refuse(reason, "%s: its input '%s' is %s", name, x->name,
                   x->kind == PITH_VALUE_INPUT ? "an input of the run" : "data");
   const pith_step *producer = &program->steps[x->producer];
-  if (producer->row == NULL || !pith_step_find_rows(producer, quantize->inputs[PITH_QUANTIZE_X], &place))
+  if (producer->row == NULL ||
+      !pith_step_find_rows(producer, quantize->inputs[PITH_QUANTIZE_X], &place))
     return refuse(reason, "%s: its input comes from '%s' (%s), which writes floats only", name,
                   producer->row == NULL ? x->name : producer->name,
                   producer->row == NULL ? "removed" : producer->row->name);
   if (place.outputs + PITH_ROWS_Q < producer->output_count &&
       producer->outputs[place.outputs + PITH_ROWS_Q] != PITH_NONE)
     return refuse(reason, "%s: '%s' writes 8 bits of other scales already", name, producer->name);
-  return quantize->row->kind == PITH_STEP_QUANTIZE ? is_static_quantize(program, quantize, name, reason)
-                                                   : is_dynamic_rows(program, quantize, producer, name, reason);
+  return quantize->row->kind == PITH_STEP_QUANTIZE
+             ? is_static_quantize(program, quantize, name, reason)
+             : is_dynamic_rows(program, quantize, producer, name, reason);
 }

@@ -1,4 +1,5 @@
-/* Weights that lie otherwise than their reader reads them are converted once, when a session is made. */
+/* Weights that lie otherwise than their reader reads them are converted once, when a session is
+ * made. */
 #include "engine/lower/lower_internal.h"
 #include "ops/gemm/gemm_u8s8.h"
 
@@ -16,14 +17,16 @@ static bool read_by_others(const pith_program *program, pith_value_id id) {
   return false;
 }
 
-static pith_status pack_weight(pith_program *program, pith_value_id id, pith_layout layout, pith_error *error) {
+static pith_status pack_weight(pith_program *program, pith_value_id id, pith_layout layout,
+                               pith_error *error) {
   pith_value *value = &program->values[id];
   size_t n = (size_t)value->dims[0].constant, k = (size_t)value->dims[1].constant;
   uint32_t i = 0;
   for (; i < program->pack_count; i++) {
     const pith_pack *have = &program->packs[i];
-    if (have->data != NULL && have->data == value->data && have->transposed == value->data_transposed &&
-        have->from == value->data_layout && have->to == layout && have->n == n && have->k == k)
+    if (have->data != NULL && have->data == value->data &&
+        have->transposed == value->data_transposed && have->from == value->data_layout &&
+        have->to == layout && have->n == n && have->k == k)
       break;
   }
   if (i == program->pack_count) {
@@ -48,7 +51,8 @@ static pith_status pack_weight(pith_program *program, pith_value_id id, pith_lay
 }
 
 /* As a value of its own: other readers go on reading it as it is. */
-static pith_status pack_apart(pith_program *program, pith_value_id *operand, pith_layout layout, pith_error *error) {
+static pith_status pack_apart(pith_program *program, pith_value_id *operand, pith_layout layout,
+                              pith_error *error) {
   const pith_value source = program->values[*operand];
   pith_value_id id;
   pith_value *value = pith_program_add_value(program, &id);
@@ -59,9 +63,9 @@ static pith_status pack_apart(pith_program *program, pith_value_id *operand, pit
   return pack_weight(program, id, layout, error);
 }
 
-/* Row-major weights of products are packed unless something else reads them too (tied embeddings): the float kernel then
- * reads them as they are, which is slower but does not keep them twice; the integer kernel reads nothing but blocks. A
- * Dequantize of its own reads rows only. */
+/* Row-major weights of products are packed unless something else reads them too (tied embeddings):
+ * the float kernel then reads them as they are, which is slower but does not keep them twice; the
+ * integer kernel reads nothing but blocks. A Dequantize of its own reads rows only. */
 static pith_status pack_step(pith_program *program, pith_step *step, pith_error *error) {
   if (step->row->kind == PITH_STEP_DEQUANTIZE &&
       program->values[step->inputs[PITH_QUANTIZE_X]].data_layout == PITH_LAYOUT_N16K4_S8 &&
@@ -82,7 +86,8 @@ static pith_status pack_step(pith_program *program, pith_step *step, pith_error 
   return PITH_OK;
 }
 
-pith_status pith_pass_pack(pith_program *program, const pith_lower_options *options, pith_error *error) {
+pith_status pith_pass_pack(pith_program *program, const pith_lower_options *options,
+                           pith_error *error) {
   (void)options;
   size_t capacity = 0;
   for (uint32_t i = 0; i < program->step_count; i++) {

@@ -1,4 +1,5 @@
-/* What inspect and bench say of a quantized model: which steps are INT8, what stayed and why, shares of the INT8 peak. */
+/* What inspect and bench say of a quantized model: which steps are INT8, what stayed and why,
+ * shares of the INT8 peak. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -73,7 +74,8 @@ static void test_inspect(void **state) {
 /* Operations of the products, by hand, for `sequences` of `length` tokens. */
 static double count_operations(double sequences, double length, double *out_integer) {
   double tokens = sequences * length, hidden = EXEC_HIDDEN;
-  double layer = 2 * tokens * (4 * hidden * hidden + 2 * hidden * EXEC_INNER) + 4 * sequences * length * length * hidden;
+  double layer = 2 * tokens * (4 * hidden * hidden + 2 * hidden * EXEC_INNER) +
+                 4 * sequences * length * length * hidden;
   *out_integer = 2 * layer + 2 * sequences * hidden * EXEC_VOCABULARY;
   return *out_integer + 2 * sequences * hidden * EXEC_LABELS;
 }
@@ -83,8 +85,8 @@ static void test_bench(void **state) {
   double integer, all = count_operations(3, 20, &integer);
   for (int head = EXEC_VECTORS; head <= EXEC_DYNAMIC; head++) {
     const char *model = write_model((exec_fixture_head)head, "model.pith");
-    outcome o = run_pith(NULL, "bench", model, "--batch", "3", "--seq", "20", "--threads", "1", "--seconds", "0.1",
-                         "--json", "--profile", NULL);
+    outcome o = run_pith(NULL, "bench", model, "--batch", "3", "--seq", "20", "--threads", "1",
+                         "--seconds", "0.1", "--json", "--profile", NULL);
     cJSON *json = parse(&o);
     const cJSON *row, *peak = cJSON_GetObjectItem(json, "peak");
     const bool is_integer = head != EXEC_VECTORS;
@@ -97,20 +99,23 @@ static void test_bench(void **state) {
     } else {
       assert_true(number_of(json, "integer_fraction") == 0);
     }
-    double best = number_of(peak, is_integer ? "int8_gops" : "fp32_gflops"); /* 0: no loop for this CPU */
-    assert_true(fabs(number_of(json, "fraction_of_peak") - (best > 0 ? number_of(json, "gflops") / best : 0)) < 1e-3);
+    double best =
+        number_of(peak, is_integer ? "int8_gops" : "fp32_gflops"); /* 0: no loop for this CPU */
+    assert_true(fabs(number_of(json, "fraction_of_peak") -
+                     (best > 0 ? number_of(json, "gflops") / best : 0)) < 1e-3);
     cJSON_ArrayForEach(row, cJSON_GetObjectItem(json, "profile")) {
       bool product = strstr(text_of(row, "operator"), "Integer") != NULL;
       assert_string_equal(text_of(row, "peak"), product ? "int8" : "fp32");
       best = number_of(peak, product ? "int8_gops" : "fp32_gflops");
-      assert_true(fabs(number_of(row, "fraction_of_peak") - (best > 0 ? number_of(row, "gflops") / best : 0)) < 1e-3);
+      assert_true(fabs(number_of(row, "fraction_of_peak") -
+                       (best > 0 ? number_of(row, "gflops") / best : 0)) < 1e-3);
     }
     cJSON_Delete(json);
   }
   const char *model = write_model(EXEC_STATIC, "static.pith");
   /* The peak is that of the features in use: plain C has no loop to compare with. */
-  outcome o = run_pith(NULL, "bench", model, "--batch", "1", "--seq", "8", "--seconds", "0.05", "--json", "--without",
-                       "avx2,avx512,avx512vnni,avxvnni", NULL);
+  outcome o = run_pith(NULL, "bench", model, "--batch", "1", "--seq", "8", "--seconds", "0.05",
+                       "--json", "--without", "avx2,avx512,avx512vnni,avxvnni", NULL);
   cJSON *json = parse(&o);
   assert_true(number_of(cJSON_GetObjectItem(json, "peak"), "int8_gops") == 0);
   assert_true(number_of(json, "fraction_of_peak") == 0);
