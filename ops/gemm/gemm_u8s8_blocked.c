@@ -277,7 +277,7 @@ void pith_gemm_u8s8_blocked_run(const pith_gemm_u8s8_code *code, const void *arg
   pith_gemm_u8s8_finish pending = {.rows = 0};
   for (size_t i = part_start(p.panels, p.panel_groups, panel_group); i < last; ++i) {
     const panel now = find_panel(a, i);
-    ahead behind = {0};
+    ahead behind = {(const char *)now.w, 0};
     if (i + 1 < p.panels)
       behind = (ahead){(const char *)find_panel(a, i + 1).w, pith_gemm_u8s8_groups(a->k) + 1};
     run_panel(&v, &now, behind, &pending);
