@@ -85,7 +85,7 @@ static void print_json(const found *f) {
 static void warn(const pith_range_check *check) {
   const pith_range_use *worst = NULL;
   for (uint32_t i = 0; i < check->count; i++)
-    if (check->uses[i].factor > 1 && (worst == NULL || check->uses[i].factor > worst->factor))
+    if (check->uses[i].factor > PITH_RANGE_TOLERANCE && (worst == NULL || check->uses[i].factor > worst->factor))
       worst = &check->uses[i];
   if (worst != NULL)
     fprintf(stderr, "pith eval: warning: %u of %u activations exceed their calibrated ranges, most of all '%s': %.2f times, "

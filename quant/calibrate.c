@@ -13,7 +13,7 @@ typedef struct watched {
   pith_observer observer;
   uint32_t channel_count;
   float *channel_max;
-  double *channel_sum;
+  double *channel_sum, *channel_squares;
   uint64_t rows;
 } watched;
 
@@ -33,6 +33,7 @@ static void see_channels(watched *w, const pith_view *view) {
       const float x = values[row * view->columns + c];
       w->channel_max[c] = fmaxf(w->channel_max[c], fabsf(x));
       w->channel_sum[c] += (double)x;
+      w->channel_squares[c] += (double)x * (double)x;
     }
   w->rows += view->rows;
 }
@@ -114,8 +115,10 @@ static pith_status begin(calibration *c, pith_error *error) {
       w->channel_count = (uint32_t)tensor->dims[1].constant;
       w->channel_max = PITH_ARENA_NEW(c->arena, float, w->channel_count);
       w->channel_sum = PITH_ARENA_NEW(c->arena, double, w->channel_count);
+      w->channel_squares = PITH_ARENA_NEW(c->arena, double, w->channel_count);
     }
-    if (w->name == NULL || (w->channel_count != 0 && (w->channel_max == NULL || w->channel_sum == NULL)))
+    if (w->name == NULL || (w->channel_count != 0 && (w->channel_max == NULL || w->channel_sum == NULL ||
+                                                         w->channel_squares == NULL)))
       return pith_fail(error, PITH_OUT_OF_MEMORY, "no memory to calibrate '%s'", tensor->name);
   }
   return PITH_OK;
@@ -150,6 +153,7 @@ static pith_status finish(calibration *c, pith_ranges *out_ranges, pith_error *e
                           .channel_count = w->channel_count,
                           .channel_max = w->channel_max,
                           .channel_sum = w->channel_sum,
+                          .channel_squares = w->channel_squares,
                           .rows = w->rows};
     pith_observer_choose(&w->observer, &range->low, &range->high);
   }

@@ -3,7 +3,7 @@
 #include <float.h>
 #include <math.h>
 
-enum { LEVELS = 256, CANDIDATES = 128 };
+enum { LEVELS = 256, CANDIDATES = 128, COARSE = 16 };
 
 bool pith_observer_needs_histogram(pith_observer_kind kind) {
   return kind == PITH_OBSERVER_PERCENTILE || kind == PITH_OBSERVER_KL || kind == PITH_OBSERVER_MSE;
@@ -141,12 +141,24 @@ static double measure_mse(const pith_observer *observer, uint32_t first, uint32_
   return error;
 }
 
-/* One side after the other until neither moves: each is tried at CANDIDATES places between 0 and its extreme. */
+/* The best of COARSE places on each side, both at once; from there one side after the other until neither moves, each tried
+ * at CANDIDATES places between 0 and its extreme. */
 static void search(const pith_observer *observer, measure cost, double *low, double *high) {
   const double width = bin_width(observer), origin = (double)observer->low;
   const double zero = fmin(fmax(-origin / width, 0), PITH_OBSERVER_BINS);
   uint32_t first = 0, last = PITH_OBSERVER_BINS;
   double least = cost(observer, first, last);
+  for (uint32_t i = 0; i < COARSE; i++)
+    for (uint32_t j = 0; j < COARSE; j++) {
+      const uint32_t f = (uint32_t)(zero * i / COARSE);
+      const uint32_t l = PITH_OBSERVER_BINS - (uint32_t)((PITH_OBSERVER_BINS - zero) * j / COARSE);
+      const double e = l > f && l - f >= 8 ? cost(observer, f, l) : INFINITY;
+      if (e < least) {
+        least = e;
+        first = f;
+        last = l;
+      }
+    }
   for (int round = 0; round < 3; round++) {
     const uint32_t was_first = first, was_last = last;
     for (uint32_t c = 1; c < CANDIDATES; c++) {

@@ -4,8 +4,8 @@
  *   moving_average  of the batches' minima and maxima: m += averaging * (batch - m), the first batch as it is
  *   mean_min_max    the mean of the batches' minima and of their maxima
  *   percentile      low and high such that (100 - percentile) % of all elements lie below, and as many above
- *   kl              the thresholds whose clipped and quantized histogram is nearest to the histogram (Kullback-Leibler), one
- *                   side after the other (the method of NVIDIA's TensorRT, S. Migacz, GTC 2017)
+ *   kl              the thresholds whose clipped and quantized histogram is nearest to the histogram (Kullback-Leibler; the
+ *                   method of NVIDIA's TensorRT, S. Migacz, GTC 2017, for both sides)
  *   mse             the range whose quantization has the least expected squared error over the histogram
  *
  * The last three count 2,048 bins between the least and the largest value, so they see the data twice: first all batches by

@@ -62,7 +62,12 @@ static pith_status collect(checker *c, const pith_model *model, pith_error *erro
     pith_range_use use = {.run_low = INFINITY, .run_high = -INFINITY, .factor = 1};
     if (node->op->id != PITH_OP_QUANTIZE_LINEAR || !read_bounds(graph, node, &use))
       continue;
-    use.name = c->names[out->count] = graph->tensors[node->inputs[0]].name;
+    const char *name = graph->tensors[node->inputs[0]].name; /* the answers outlive the model */
+    use.name = c->names[out->count] = pith_arena_string(&out->arena, name, strlen(name));
+    if (use.name == NULL) {
+      cJSON_Delete(history);
+      return pith_fail(error, PITH_OUT_OF_MEMORY, "no memory to check the range of '%s'", name);
+    }
     read_seen(history, &use);
     out->uses[out->count++] = use;
   }
@@ -110,7 +115,7 @@ static void finish(pith_range_check *check) {
       use->factor = find_factor(use->run_low, use->seen_low, use->low);
     if (use->run_high > fmaxf(use->seen_high, use->high))
       use->factor = fmax(use->factor, find_factor(use->run_high, use->seen_high, use->high));
-    check->exceeded += use->factor > 1;
+    check->exceeded += use->factor > PITH_RANGE_TOLERANCE;
   }
 }
 

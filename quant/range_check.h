@@ -5,6 +5,10 @@
 #include "engine/format/model_data.h"
 #include "quant/calibrate.h"
 
+/* How far beyond a range counts: on the calibration texts themselves a quantized model's activations go up to a tenth beyond,
+ * being rounded on their way. */
+#define PITH_RANGE_TOLERANCE 1.25
+
 typedef struct pith_range_use {
   const char *name;         /* of the activation */
   float low, high;          /* beyond these a value saturates */
@@ -17,7 +21,7 @@ typedef struct pith_range_use {
 typedef struct pith_range_check {
   uint32_t count;
   pith_range_use *uses; /* in the graph's order */
-  uint32_t exceeded;    /* with factor above 1 */
+  uint32_t exceeded;    /* with a factor above PITH_RANGE_TOLERANCE */
   uint64_t texts;
   pith_arena arena;
 } pith_range_check;

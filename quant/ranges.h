@@ -16,6 +16,7 @@ typedef struct pith_range {
   uint32_t channel_count;    /* features of the tensor where its channels were wanted, else 0 */
   const float *channel_max;  /* [channel_count] max |x| of each feature: SmoothQuant */
   const double *channel_sum; /* [channel_count] sum of each feature over rows: bias correction */
+  const double *channel_squares; /* [channel_count] sum of squares: SmoothQuant's search */
   uint64_t rows;
 } pith_range;
 

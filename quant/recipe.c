@@ -12,10 +12,10 @@
 /* Frozen by accuracy on train data; docs/quantization.md has what was compared. */
 const pith_quant_options pith_quant_defaults = {
     .mode = PITH_QUANT_STATIC,
-    .observer = PITH_OBSERVER_MIN_MAX,
-    .percentile = 99.99,
+    .observer = PITH_OBSERVER_PERCENTILE,
+    .percentile = 99.999,
     .averaging = 0.1,
-    .weight_clip = PITH_WEIGHT_CLIP_MIN_MAX,
+    .weight_clip = PITH_WEIGHT_CLIP_MSE,
     .smoothquant = PITH_SMOOTHQUANT_OFF,
     .samples = 300,
 };
@@ -242,8 +242,11 @@ static cJSON *write_value(const pith_quant_options *options, const pith_quant_ke
   }
   case PITH_QUANT_FLAG:
     return cJSON_CreateBool(*(const bool *)field);
-  case PITH_QUANT_COUNT:
-    return cJSON_CreateNumber((double)*(const uint64_t *)field);
+  case PITH_QUANT_COUNT: { /* cJSON writes large numbers with 15 digits */
+    char number[24];
+    snprintf(number, sizeof number, "%llu", (unsigned long long)*(const uint64_t *)field);
+    return cJSON_CreateRaw(number);
+  }
   case PITH_QUANT_NUMBER: {
     const double number = *(const double *)field;
     return number < 0 && key->words != NULL ? cJSON_CreateString(key->words[(int)(-1.0 - number)])

@@ -97,34 +97,67 @@ static void make_factors(const float *x, const float *w, size_t count, double al
   }
 }
 
-/* Of the products' sum over features, relative: see the header. */
-static double estimate_error(const float *x, const float *w, size_t count, const float *s) {
-  double x_step = 0, w_step = 0, x_squares = 0, w_squares = 0;
+/* Of one product, summed over its outputs; see the header. `s` NULL: all 1. */
+static double estimate_error(const float *w, size_t rows, size_t count, const pith_range *x, const float *s) {
+  /* How far each side reaches, as one-sided activations (GELU's) spend all levels on one: the lesser side of a feature is at
+   * most the lesser side of the tensor. */
+  const double lesser_bound = fmin(-(double)x->seen_low, (double)x->seen_high);
+  double greater = 0, lesser = 0, error = 0;
   for (size_t j = 0; j < count; j++) {
-    const double xj = (double)x[j] / (double)s[j], wj = (double)w[j] * (double)s[j];
-    x_step = fmax(x_step, xj / 127.5);
-    w_step = fmax(w_step, wj / 127);
-    x_squares += xj * xj / 9;
-    w_squares += wj * wj / 9;
+    const double inverse = s == NULL ? 1.0 : 1.0 / (double)s[j];
+    greater = fmax(greater, (double)x->channel_max[j] * inverse);
+    lesser = fmax(lesser, fmin((double)x->channel_max[j], fmax(lesser_bound, 0)) * inverse);
   }
-  return x_step * x_step * w_squares + w_step * w_step * x_squares;
+  const double x_step = (greater + lesser) / 255;
+  for (size_t n = 0; n < rows; n++) {
+    double w_largest = 0, w_squares = 0, x_squares = 0;
+    for (size_t j = 0; j < count; j++) {
+      const double factor = s == NULL ? 1.0 : (double)s[j], v = (double)w[n * count + j] * factor;
+      w_largest = fmax(w_largest, fabs(v));
+      w_squares += v * v;
+      x_squares += x->channel_squares[j] / (factor * factor);
+    }
+    const double w_step = w_largest / 127;
+    error += x_step * x_step * w_squares + w_step * w_step * x_squares / (double)x->rows;
+  }
+  return error;
 }
 
-static void choose_factors(const float *x, const float *w, size_t count, double alpha, float *out_s) {
+enum { ALPHA_STEPS = 20, CANDIDATES = ALPHA_STEPS + 2 }; /* the last: as it is */
+
+/* Whether product `reader` of x is smoothed with it. */
+static bool is_smoothed(const transform *t, const pith_reader *reader) {
+  const pith_node *node = &t->view.graph->nodes[reader->node];
+  return reader->input == 0 && is_quantized_gemm(t, node) && owns_data(t, node);
+}
+
+/* False: x is better left as it is. `s` gets the factors. */
+static bool choose_factors(transform *t, pith_tensor_id x, const pith_range *range, const float *largest, float *s) {
+  const size_t count = range->channel_count;
+  const double alpha = t->view.options->smoothquant;
   if (alpha >= 0) {
-    make_factors(x, w, count, alpha, out_s);
-    return;
+    make_factors(range->channel_max, largest, count, alpha, s);
+    return true;
   }
-  double best = 0, least = INFINITY;
-  for (int step = 0; step <= 20; step++) {
-    make_factors(x, w, count, step / 20.0, out_s);
-    const double error = estimate_error(x, w, count, out_s);
-    if (error < least) {
-      least = error;
-      best = step / 20.0;
+  double errors[CANDIDATES] = {0};
+  const pith_readers *readers = &t->view.readers;
+  for (uint32_t i = readers->first[x]; i < readers->first[x + 1]; i++) {
+    if (!is_smoothed(t, &readers->all[i]))
+      continue;
+    const pith_tensor_id weight = t->view.graph->nodes[readers->all[i].node].inputs[1];
+    const size_t rows = (size_t)t->view.graph->tensors[weight].dims[0].constant;
+    const float *w = pith_rewriter_read(&t->rewriter, weight);
+    for (int c = 0; w != NULL && c < CANDIDATES; c++) {
+      make_factors(range->channel_max, largest, count, (double)c / ALPHA_STEPS, s);
+      errors[c] += estimate_error(w, rows, count, range, c <= ALPHA_STEPS ? s : NULL);
     }
   }
-  make_factors(x, w, count, best, out_s);
+  int best = ALPHA_STEPS + 1;
+  for (int c = 0; c <= ALPHA_STEPS; c++)
+    if (errors[c] < errors[best])
+      best = c;
+  make_factors(range->channel_max, largest, count, (double)best / ALPHA_STEPS, s);
+  return best <= ALPHA_STEPS;
 }
 
 /* Puts 1 / s into what makes x, where nothing but the smoothed products reads it. */
@@ -174,7 +207,8 @@ static void smooth_tensor(transform *t, pith_tensor_id x) {
     if (readers->all[i].input == 0 && is_quantized_gemm(t, node) && owns_data(t, node))
       find_largest(t, node->inputs[1], true, largest);
   }
-  choose_factors(range->channel_max, largest, count, t->view.options->smoothquant, s);
+  if (!choose_factors(t, x, range, largest, s) || t->rewriter.builder.status != PITH_OK)
+    return;
   for (size_t j = 0; j < count; j++)
     inverse[j] = 1.0f / s[j];
   for (uint32_t i = readers->first[x]; i < readers->first[x + 1]; i++) {

@@ -13,8 +13,8 @@
  *   s_j = max |x_j|^alpha / max |w_j|^(1 - alpha)
  * and the columns of the weights multiplied by it. 1 / s goes into what makes x where nothing else reads x: the scale and
  * bias of a LayerNormalization, the rows of the product behind attention's values; else a Mul goes before the products. With
- * alpha below 0 the one of 0, 0.05 .. 1 is taken whose estimated error is least, for each x by itself:
- *   steps of x (uniform over its largest feature), steps of w, each spread evenly, x_j^2 taken as max |x_j|^2 / 9.
+ * alpha below 0 the one of 0, 0.05 .. 1, or none at all, is taken whose estimated error is least, for each x by itself: steps
+ * of x (uniform over its largest feature) times the weights, steps of each output's weights times the mean squares of x.
  * Needs ranges with channels. `out_count`: activations that were smoothed. */
 PITH_WARN_UNUSED pith_status pith_smooth_graph(const pith_graph *graph, const pith_ranges *ranges,
                                                const pith_quant_options *options, const pith_allocator *allocator,
