@@ -218,7 +218,7 @@ static void test_close_to_float(void **state) {
     assert_int_equal(quantized.summary.tables, 3);
     assert_int_equal(quantized.data.history_count, 1);
     const double difference = compare_logits(fixture.model.data.graph, quantized.data.graph);
-    if (!(difference < 0.1 && difference > 0))
+    if (!(difference < 0.15 && difference > 0)) /* of the largest logit */
       fail_msg("mode %d: logits differ by %g", mode, difference);
     pith_quantized_deinit(&quantized);
   }
