@@ -5,7 +5,8 @@
  *
  * x is u8 (zero point anywhere), w s8. Weights lie in stored blocks of 16 outputs, [N/16][K/4 + 1][16][4] bytes: group g of a
  * block holds inputs 4g to 4g + 3 of each of its outputs (padding 0), and behind the last group lie the 16 sums of the
- * weights, s32, so that `-x_zero * sum` starts the accumulators and a load reads no weight to learn them.
+ * weights, s32, so that `-x_zero * sum` starts the accumulators and a load reads no weight to learn them. Every kernel
+ * starts from the stored sums, modulo 2^32: wrong ones give wrong results, but the same on each.
  *
  * f's GELU is the one of ops/math that is made for 8-bit results wherever the output is 8-bit (its error is stated there),
  * the FP32 one otherwise. Same bits on every instruction set, for any split. */

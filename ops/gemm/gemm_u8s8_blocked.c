@@ -219,8 +219,8 @@ static void run_panel(const walk *v, const panel *p, ahead next, pith_gemm_u8s8_
       .block_bytes = pith_gemm_u8s8_block_bytes(a->k),
       .groups = v->widened ? groups : a->k / PITH_GEMM_U8S8_GROUP,
       .rest = v->widened ? 0 : a->k % PITH_GEMM_U8S8_GROUP,
-      .minus_zero = {a->x_per_row || v->widened ? 0 : -(int32_t)a->x_zero[0]},
-      .zero_per_row = a->x_per_row && !v->widened,
+      .minus_zero = {a->x_per_row ? 0 : -(int32_t)a->x_zero[0]},
+      .zero_per_row = a->x_per_row,
   };
   size_t row = v->first_row;
   for (size_t i = v->first_tile; i < v->last_tile; ++i) {
@@ -272,8 +272,7 @@ void pith_gemm_u8s8_blocked_run(const pith_gemm_u8s8_code *code, const void *arg
       .waiting = a->q_per_row ? (float *)(void *)waiting : NULL,
   };
   for (size_t row = first_row; v.widened && row < end_row; ++row)
-    code->widen(a->k, a->x + row * a->x_stride, a->x_zero[a->x_per_row ? row : 0],
-                widened + (row - first_row) * row_bytes(code, a));
+    code->widen(a->k, a->x + row * a->x_stride, widened + (row - first_row) * row_bytes(code, a));
   pith_gemm_u8s8_finish pending = {.rows = 0};
   for (size_t i = part_start(p.panels, p.panel_groups, panel_group); i < last; ++i) {
     const panel now = find_panel(a, i);

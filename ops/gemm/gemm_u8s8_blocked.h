@@ -18,7 +18,7 @@ enum {
   PITH_GEMM_U8S8_MAX_ROWS = 6, /* of a tile */
 };
 
-/* sums[i, j] = sum over k of (x[i, k] - zero[i]) w[k, j], for `rows` x `vectors` x 16 outputs, stride PITH_GEMM_U8S8_PANEL. */
+/* sums[i, j] = minus_zero[i] * (the stored sum of j's weights) + sum over k of x[i, k] w[k, j], for `rows` x `vectors` x 16 outputs, stride PITH_GEMM_U8S8_PANEL. */
 typedef struct pith_gemm_u8s8_tile {
   const uint8_t *x; /* [rows, k], or what a pith_gemm_u8s8_code's widen made of it */
   size_t x_stride;  /* bytes */
@@ -71,9 +71,9 @@ typedef struct pith_gemm_u8s8_finish {
 typedef struct pith_gemm_u8s8_code {
   size_t tile_rows; /* at most PITH_GEMM_U8S8_MAX_ROWS */
   size_t vectors;   /* of a tile, of 16 outputs: divides 4 */
-  /* Where the set has no product of bytes that is exact: a row of inputs as s16, less `zero`, in groups of 4 as they lie in w,
-   * of each first the even two, then the odd two; padding 0. Tiles read that. Or NULL. */
-  void (*widen)(size_t k, const uint8_t *x, int32_t zero, void *out);
+  /* Where the set has no product of bytes that is exact: a row of inputs as s16, in groups of 4 as they lie in w, of each
+   * first the even two, then the odd two; padding 0. Tiles read that. Or NULL. */
+  void (*widen)(size_t k, const uint8_t *x, void *out);
   void (*multiply)(size_t rows, size_t vectors, const pith_gemm_u8s8_tile *tile);
   void (*finish)(const pith_gemm_u8s8_finish *finish);
   /* multiply for a tile of a whole panel, while `before`, of a whole panel too, is finished; its sums lie where the tile's

@@ -24,14 +24,17 @@ static size_t get_scratch_bytes(const void *args) {
   return a->q_per_row ? a->segments[0].n * sizeof(float) : 0;
 }
 
-/* sum over k of (x[k] - zero) * w[k] for a stored block. */
-static void multiply(const uint8_t *x, int32_t zero, size_t k, const int8_t *w, int32_t sums[BLOCK]) {
-  memset(sums, 0, BLOCK * sizeof *sums);
-  for (size_t i = 0; i < k; ++i, w += i % GROUP == 0 ? BLOCK * GROUP : 0) {
-    const int32_t value = (int32_t)x[i] - zero;
+/* sum over k of x[k] * w[k], less zero times the stored sum, for a stored block: modulo 2^32 throughout, as the others, so
+ * that even sums which are not those of the weights (a damaged file's) give everywhere the same. */
+static void multiply(const uint8_t *x, uint8_t zero, size_t k, const int8_t *w, int32_t out_sums[BLOCK]) {
+  uint32_t sums[BLOCK];
+  memcpy(sums, w + pith_gemm_u8s8_groups(k) * PITH_GEMM_U8S8_GROUP_BYTES, sizeof sums);
+  for (size_t j = 0; j < BLOCK; ++j)
+    sums[j] *= -(uint32_t)zero;
+  for (size_t i = 0; i < k; ++i, w += i % GROUP == 0 ? BLOCK * GROUP : 0)
     for (size_t j = 0; j < BLOCK; ++j)
-      sums[j] += value * w[j * GROUP + i % GROUP];
-  }
+      sums[j] += (uint32_t)(x[i] * w[j * GROUP + i % GROUP]);
+  memcpy(out_sums, sums, sizeof sums);
 }
 
 static void activate(pith_activation activation, bool for_8bit, float z[BLOCK]) {

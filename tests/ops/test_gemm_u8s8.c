@@ -343,6 +343,35 @@ static void test_saturation(void **state) {
   tester_deinit(&t);
 }
 
+/* Sums of weights that are not theirs, as in a damaged file: wrong results, but the same bits from every kernel. */
+static void test_wrong_sums(void **state) {
+  (void)state;
+  tester t;
+  tester_init(&t, pith_gemm_u8s8_kernels);
+  for (size_t i = 0; i < 80; ++i) {
+    gemm_case c = pick_case(&t, 1 + PICK(&t, row_sizes), 1 + PICK(&t, n_sizes), k_sizes[tester_pick(&t, COUNT(k_sizes) - 2)]);
+    c.y[0] = true;
+    c.q[0] = c.q_per_row = false;
+    c.activation = PITH_ACTIVATION_NONE;
+    masters m;
+    const pith_gemm_u8s8_args a = make_args(&t, &c, &m);
+    const size_t block_bytes = pith_gemm_u8s8_packed_bytes(1, c.k), j = tester_pick(&t, c.n[0]), row = tester_pick(&t, c.rows);
+    int8_t *stored = (int8_t *)(uintptr_t)a.segments[0].w + (j / 16 + 1) * block_bytes - 64 + j % 16 * 4; /* the tester's */
+    *(uint8_t *)(uintptr_t)&a.x_zero[c.x_per_row ? row : 0] = (uint8_t)(1 + tester_pick(&t, 255));
+    tester_reference(&t, &a);
+    const float right = a.segments[0].y[row * a.segments[0].y_stride + j];
+    int32_t sum;
+    memcpy(&sum, stored, sizeof sum);
+    sum = i % 2 ? (int32_t)tester_random(&t) : sum + 100000; /* beyond 2^31 too, times the zero point */
+    memcpy(stored, &sum, sizeof sum);
+    tester_reference(&t, &a);
+    if (i % 2 == 0 && a.segments[0].y[row * a.segments[0].y_stride + j] == right)
+      tester_fail(&t, "the stored sum of output %zu does not count", j);
+    tester_compare(&t, &a, NULL);
+  }
+  tester_deinit(&t);
+}
+
 static void test_pack(void **state) {
   (void)state;
   tester t;
@@ -418,7 +447,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_pack),     cmocka_unit_test(test_finish),     cmocka_unit_test(test_extremes),
       cmocka_unit_test(test_segments), cmocka_unit_test(test_saturation), cmocka_unit_test(test_sizes),
-      cmocka_unit_test(test_large),    cmocka_unit_test(test_tasks),
+      cmocka_unit_test(test_large),    cmocka_unit_test(test_tasks),      cmocka_unit_test(test_wrong_sums),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
