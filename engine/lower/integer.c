@@ -202,6 +202,19 @@ static bool keys_fit(const pith_program *program, const pith_step *attention) {
          tokens <= PITH_ATTENTION_U8S8_MAX_KEYS;
 }
 
+/* A query and a key, u8 and s8, are multiplied and added up like a row of a product. */
+static bool heads_fit(const pith_program *program, const pith_step *attention,
+                      char reason[PITH_REASON_BYTES]) {
+  const pith_value *queries = &program->values[attention->inputs[PITH_ATTENTION_Q]];
+  int64_t features = queries->dims[1].constant / attention->params.attention.heads;
+  return features <= PITH_ATTENTION_U8S8_MAX_KEYS
+             ? true
+             : refuse(reason,
+                      "attention '%s': its heads have %lld features, more than the %d whose sum is "
+                      "sure to fit in 32 bits",
+                      attention->name, (long long)features, PITH_ATTENTION_U8S8_MAX_KEYS);
+}
+
 bool pith_attention_reads_integers(pith_program *program, const pith_step *attention,
                                    char reason[PITH_REASON_BYTES]) {
   static const pith_dtype dtypes[] = {PITH_DTYPE_U8, PITH_DTYPE_S8, PITH_DTYPE_S8};
@@ -229,6 +242,8 @@ bool pith_attention_reads_integers(pith_program *program, const pith_step *atten
   if (attention->row->kind != PITH_STEP_ROUNDED_ATTENTION)
     return refuse(reason, "attention '%s': its softmax is in floats (softmax_dtype)",
                   attention->name);
+  if (!heads_fit(program, attention, reason))
+    return false;
   if (!keys_fit(program, attention))
     return refuse(reason, "attention '%s': sequences may have more than %d tokens", attention->name,
                   PITH_ATTENTION_U8S8_MAX_KEYS);

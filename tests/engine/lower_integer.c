@@ -729,6 +729,51 @@ static void test_sum_that_may_overflow(void **state) {
   }
 }
 
+/* Nor any sum over a head of more features. */
+static void test_heads_that_may_overflow(void **state) {
+  (void)state;
+  enum { HEADS = 2, LONG = 65537 };
+  static float x[2 * HEADS * LONG];
+  static const int32_t starts[] = {0, 2};
+  uint64_t random = 37;
+  for (size_t i = 0; i < 2 * HEADS * LONG; i++)
+    x[i] = exec_fixture_uniform(&random, -3, 3);
+  for (int64_t size = LONG - 1; size <= LONG; size++)
+    for (int kind = INTEGER_STATIC; kind <= INTEGER_DYNAMIC; kind++) {
+      integer_fixture f;
+      integer_fixture_init(&f);
+      pith_builder *b = &f.builder;
+      const pith_dim dims[2] = {pith_build_dim(b, "tokens", 1, 0), pith_dim_of(HEADS * size)};
+      const pith_dim sequences = pith_build_dim(b, "sequences", 1, 1);
+      pith_tensor_id input = pith_build_input(b, "x", PITH_DTYPE_F32, 2, dims), operands[3];
+      pith_tensor_id begins = pith_build_input(b, "offsets", PITH_DTYPE_S32, 1, &sequences);
+      static const char *const names[] = {"q", "k", "v"};
+      for (int i = 0; i < 3; i++) {
+        pith_dtype dtype = i == 0 ? PITH_DTYPE_U8 : PITH_DTYPE_S8;
+        operands[i] = kind == INTEGER_STATIC
+                          ? integer_fixture_pair(&f, names[i], input, dtype, 6.0f / 255,
+                                                 i == 0 ? 127 : 0)
+                          : integer_fixture_dynamic_pair(&f, names[i], input, dtype, size,
+                                                         HEADS * size, i == 2 ? begins : PITH_NONE);
+      }
+      pith_build_output(
+          b, attend(&f, operands[0], operands[1], operands[2], begins, PITH_DTYPE_U8), "y");
+      integer_fixture_finish(&f);
+      const pith_feed inputs[2] = {{x, {2, (size_t)(HEADS * size)}}, {starts, {2}}};
+      pith_graph_run plain, fused;
+      run(&plain, f.graph, inputs, 0);
+      run(&fused, f.graph, inputs, PITH_REWRITES_DEFAULT);
+      assert_title(fused.program, "RoundedAttention", size == LONG);
+      if (size == LONG)
+        assert_note(fused.program, "q.dequantize",
+                    "its heads have 65537 features, more than the 65536");
+      assert_near(&plain, &fused, 0, 0.05, "a long head");
+      pith_graph_run_deinit(&plain);
+      pith_graph_run_deinit(&fused);
+      integer_fixture_deinit(&f);
+    }
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_everything_is_merged),
@@ -739,6 +784,7 @@ int main(void) {
       cmocka_unit_test(test_what_stays_says_why),
       cmocka_unit_test(test_one_tensor_two_scales),
       cmocka_unit_test(test_sum_that_may_overflow),
+      cmocka_unit_test(test_heads_that_may_overflow),
   };
   return cmocka_run_group_tests(tests, make_inputs, NULL);
 }
