@@ -38,6 +38,7 @@ enum { PITH_QUANT_MAX_PATTERNS = 32 };
 /* Of `smoothquant`, besides an alpha. */
 #define PITH_SMOOTHQUANT_AUTO (-1.0) /* searched for each activation */
 #define PITH_SMOOTHQUANT_OFF (-2.0)
+#define PITH_SMOOTHQUANT_FREE (-3.0) /* searched, only where what makes the activation takes the factors, before or after lowering */
 
 typedef struct pith_quant_options {
   pith_quant_mode mode;

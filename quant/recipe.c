@@ -25,7 +25,7 @@ static const char *const pith_quant_mode_words[] = {PITH_QUANT_MODE_LIST(WORD) N
 static const char *const pith_observer_words[] = {PITH_OBSERVER_LIST(WORD) NULL};
 static const char *const pith_weight_clip_words[] = {PITH_WEIGHT_CLIP_LIST(WORD) NULL};
 #undef WORD
-static const char *const pith_smoothquant_words[] = {"auto", "off", NULL}; /* -1 and -2 */
+static const char *const pith_smoothquant_words[] = {"auto", "off", "free", NULL}; /* -1, -2, -3 */
 
 const pith_quant_key pith_quant_keys[] = {
 #define ROW(field, name, type, argument, minimum, maximum, words, doc)                                              \

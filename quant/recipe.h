@@ -33,7 +33,7 @@ typedef enum pith_quant_value {
   X(averaging, "averaging", NUMBER, "W", 0, 1, NULL, "of moving_average: the weight of the newest batch")              \
   X(weight_clip, "weight-clip", WORD, "NAME", 0, 0, pith_weight_clip_words, "scales of weights: min_max or mse")       \
   X(smoothquant, "smoothquant", NUMBER, "ALPHA", 0, 1, pith_smoothquant_words,                                         \
-    "move ranges from activations to weights: 0 to 1, auto or off")                                                    \
+    "move ranges from activations to weights: 0 to 1, auto, free or off")                                                    \
   X(equalize, "equalize", FLAG, NULL, 0, 0, NULL, "even out the ranges of products that follow each other")            \
   X(bias_correction, "bias-correction", FLAG, NULL, 0, 0, NULL, "take the mean error of weights out of the biases")    \
   X(keep_float, "keep-float", PATTERNS, "PATTERN", 0, 0, NULL, "operators that stay in float: names with * and ?, by commas") \

@@ -160,24 +160,31 @@ static bool choose_factors(transform *t, pith_tensor_id x, const pith_range *ran
   return best <= ALPHA_STEPS;
 }
 
-/* Puts 1 / s into what makes x, where nothing but the smoothed products reads it. */
-static bool fold_into_producer(transform *t, pith_tensor_id x, size_t count, float *inverse, const float *s) {
+/* What can take 1 / s and nothing but the smoothed products reads: a LayerNormalization, or the product that makes attention's
+ * values. NULL: none. */
+static const pith_node *find_folding_producer(const transform *t, pith_tensor_id x) {
   const pith_node *norm = get_producer(t, x, PITH_OP_LAYER_NORMALIZATION);
-  if (norm != NULL && count_readers(t, norm->inputs[1]) == 1 &&
-      t->view.graph->tensors[norm->inputs[1]].rank == 1 &&
-      (norm->input_count < 3 || norm->inputs[2] == PITH_NONE || count_readers(t, norm->inputs[2]) == 1)) {
-    t->scaling.rows[norm->inputs[1]] = inverse;
-    if (norm->input_count > 2 && norm->inputs[2] != PITH_NONE)
-      t->scaling.rows[norm->inputs[2]] = inverse;
-    return true;
-  }
+  if (norm != NULL)
+    return count_readers(t, norm->inputs[1]) == 1 && t->view.graph->tensors[norm->inputs[1]].rank == 1 &&
+                   (norm->input_count < 3 || norm->inputs[2] == PITH_NONE || count_readers(t, norm->inputs[2]) == 1)
+               ? norm
+               : NULL;
   const pith_node *attention = get_producer(t, x, PITH_OP_PACKED_ATTENTION);
   const pith_node *values = attention == NULL ? NULL : get_producer(t, attention->inputs[2], PITH_OP_GEMM);
-  if (values == NULL || count_readers(t, values->outputs[0]) != 1 || !owns_data(t, values) ||
-      !is_quantized_gemm(t, values))
-    return false;
-  divide_rows(t, values, count, s);
-  return true;
+  return values != NULL && count_readers(t, values->outputs[0]) == 1 && owns_data(t, values) &&
+                 is_quantized_gemm(t, values)
+             ? values
+             : NULL;
+}
+
+static void fold_into_producer(transform *t, const pith_node *producer, size_t count, float *inverse, const float *s) {
+  if (producer->op->id == PITH_OP_GEMM) {
+    divide_rows(t, producer, count, s);
+    return;
+  }
+  t->scaling.rows[producer->inputs[1]] = inverse;
+  if (producer->input_count > 2 && producer->inputs[2] != PITH_NONE)
+    t->scaling.rows[producer->inputs[2]] = inverse;
 }
 
 static void smooth_tensor(transform *t, pith_tensor_id x) {
@@ -190,7 +197,9 @@ static void smooth_tensor(transform *t, pith_tensor_id x) {
     products += readers->all[i].input == 0 && is_quantized_gemm(t, node) && owns_data(t, node) &&
                 t->scaling.columns[node->inputs[1]] == NULL;
   }
-  if (products == 0)
+  const pith_node *producer = products == count_readers(t, x) ? find_folding_producer(t, x) : NULL;
+  if (products == 0 || (producer == NULL && t->view.options->smoothquant == PITH_SMOOTHQUANT_FREE &&
+                         get_producer(t, x, PITH_OP_LAYER_NORMALIZATION) == NULL))
     return;
   const pith_range *range = pith_ranges_find(t->ranges, tensor->name);
   const size_t count = (size_t)tensor->dims[1].constant;
@@ -218,7 +227,9 @@ static void smooth_tensor(transform *t, pith_tensor_id x) {
       t->scaling.smoothed[readers->all[i].node] = true;
     }
   }
-  if (products != count_readers(t, x) || !fold_into_producer(t, x, count, inverse, s))
+  if (producer != NULL)
+    fold_into_producer(t, producer, count, inverse, s);
+  else
     t->scaling.before[x] = inverse;
   t->count++;
 }

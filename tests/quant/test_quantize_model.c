@@ -116,7 +116,7 @@ static void calibrate(const pith_graph *graph, const pith_quant_options *options
 static void test_smoothquant(void **state) {
   (void)state;
   const pith_graph *graph = fixture.model.data.graph;
-  static const double alphas[] = {0.5, 0.8, PITH_SMOOTHQUANT_AUTO};
+  static const double alphas[] = {0.5, 0.8, PITH_SMOOTHQUANT_AUTO, PITH_SMOOTHQUANT_FREE};
   for (size_t a = 0; a < sizeof alphas / sizeof *alphas; a++) {
     pith_quant_options options = pith_quant_defaults;
     options.smoothquant = alphas[a];
@@ -127,6 +127,8 @@ static void test_smoothquant(void **state) {
     MUST(pith_smooth_graph(graph, &ranges, &options, NULL, &smooth, &count, &error));
     if (alphas[a] >= 0) /* two layers of: query, key and value; context; inner; outer */
       assert_int_equal(count, 8);
+    if (alphas[a] == PITH_SMOOTHQUANT_FREE)
+      assert_int_equal(smooth->node_count, graph->node_count);
     const double difference = compare_logits(graph, smooth);
     if (!(difference < 1e-5) || (count != 0 && difference == 0))
       fail_msg("alpha %g: %u activations, results differ by %g", alphas[a], count, difference);

@@ -66,7 +66,7 @@ static void test_wrong(void **state) {
       {"{\"observer\":3}", "observer takes text"},
       {"{\"equalize\":1}", "equalize takes true or false"},
       {"{\"percentile\":101}", "percentile is '101'; it takes a number from 50 to 100"},
-      {"{\"smoothquant\":1.5}", "smoothquant is '1.5'; it takes a number from 0 to 1, auto, off"},
+      {"{\"smoothquant\":1.5}", "smoothquant is '1.5'; it takes a number from 0 to 1, auto, off, free"},
       {"{\"smoothquant\":\"on\"}", "smoothquant takes a number"},
       {"{\"samples\":1.5}", "samples is '1.5'; it takes a whole number"},
       {"{\"samples\":-1}", "samples is '-1'"},
