@@ -8,8 +8,9 @@
  * weights, s32, so that `-x_zero * sum` starts the accumulators and a load reads no weight to learn them. Every kernel
  * starts from the stored sums, modulo 2^32: wrong ones give wrong results, but the same on each.
  *
- * f's GELU is the one of ops/math that is made for 8-bit results wherever the output is 8-bit (its error is stated there),
- * the FP32 one otherwise. Same bits on every instruction set, for any split. */
+ * f's GELU is the one of ops/math that is made for 8-bit results where nothing but an 8-bit output is wanted (its error is
+ * stated there), the FP32 one wherever y is: y has the same bits whether q is written beside it or not, and q may then
+ * differ by a level from what it is alone. Same bits on every instruction set, for any split. */
 #ifndef PITH_OPS_GEMM_U8S8_H
 #define PITH_OPS_GEMM_U8S8_H
 

@@ -132,7 +132,7 @@ static pith_gemm_u8s8_kind find_kind(const pith_gemm_u8s8_args *a, const pith_ge
     return y && !gelu ? PITH_GEMM_U8S8_RESIDUAL : PITH_GEMM_U8S8_OTHER;
   if (q)
     return gelu ? PITH_GEMM_U8S8_GELU_Q : PITH_GEMM_U8S8_Q;
-  return !gelu ? PITH_GEMM_U8S8_F32 : waits ? PITH_GEMM_U8S8_GELU_Y : PITH_GEMM_U8S8_OTHER;
+  return !gelu ? PITH_GEMM_U8S8_F32 : !s->y ? PITH_GEMM_U8S8_GELU_Y : PITH_GEMM_U8S8_OTHER;
 }
 
 /* What finishing the panel takes, but for the rows. */
@@ -148,7 +148,7 @@ static pith_gemm_u8s8_finish make_finish(const walk *v, const panel *p) {
       .w_scale = s->w_scale + p->n0,
       .bias = s->bias ? s->bias + p->n0 : no_bias,
       .activation = a->activation,
-      .for_8bit = s->q.q,
+      .for_8bit = !s->y, /* or waits in scratch for its row's scale */
       .residual_stride = a->residual_stride,
       .y_stride = v->waiting && !s->y ? s->n : s->y_stride,
   };

@@ -42,7 +42,7 @@ typedef enum pith_gemm_u8s8_kind {
   PITH_GEMM_U8S8_RESIDUAL, /* no activation, residual, y */
   PITH_GEMM_U8S8_Q,        /* no activation, q */
   PITH_GEMM_U8S8_GELU_Q,   /* GELU, q */
-  PITH_GEMM_U8S8_GELU_Y,   /* GELU for 8 bits, y: q waits for its row's scale */
+  PITH_GEMM_U8S8_GELU_Y,   /* GELU for 8 bits, y: scratch, where q waits for its row's scale */
   PITH_GEMM_U8S8_OTHER,
 } pith_gemm_u8s8_kind;
 
@@ -56,7 +56,7 @@ typedef struct pith_gemm_u8s8_finish {
   const float *w_scale;
   const float *bias;
   pith_activation activation;
-  bool for_8bit; /* the activation's result becomes 8 bits */
+  bool for_8bit; /* the activation's result becomes 8 bits and nothing else */
   const float *residual; /* or NULL */
   size_t residual_stride;
   float *y; /* or NULL */

@@ -54,7 +54,7 @@ static void run_block(const pith_gemm_u8s8_args *a, const pith_gemm_u8s8_segment
   float z[BLOCK] = {0};
   for (size_t j = 0; j < columns; ++j)
     z[j] = fmaf((float)sums[j], a->x_scale[of_x] * s->w_scale[n0 + j], s->bias ? s->bias[n0 + j] : 0.0f);
-  activate(a->activation, s->q.q, z);
+  activate(a->activation, !s->y, z);
   if (a->residual)
     for (size_t j = 0; j < columns; ++j)
       z[j] = z[j] + a->residual[t * a->residual_stride + n0 + j];
