@@ -303,6 +303,7 @@ static bool is_dynamic_rows(const pith_program *program, const pith_step *quanti
                             const pith_step *producer, const char *name,
                             char reason[PITH_REASON_BYTES]) {
   const pith_value *x = &program->values[quantize->inputs[PITH_DYNAMIC_QUANTIZE_X]];
+  size_t normalized;
   if (quantize->input_count > PITH_DYNAMIC_QUANTIZE_OFFSETS &&
       quantize->inputs[PITH_DYNAMIC_QUANTIZE_OFFSETS] != PITH_NONE)
     return refuse(reason, "%s: its ranges are those of whole sequences", name);
@@ -311,6 +312,12 @@ static bool is_dynamic_rows(const pith_program *program, const pith_step *quanti
                   quantize->params.quantize.block);
   if (program->values[quantize->outputs[0]].dtype != PITH_DTYPE_U8)
     return refuse(reason, "%s: it makes s8 with a scale for each row, only u8 can be merged", name);
+  if (producer->row->kind == PITH_STEP_LAYER_NORM &&
+      (!pith_value_get_constant_count(&program->values[producer->inputs[PITH_NORM_GAMMA]],
+                                      &normalized) ||
+       normalized != quantize->params.quantize.block))
+    return refuse(reason, "%s: '%s' normalizes several rows as one, each has a range of its own",
+                  name, producer->name);
   if (producer->row->kind == PITH_STEP_INTEGER_ATTENTION)
     return refuse(reason, "%s: a row's range spans all heads, and '%s' goes head by head", name,
                   producer->name);

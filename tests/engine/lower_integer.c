@@ -774,6 +774,55 @@ static void test_heads_that_may_overflow(void **state) {
     }
 }
 
+/* A LayerNorm over both dimensions sees one row of 32 elements, where the ranges are those of 4
+ * rows of 8. A scale known beforehand is the same for all. */
+static void test_norm_of_several_rows(void **state) {
+  (void)state;
+  enum { NORM_ROWS = 4, NORM_FEATURES = 8 };
+  float x[NORM_ROWS * NORM_FEATURES], gammas[NORM_ROWS * NORM_FEATURES];
+  uint64_t random = 41;
+  for (size_t i = 0; i < NORM_ROWS * NORM_FEATURES; i++) {
+    x[i] = exec_fixture_uniform(&random, -3, 3);
+    gammas[i] = (float)(1 + i / NORM_FEATURES); /* so that each row has another range */
+  }
+  for (int axis = 0; axis < 2; axis++)
+    for (int kind = INTEGER_STATIC; kind <= INTEGER_DYNAMIC; kind++) {
+      integer_fixture f;
+      integer_fixture_init(&f);
+      pith_builder *b = &f.builder;
+      const pith_dim dims[2] = {pith_dim_of(NORM_ROWS), pith_dim_of(NORM_FEATURES)};
+      pith_tensor_id y = pith_build_input(b, "x", PITH_DTYPE_F32, 2, dims);
+      pith_tensor_id gamma =
+          axis == 0 ? integer_fixture_data(&f, "gamma", PITH_DTYPE_F32, 2, NORM_ROWS, NORM_FEATURES,
+                                           PITH_LAYOUT_ROW_MAJOR, gammas, sizeof gammas)
+                    : integer_fixture_vector(&f, "gamma", NORM_FEATURES, 0.5f, 1.5f);
+      y = pith_build_node(b, "norm", PITH_OP_LAYER_NORMALIZATION, 2,
+                          (const pith_tensor_id[]){y, gamma}, 1,
+                          (const pith_attribute_setting[]){PITH_SET_INT("axis", axis)});
+      y = kind == INTEGER_STATIC
+              ? integer_fixture_pair(&f, "y", y, PITH_DTYPE_U8, 16.0f / 255, 127)
+              : integer_fixture_dynamic_pair(&f, "y", y, PITH_DTYPE_U8, 0, NORM_FEATURES,
+                                             PITH_NONE);
+      pith_build_output(b, y, "y");
+      integer_fixture_finish(&f);
+      const pith_feed feed = {x, {NORM_ROWS, NORM_FEATURES}};
+      pith_graph_run plain, fused;
+      run(&plain, f.graph, &feed, 0);
+      run(&fused, f.graph, &feed, PITH_REWRITES_DEFAULT);
+      const bool stays = axis == 0 && kind == INTEGER_DYNAMIC;
+      assert_title(fused.program, "LayerNorm", stays);
+      assert_title(fused.program,
+                   kind == INTEGER_STATIC ? "LayerNorm+Quantize" : "LayerNorm+DynamicQuantize",
+                   !stays);
+      if (stays)
+        assert_note(fused.program, "y.quantize", "'norm' normalizes several rows as one");
+      assert_near(&plain, &fused, 0, 0.07, "a norm of several rows"); /* a level at most */
+      pith_graph_run_deinit(&plain);
+      pith_graph_run_deinit(&fused);
+      integer_fixture_deinit(&f);
+    }
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_everything_is_merged),
@@ -785,6 +834,7 @@ int main(void) {
       cmocka_unit_test(test_one_tensor_two_scales),
       cmocka_unit_test(test_sum_that_may_overflow),
       cmocka_unit_test(test_heads_that_may_overflow),
+      cmocka_unit_test(test_norm_of_several_rows),
   };
   return cmocka_run_group_tests(tests, make_inputs, NULL);
 }
