@@ -1,5 +1,6 @@
 #include "engine/lower/integer.h"
 
+#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -27,6 +28,22 @@ static bool is_scales(const pith_program *program, pith_value_id id, size_t coun
   return pith_value_is_data(program, id) && program->values[id].dtype == PITH_DTYPE_F32 &&
          program->values[id].data_layout == PITH_LAYOUT_ROW_MAJOR &&
          pith_value_get_constant_count(&program->values[id], &have) && have == count;
+}
+
+/* Scales of the graph's own were checked as it was translated, those that steps over data gave were
+ * not. They pass where they are not known yet. */
+static bool are_normal(const pith_program *program, pith_value_id id, const char *name,
+                       char reason[PITH_REASON_BYTES]) {
+  const pith_value *value = &program->values[id];
+  const float *scales = value->data;
+  size_t count;
+  if (scales == NULL || !pith_value_get_constant_count(value, &count))
+    return true;
+  for (size_t i = 0; i < count; i++)
+    if (!isnormal(scales[i]) || scales[i] < 0)
+      return refuse(reason, "%s: scale %s[%zu] is %g, not a normal number above 0", name,
+                    value->name, i, (double)scales[i]);
+  return true;
 }
 
 /* A zero point that is absent, or data of zeros only. */
@@ -72,6 +89,8 @@ static bool is_integer_data(const pith_program *program, const pith_step *dequan
   if (dequantize->params.quantize.scales != PITH_SCALE_ROW ||
       !is_scales(program, dequantize->inputs[PITH_QUANTIZE_SCALE], (size_t)w->dims[0].constant))
     return refuse(reason, "%s: '%s' has not one scale for each %s", name, w->name, each);
+  if (!are_normal(program, dequantize->inputs[PITH_QUANTIZE_SCALE], name, reason))
+    return false;
   if (!is_zero(program, dequantize->inputs[PITH_QUANTIZE_ZERO]))
     return refuse(reason, "%s: '%s' has zero points that are not 0", name, w->name);
   return true;
@@ -115,7 +134,7 @@ static bool is_integer_input(const pith_program *program, const pith_step *dequa
   switch (dequantize->params.quantize.scales) {
   case PITH_SCALE_TENSOR:
     return is_scales(program, scale, 1) && is_known_zero(program, zero)
-               ? true
+               ? are_normal(program, scale, name, reason)
                : refuse(reason, "%s: the scale of its input '%s' is computed", name, x->name);
   case PITH_SCALE_BLOCK:
     if (is_constant(&x->dims[x->rank - 1], (int64_t)dequantize->params.quantize.block) &&
@@ -219,6 +238,8 @@ bool pith_attention_reads_integers(pith_program *program, const pith_step *atten
                                    char reason[PITH_REASON_BYTES]) {
   static const pith_dtype dtypes[] = {PITH_DTYPE_U8, PITH_DTYPE_S8, PITH_DTYPE_S8};
   static const char *const names[] = {"query", "key", "value"};
+  char name[PITH_REASON_BYTES / 2];
+  snprintf(name, sizeof name, "attention '%s'", attention->name);
   uint32_t dynamic_count = 0;
   for (uint32_t i = 0; i < 3; i++) {
     const pith_step *operand =
@@ -234,6 +255,9 @@ bool pith_attention_reads_integers(pith_program *program, const pith_step *atten
                     "quantized head by "
                     "head from floats",
                     attention->name, names[i], pith_dtype_get_info(dtypes[i])->name);
+    if (!dynamic &&
+        !are_normal(program, operand->inputs[PITH_QUANTIZE_SCALE], name, reason))
+      return false;
     dynamic_count += dynamic;
   }
   if (dynamic_count != 0 && dynamic_count != 3)
@@ -296,7 +320,7 @@ static bool is_static_quantize(const pith_program *program, const pith_step *qua
     return refuse(reason, "%s: its scale or zero point is computed", name);
   if (program->values[quantize->outputs[0]].dtype == PITH_DTYPE_S8 && !is_zero(program, zero))
     return refuse(reason, "%s: its s8 has a zero point that is not 0", name);
-  return true;
+  return are_normal(program, scale, name, reason);
 }
 
 static bool is_dynamic_rows(const pith_program *program, const pith_step *quantize,

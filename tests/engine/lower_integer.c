@@ -823,6 +823,121 @@ static void test_norm_of_several_rows(void **state) {
     }
 }
 
+typedef enum folded_scale {
+  FOLDED_NONE,
+  FOLDED_INPUT,
+  FOLDED_WEIGHTS,
+  FOLDED_OUTPUT,
+  FOLDED_QUERY,
+  FOLDED_TABLE,
+  FOLDED_COUNT
+} folded_scale;
+
+/* A scale that a Mul of data gives: `value` times 1, or where `count` is not 0, so many of it. */
+static pith_tensor_id fold_scale(integer_fixture *f, float value, int64_t count) {
+  float values[FEATURES], ones[FEATURES];
+  const uint32_t rank = count == 0 ? 0 : 1;
+  const size_t bytes = (count == 0 ? 1 : (size_t)count) * sizeof *values;
+  for (int i = 0; i < FEATURES; i++) {
+    values[i] = value;
+    ones[i] = 1;
+  }
+  const pith_tensor_id inputs[2] = {integer_fixture_data(f, NULL, PITH_DTYPE_F32, rank, count, 0,
+                                                         PITH_LAYOUT_ROW_MAJOR, values, bytes),
+                                    integer_fixture_data(f, NULL, PITH_DTYPE_F32, rank, count, 0,
+                                                         PITH_LAYOUT_ROW_MAJOR, ones, bytes)};
+  return pith_build_node(&f->builder, "folded", PITH_OP_MUL, 2, inputs, 0, NULL);
+}
+
+/* 8 bits and back; the zero point is 0. */
+static pith_tensor_id pair_by(integer_fixture *f, const char *name, pith_tensor_id x,
+                              pith_tensor_id scale) {
+  char text[40];
+  snprintf(text, sizeof text, "%s.quantize", name);
+  x = pith_build_node(&f->builder, text, PITH_OP_QUANTIZE_LINEAR, 2,
+                      (const pith_tensor_id[]){x, scale}, 0, NULL);
+  snprintf(text, sizeof text, "%s.dequantize", name);
+  return pith_build_node(&f->builder, text, PITH_OP_DEQUANTIZE_LINEAR, 2,
+                         (const pith_tensor_id[]){x, scale}, 0, NULL);
+}
+
+/* A product between two pairs, attention and rows of a table; one of the scales is folded. */
+static const char *build_folded(integer_fixture *f, folded_scale which, float value) {
+  static const char *const names[FOLDED_COUNT] = {[FOLDED_INPUT] = "x.dequantize",
+                                                  [FOLDED_WEIGHTS] = "w.dequantize",
+                                                  [FOLDED_OUTPUT] = "y.quantize",
+                                                  [FOLDED_QUERY] = "q.dequantize",
+                                                  [FOLDED_TABLE] = "t.dequantize"};
+  integer_fixture_init(f);
+  pith_builder *b = &f->builder;
+  const pith_dim tokens = pith_build_dim(b, "tokens", 1, 0),
+                 dims[2] = {tokens, pith_dim_of(FEATURES)};
+  const pith_dim sequences = pith_build_dim(b, "sequences", 1, 1);
+  pith_tensor_id x = pith_build_input(b, "x", PITH_DTYPE_F32, 2, dims);
+  pith_tensor_id ids_in = pith_build_input(b, "ids", PITH_DTYPE_S32, 1, &tokens);
+  pith_tensor_id starts = pith_build_input(b, "offsets", PITH_DTYPE_S32, 1, &sequences);
+  static int8_t bytes[FEATURES * FEATURES];
+  for (int i = 0; i < FEATURES * FEATURES; i++)
+    bytes[i] = (int8_t)(i % 251 - 125);
+#define SCALE(kind, count)                                                                         \
+  (which == (kind)      ? fold_scale(f, value, count)                                              \
+   : (count) == 0       ? integer_fixture_scalar(f, 0x1p-5f)                                       \
+                        : integer_fixture_vector(f, NULL, count, 0x1p-9f, 0x1p-9f))
+  pith_tensor_id y = pair_by(f, "x", x, SCALE(FOLDED_INPUT, 0));
+  pith_tensor_id w = integer_fixture_data(f, "w", PITH_DTYPE_S8, 2, FEATURES, FEATURES,
+                                          PITH_LAYOUT_ROW_MAJOR, bytes, sizeof bytes);
+  w = dequantize(f, "w.dequantize", w, SCALE(FOLDED_WEIGHTS, FEATURES), PITH_NONE, 0);
+  y = integer_fixture_gemm(f, "product", y, w, PITH_NONE);
+  pith_build_output(b, pair_by(f, "y", y, SCALE(FOLDED_OUTPUT, 0)), "y");
+  pith_tensor_id q = pair_by(f, "q", x, SCALE(FOLDED_QUERY, 0));
+  pith_tensor_id k = integer_fixture_pair(f, "k", x, PITH_DTYPE_S8, 0.1f, 0);
+  pith_build_output(b, attend(f, q, k, k, starts, PITH_DTYPE_U8), "context");
+  pith_tensor_id table = integer_fixture_data(f, "t", PITH_DTYPE_S8, 2, 50, FEATURES,
+                                              PITH_LAYOUT_ROW_MAJOR, bytes, 50 * FEATURES);
+  table = dequantize(f, "t.dequantize", table, SCALE(FOLDED_TABLE, 50), PITH_NONE, 0);
+#undef SCALE
+  pith_build_output(b,
+                    pith_build_node(b, "rows", PITH_OP_GATHER, 2,
+                                    (const pith_tensor_id[]){table, ids_in}, 0, NULL),
+                    "rows");
+  integer_fixture_finish(f);
+  return names[which];
+}
+
+/* Kernels divide by a scale or take its reciprocal: what folding gives is held to what the graph's
+ * own data is held to. */
+static void test_folded_scales(void **state) {
+  (void)state;
+  static const float values[] = {0x1p-6f, 0, 1e-40f, -0.5f, INFINITY, NAN};
+  static float x[TOKENS * FEATURES];
+  uint64_t random = 43;
+  for (size_t i = 0; i < TOKENS * FEATURES; i++)
+    x[i] = exec_fixture_uniform(&random, -3, 3);
+  int32_t rows[TOKENS];
+  for (int i = 0; i < TOKENS; i++)
+    rows[i] = i % 50;
+  const pith_feed inputs[3] = {{x, {TOKENS, FEATURES}}, {rows, {TOKENS}},
+                               {offsets, {SEQUENCES + 1}}};
+  for (int which = 0; which < FOLDED_COUNT; which++)
+    for (size_t i = 0; i < sizeof values / sizeof *values; i++) {
+      integer_fixture f;
+      const char *name = build_folded(&f, (folded_scale)which, values[i]);
+      pith_graph_run fused;
+      run(&fused, f.graph, inputs, PITH_REWRITES_DEFAULT);
+      const bool refused = which != FOLDED_NONE && i != 0;
+      const bool product = refused && (which == FOLDED_INPUT || which == FOLDED_WEIGHTS);
+      assert_title(fused.program, "IntegerGemm+Quantize",
+                   !product && !(refused && which == FOLDED_OUTPUT));
+      assert_title(fused.program, "Gemm", product);
+      assert_title(fused.program, "IntegerAttention", !(refused && which == FOLDED_QUERY));
+      assert_title(fused.program, "Embedding", !(refused && which == FOLDED_TABLE));
+      if (refused)
+        assert_note(fused.program, name, "not a normal number above 0");
+      pith_graph_run_deinit(&fused);
+      integer_fixture_deinit(&f);
+    }
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_everything_is_merged),
@@ -835,6 +950,7 @@ int main(void) {
       cmocka_unit_test(test_sum_that_may_overflow),
       cmocka_unit_test(test_heads_that_may_overflow),
       cmocka_unit_test(test_norm_of_several_rows),
+      cmocka_unit_test(test_folded_scales),
   };
   return cmocka_run_group_tests(tests, make_inputs, NULL);
 }
