@@ -46,16 +46,16 @@ static bool are_normal(const pith_program *program, pith_value_id id, const char
   return true;
 }
 
-/* A zero point that is absent, or data of zeros only. */
+/* A zero point that is absent, or data of zeros only; a model without weights yet is planned as
+ * though it were. */
 static bool is_zero(const pith_program *program, pith_value_id id) {
   if (id == PITH_NONE)
     return true;
   const pith_value *value = &program->values[id];
   size_t count;
-  if (value->kind != PITH_VALUE_DATA || value->data == NULL ||
-      !pith_value_get_constant_count(value, &count))
+  if (value->kind != PITH_VALUE_DATA || !pith_value_get_constant_count(value, &count))
     return false;
-  for (size_t i = 0; i < count; i++)
+  for (size_t i = 0; i < count && value->data != NULL; i++)
     if (((const uint8_t *)value->data)[i] != 0)
       return false;
   return true;

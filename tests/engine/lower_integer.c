@@ -938,6 +938,41 @@ static void test_folded_scales(void **state) {
     }
 }
 
+/* A graph without weights yet is planned like the same one with them. */
+static void test_plan_without_weights(void **state) {
+  (void)state;
+  for (int kind = INTEGER_STATIC; kind <= INTEGER_DYNAMIC; kind++) {
+    integer_fixture f;
+    integer_fixture_bert(&f, (integer_fixture_kind)kind);
+    const int64_t limits[] = {TOKENS, SEQUENCES};
+    assert_int_equal(f.graph->symbol_count, 2);
+    const pith_lower_options options = {.cpu = pith_cpu_detect(),
+                                        .threads = 1,
+                                        .symbol_limits = limits,
+                                        .rewrites = PITH_REWRITES_DEFAULT};
+    pith_program *programs[2];
+    for (int without = 0; without < 2; without++) {
+      for (uint32_t i = 0; without != 0 && i < f.graph->tensor_count; i++)
+        f.graph->tensors[i].data = NULL;
+      pith_error error = {PITH_OK, ""};
+      if (pith_program_create(f.graph, &options, &programs[without], &error) != PITH_OK)
+        fail_msg("%s", error.message);
+    }
+    assert_title(programs[0],
+                 kind == INTEGER_STATIC ? "IntegerAttention+Quantize"
+                                        : "DynamicQuantize+IntegerAttention",
+                 2);
+    assert_int_equal(programs[0]->step_count, programs[1]->step_count);
+    for (uint32_t i = 0; i < programs[0]->step_count; i++)
+      assert_string_equal(programs[0]->steps[i].title, programs[1]->steps[i].title);
+    assert_int_equal(programs[0]->note_count, programs[1]->note_count);
+    assert_int_equal(programs[0]->buffer_bytes, programs[1]->buffer_bytes);
+    pith_program_destroy(programs[0]);
+    pith_program_destroy(programs[1]);
+    integer_fixture_deinit(&f);
+  }
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_everything_is_merged),
@@ -951,6 +986,7 @@ int main(void) {
       cmocka_unit_test(test_heads_that_may_overflow),
       cmocka_unit_test(test_norm_of_several_rows),
       cmocka_unit_test(test_folded_scales),
+      cmocka_unit_test(test_plan_without_weights),
   };
   return cmocka_run_group_tests(tests, make_inputs, NULL);
 }
