@@ -1,4 +1,4 @@
-/* exp and GELU on v16 for results that are then rounded to 8 bits, in 9 and 10 operations. Included after
+/* 2^x and GELU on v16 for results that are then rounded to 8 bits, in 9 and 10 operations. Included after
  * one of v16_plain.h, v16_avx2.h, v16_avx512.h; the same bits on each.
  *
  * Coefficients are minimax (linear programs over a dense grid), rounded to float one by one from the lowest power with the
@@ -6,7 +6,7 @@
  *
  *   gelu       absolute 1.8e-4: a fiftieth of the step of 8 bits over [-0.17, 2]; within 1e-6 of x above 3.9375, of 0 below
  *   gelu_tanh  absolute 1.5e-4; the same above and below 3.875
- *   exp, exp2  relative 1.1e-4 where the result is at least 2^-125; e^0 is 1
+ *   exp2       relative 1.1e-4 where the result is at least 2^-125; 2^0 is 1
  *
  * The two forms of GELU differ by 4.7e-4, so each has its own coefficients. */
 #ifndef PITH_OPS_MATH_FUNCTIONS_8BIT_H
@@ -40,29 +40,16 @@ V16_INLINE v16 v16_gelu_tanh_8bit(v16 x) {
   return v16_gelu_8bit_of(x, 3.875f, powers);
 }
 
-/* 2^r for r within 1/2, times 2^n of n_rounded = n + 1.5 * 2^23. */
-V16_INLINE v16 v16_exp2_8bit_of(v16 r, v16 n_rounded) {
+/* 2^x, x <= 0 (right up to 127). Below -125, and for NaN, it is 2^-125. */
+V16_INLINE v16 v16_exp2_8bit(v16 x) {
+  const v16 rounder = v16_set(0x1.8p23f);
+  x = v16_max(x, v16_set(-125.0f));
+  const v16 n_rounded = v16_add(x, rounder), r = v16_add(x, v16_sub(rounder, n_rounded)); /* within 1/2 */
   v16 p = v16_set(0x1.c2a208p-5f);
   p = v16_fma(p, r, v16_set(0x1.f00c4ep-3f));
   p = v16_fma(p, r, v16_set(0x1.62f5fcp-1f));
   p = v16_fma(p, r, v16_set(1.0f));
   return v16_raise(p, n_rounded);
-}
-
-/* e^x, x <= 0 (right up to 88). Below -86, and for NaN, it is e^-86 = 4.5e-38. */
-V16_INLINE v16 v16_exp_8bit(v16 x) {
-  const v16 rounder = v16_set(0x1.8p23f), log2_e = v16_set(0x1.715476p+0f);
-  x = v16_max(x, v16_set(-86.0f));
-  const v16 n_rounded = v16_fma(x, log2_e, rounder);
-  return v16_exp2_8bit_of(v16_fma(x, log2_e, v16_sub(rounder, n_rounded)), n_rounded);
-}
-
-/* 2^x, x <= 0 (right up to 127). Below -125, and for NaN, it is 2^-125. */
-V16_INLINE v16 v16_exp2_8bit(v16 x) {
-  const v16 rounder = v16_set(0x1.8p23f);
-  x = v16_max(x, v16_set(-125.0f));
-  const v16 n_rounded = v16_add(x, rounder);
-  return v16_exp2_8bit_of(v16_add(x, v16_sub(rounder, n_rounded)), n_rounded);
 }
 
 #endif

@@ -161,7 +161,7 @@ V16_INLINE void v16_transpose(v16 rows[16]) {
 
 /* ---- 8 bits ---------------------------------------------------------------------------------------------------- */
 
-/* p * 2^n by adding to the exponent; n_rounded = n + 1.5 * 2^23, |p| 1/2 to 2, the result neither denormal nor infinite. */
+/* p * 2^n by adding to the exponent; n_rounded = n + 1.5 * 2^23; any normal p whose result is neither denormal nor infinite. */
 V16_INLINE v16 v16_raise(v16 p, v16 n_rounded) {
   uint32_t bits[16], n[16];
   memcpy(bits, p.lane, sizeof bits);

@@ -11,7 +11,6 @@
 typedef enum probe_8bit_function {
   PROBE_GELU_8BIT,
   PROBE_GELU_TANH_8BIT,
-  PROBE_EXP_8BIT,
   PROBE_EXP2_8BIT,
   PROBE_8BIT_COUNT
 } probe_8bit_function;

@@ -11,7 +11,6 @@ static void probe_apply(probe_8bit_function function, const float *x, float *y, 
   switch (function) {
   case PROBE_GELU_8BIT: PROBE_LOOP(v16_gelu_8bit);
   case PROBE_GELU_TANH_8BIT: PROBE_LOOP(v16_gelu_tanh_8bit);
-  case PROBE_EXP_8BIT: PROBE_LOOP(v16_exp_8bit);
   case PROBE_EXP2_8BIT: PROBE_LOOP(v16_exp2_8bit);
   case PROBE_8BIT_COUNT: break;
   }
