@@ -186,7 +186,7 @@ static void aim_tile(const walk *v, const pith_gemm_u8s8_finish *f, size_t row, 
   tile->residual_stride = f->residual ? f->residual_stride * sizeof(float) : tile->out_stride;
 }
 
-/* Groups of the next panel that are still to prefetch. */
+/* Groups of the next panel that are still to prefetch: of code->vectors of its blocks each. */
 typedef struct ahead {
   const char *at;
   size_t groups;
@@ -277,8 +277,11 @@ void pith_gemm_u8s8_blocked_run(const pith_gemm_u8s8_code *code, const void *arg
   for (size_t i = part_start(p.panels, p.panel_groups, panel_group); i < last; ++i) {
     const panel now = find_panel(a, i);
     ahead behind = {(const char *)now.w, 0};
-    if (i + 1 < p.panels)
-      behind = (ahead){(const char *)find_panel(a, i + 1).w, pith_gemm_u8s8_groups(a->k) + 1};
+    if (i + 1 < p.panels) {
+      const panel next = find_panel(a, i + 1);
+      const size_t blocks = divide_up(next.columns, PITH_GEMM_U8S8_BLOCK);
+      behind = (ahead){(const char *)next.w, divide_up(blocks, code->vectors) * (pith_gemm_u8s8_groups(a->k) + 1)};
+    }
     run_panel(&v, &now, behind, &pending);
   }
   if (pending.rows > 0)
