@@ -114,7 +114,8 @@ static size_t count_lines(const char *text) {
 
 static void test_usage(void **state) {
   (void)state;
-  static const char *const names[] = {"import", "new", "inspect", "verify", "tokenize", "run", "eval", "bench"};
+  static const char *const names[] = {"import", "new",  "inspect", "verify", "tokenize",
+                                      "run",    "eval", "bench",   "pack",   "quantize"};
   outcome o = run_pith(NULL, "--help", NULL);
   assert_success(&o);
   for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
