@@ -202,8 +202,9 @@ const pith_operator pith_operator_DYNAMIC_QUANTIZE = {
     .doc = "QuantizeLinear with scales that come from x itself: each block of a row has its own; with "
            "offsets, each block of a sequence, written to each of its rows. Over the elements that "
            "share a scale: u8: low = min(0, min x), high = max(0, max x), scale = (high - low) / 255, "
-           "zero_point = round(-low / scale); s8: scale = max |x| / 127, zero_point = 0. A scale of 0 "
-           "becomes 1; NaNs count as 0, infinities as the largest float.",
+           "zero_point = round(-low / scale); s8: scale = max |x| / 127, zero_point = 0. A scale "
+           "below the smallest normal number (0 is) becomes 1; NaNs count as 0, infinities as the "
+           "largest float.",
     .inputs = {{"x", F32, false, .doc = "[tokens, features]"},
                {"offsets", S32, true, .doc = "[sequences + 1]", .packs = 1 + 0}},
     .outputs = {{"y", U8 | S8, false, .doc = "[tokens, features]"},

@@ -3,7 +3,7 @@
 
 #include "engine/lower/translate_internal.h"
 
-/* A scale that is data. The reciprocal of a normal number is one too, whichever way a kernel divides. */
+/* A scale that is data. */
 static pith_status check_scales(const pith_translation *t, pith_value_id id) {
   const pith_value *value = &t->program->values[id];
   size_t count;
