@@ -255,8 +255,7 @@ bool pith_attention_reads_integers(pith_program *program, const pith_step *atten
                     "quantized head by "
                     "head from floats",
                     attention->name, names[i], pith_dtype_get_info(dtypes[i])->name);
-    if (!dynamic &&
-        !are_normal(program, operand->inputs[PITH_QUANTIZE_SCALE], name, reason))
+    if (!dynamic && !are_normal(program, operand->inputs[PITH_QUANTIZE_SCALE], name, reason))
       return false;
     dynamic_count += dynamic;
   }

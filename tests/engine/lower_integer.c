@@ -750,14 +750,14 @@ static void test_heads_that_may_overflow(void **state) {
       static const char *const names[] = {"q", "k", "v"};
       for (int i = 0; i < 3; i++) {
         pith_dtype dtype = i == 0 ? PITH_DTYPE_U8 : PITH_DTYPE_S8;
-        operands[i] = kind == INTEGER_STATIC
-                          ? integer_fixture_pair(&f, names[i], input, dtype, 6.0f / 255,
-                                                 i == 0 ? 127 : 0)
-                          : integer_fixture_dynamic_pair(&f, names[i], input, dtype, size,
-                                                         HEADS * size, i == 2 ? begins : PITH_NONE);
+        operands[i] =
+            kind == INTEGER_STATIC
+                ? integer_fixture_pair(&f, names[i], input, dtype, 6.0f / 255, i == 0 ? 127 : 0)
+                : integer_fixture_dynamic_pair(&f, names[i], input, dtype, size, HEADS * size,
+                                               i == 2 ? begins : PITH_NONE);
       }
-      pith_build_output(
-          b, attend(&f, operands[0], operands[1], operands[2], begins, PITH_DTYPE_U8), "y");
+      pith_build_output(b, attend(&f, operands[0], operands[1], operands[2], begins, PITH_DTYPE_U8),
+                        "y");
       integer_fixture_finish(&f);
       const pith_feed inputs[2] = {{x, {2, (size_t)(HEADS * size)}}, {starts, {2}}};
       pith_graph_run plain, fused;
@@ -799,10 +799,9 @@ static void test_norm_of_several_rows(void **state) {
       y = pith_build_node(b, "norm", PITH_OP_LAYER_NORMALIZATION, 2,
                           (const pith_tensor_id[]){y, gamma}, 1,
                           (const pith_attribute_setting[]){PITH_SET_INT("axis", axis)});
-      y = kind == INTEGER_STATIC
-              ? integer_fixture_pair(&f, "y", y, PITH_DTYPE_U8, 16.0f / 255, 127)
-              : integer_fixture_dynamic_pair(&f, "y", y, PITH_DTYPE_U8, 0, NORM_FEATURES,
-                                             PITH_NONE);
+      y = kind == INTEGER_STATIC ? integer_fixture_pair(&f, "y", y, PITH_DTYPE_U8, 16.0f / 255, 127)
+                                 : integer_fixture_dynamic_pair(&f, "y", y, PITH_DTYPE_U8, 0,
+                                                                NORM_FEATURES, PITH_NONE);
       pith_build_output(b, y, "y");
       integer_fixture_finish(&f);
       const pith_feed feed = {x, {NORM_ROWS, NORM_FEATURES}};
@@ -880,9 +879,9 @@ static const char *build_folded(integer_fixture *f, folded_scale which, float va
   for (int i = 0; i < FEATURES * FEATURES; i++)
     bytes[i] = (int8_t)(i % 251 - 125);
 #define SCALE(kind, count)                                                                         \
-  (which == (kind)      ? fold_scale(f, value, count)                                              \
-   : (count) == 0       ? integer_fixture_scalar(f, 0x1p-5f)                                       \
-                        : integer_fixture_vector(f, NULL, count, 0x1p-9f, 0x1p-9f))
+  (which == (kind) ? fold_scale(f, value, count)                                                   \
+   : (count) == 0  ? integer_fixture_scalar(f, 0x1p-5f)                                            \
+                   : integer_fixture_vector(f, NULL, count, 0x1p-9f, 0x1p-9f))
   pith_tensor_id y = pair_by(f, "x", x, SCALE(FOLDED_INPUT, 0));
   pith_tensor_id w = integer_fixture_data(f, "w", PITH_DTYPE_S8, 2, FEATURES, FEATURES,
                                           PITH_LAYOUT_ROW_MAJOR, bytes, sizeof bytes);
@@ -916,8 +915,8 @@ static void test_folded_scales(void **state) {
   int32_t rows[TOKENS];
   for (int i = 0; i < TOKENS; i++)
     rows[i] = i % 50;
-  const pith_feed inputs[3] = {{x, {TOKENS, FEATURES}}, {rows, {TOKENS}},
-                               {offsets, {SEQUENCES + 1}}};
+  const pith_feed inputs[3] = {
+      {x, {TOKENS, FEATURES}}, {rows, {TOKENS}}, {offsets, {SEQUENCES + 1}}};
   for (int which = 0; which < FOLDED_COUNT; which++)
     for (size_t i = 0; i < sizeof values / sizeof *values; i++) {
       integer_fixture f;
