@@ -38,7 +38,8 @@ enum { PITH_QUANT_MAX_PATTERNS = 32 };
 /* Of `smoothquant`, besides an alpha. */
 #define PITH_SMOOTHQUANT_AUTO (-1.0) /* searched for each activation */
 #define PITH_SMOOTHQUANT_OFF (-2.0)
-#define PITH_SMOOTHQUANT_FREE (-3.0) /* searched, only where what makes the activation takes the factors, before or after lowering */
+/* Searched, static only, and only where what makes the activation takes the factors, before or after lowering. */
+#define PITH_SMOOTHQUANT_FREE (-3.0)
 
 typedef struct pith_quant_options {
   pith_quant_mode mode;
@@ -64,7 +65,8 @@ typedef struct pith_quant_options {
 extern const pith_quant_options pith_quant_defaults;
 
 static inline bool pith_quant_uses_smoothquant(const pith_quant_options *options) {
-  return options->smoothquant != PITH_SMOOTHQUANT_OFF;
+  return options->smoothquant != PITH_SMOOTHQUANT_OFF &&
+         (options->smoothquant != PITH_SMOOTHQUANT_FREE || options->mode == PITH_QUANT_STATIC);
 }
 /* Statistics of every feature, not only of whole tensors. */
 static inline bool pith_quant_needs_channels(const pith_quant_options *options) {

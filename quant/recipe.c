@@ -12,11 +12,11 @@
 /* Frozen by accuracy on train data; docs/quantization.md has what was compared. */
 const pith_quant_options pith_quant_defaults = {
     .mode = PITH_QUANT_STATIC,
-    .observer = PITH_OBSERVER_PERCENTILE,
+    .observer = PITH_OBSERVER_MIN_MAX,
     .percentile = 99.999,
     .averaging = 0.1,
     .weight_clip = PITH_WEIGHT_CLIP_MSE,
-    .smoothquant = PITH_SMOOTHQUANT_OFF,
+    .smoothquant = PITH_SMOOTHQUANT_FREE,
     .samples = 300,
 };
 

@@ -198,7 +198,8 @@ static void smooth_tensor(transform *t, pith_tensor_id x) {
                 t->scaling.columns[node->inputs[1]] == NULL;
   }
   const pith_node *producer = products == count_readers(t, x) ? find_folding_producer(t, x) : NULL;
-  if (products == 0 || (producer == NULL && t->view.options->smoothquant == PITH_SMOOTHQUANT_FREE))
+  if (products == 0 || (producer == NULL && t->view.options->smoothquant == PITH_SMOOTHQUANT_FREE &&
+                         get_producer(t, x, PITH_OP_LAYER_NORMALIZATION) == NULL))
     return;
   const pith_range *range = pith_ranges_find(t->ranges, tensor->name);
   const size_t count = (size_t)tensor->dims[1].constant;

@@ -3,7 +3,9 @@
 
     compare.py --pith build/pith --models DIR --lengths FILE [--rounds 5] [--seconds 2] [--rows NAME ...] --out results.csv
 
-DIR holds minilm/ and bert-base/ as prepare.py makes them, and minilm.pith and bert-base.pith. One-thread rows are pinned
+DIR holds minilm/ and bert-base/ as prepare.py makes them, and minilm.pith and bert-base.pith; for rows of INT8
+minilm-int8.pith and bert-base-int8.pith (`pith quantize --mode static`), for a comparison with Pith's own other mode
+bert-base-int8-dynamic.pith. One-thread rows are pinned
 to core 0. Nothing else may run beside it. expected.csv gives the fraction of peak that each peer is known to reach (on a
 Xeon, family 6 model 207); a peer under 0.95 of that is marked "below": its row compares with less than its best.
 """
@@ -22,7 +24,7 @@ SHAPES = {  # layers, hidden, intermediate
     "minilm": (6, 384, 1536),
     "bert-base": (12, 768, 3072),
 }
-# row: model, batch, length (None: the lengths of the file), threads, the least ratio to the best peer (to one thread)
+# row: model file, batch, length (None: the lengths of the file), threads, the least ratio to the best peer
 ROWS = {
     "minilm-1x16": ("minilm", 1, 16, 1, None),
     "minilm-1x128": ("minilm", 1, 128, 1, 1.10),
@@ -32,7 +34,21 @@ ROWS = {
     "bert-base-8x128": ("bert-base", 8, 128, 1, 1.00),
     "minilm-lengths": ("minilm", 8, None, 1, 1.20),
     "bert-base-lengths": ("bert-base", 8, None, 1, 1.15),
-    "bert-base-8x128-threads": ("bert-base", 8, 128, 2, 1.92),
+    "minilm-int8-1x16": ("minilm-int8", 1, 16, 1, 1.35),
+    "minilm-int8-1x128": ("minilm-int8", 1, 128, 1, 1.30),
+    "minilm-int8-8x128": ("minilm-int8", 8, 128, 1, 1.35),
+    "minilm-int8-1x384": ("minilm-int8", 1, 384, 1, 1.50),
+    "bert-base-int8-1x128": ("bert-base-int8", 1, 128, 1, None),
+    "bert-base-int8-8x128": ("bert-base-int8", 8, 128, 1, 1.25),
+    "minilm-int8-lengths": ("minilm-int8", 8, None, 1, 1.50),
+    "bert-base-int8-lengths": ("bert-base-int8", 8, None, 1, 1.60),
+}
+# row: Pith against itself: the first file and threads, the second's, batch, length, the least ratio
+OWN_ROWS = {
+    "bert-base-8x128-threads": (("bert-base", 2), ("bert-base", 1), 8, 128, 1.92),
+    "bert-base-int8-8x128-threads": (("bert-base-int8", 2), ("bert-base-int8", 1), 8, 128, 1.90),
+    "bert-base-8x128-int8-fp32": (("bert-base-int8", 1), ("bert-base", 1), 8, 128, 3.5),
+    "bert-base-8x128-dynamic-static": (("bert-base-int8-dynamic", 1), ("bert-base-int8", 1), 8, 128, 0.92),
 }
 ARRANGEMENTS = {"batch 1": ["--batch", "1"], "batch 8": ["--batch", "8"], "batch 8 sorted": ["--batch", "8", "--sorted"]}
 
@@ -62,14 +78,19 @@ class Peer:
 
 
 class Pith:
-    def __init__(self, label, command):
-        self.label, self.rates, self.peaks, self.command = label, [], [], command
+    def __init__(self, label, arguments, file, batch, length, threads):
+        self.label, self.rates, self.peaks, self.threads = label, [], [], threads
+        self.peak = "int8_gops" if "int8" in file else "fp32_gflops"
+        self.command = ["taskset", "-c", "0"] if threads == 1 else []
+        self.command += [arguments.pith, "bench", str(pathlib.Path(arguments.models) / f"{file}.pith"),
+                         "--batch", str(batch), "--threads", str(threads)]
+        self.command += ["--lengths", arguments.lengths] if length is None else ["--seq", str(length)]
 
     def measure(self, seconds):
         out = subprocess.run(self.command + ["--seconds", str(seconds), "--json"], capture_output=True, text=True, check=True)
         answer = json.loads(out.stdout)
         self.rates.append(answer["samples_per_s"])
-        self.peaks.append(answer["peak"]["fp32_gflops"])
+        self.peaks.append(answer["peak"][self.peak])
 
     def close(self):
         pass
@@ -77,15 +98,15 @@ class Pith:
 
 def contestants_of(name, arguments, preloads):
     """Pith first, then whom it is compared with."""
-    model, batch, length, threads, _ = ROWS[name]
-    models = pathlib.Path(arguments.models)
-    pin = ["taskset", "-c", "0"] if threads == 1 else []
-    pith = [arguments.pith, "bench", str(models / f"{model}.pith"), "--batch", str(batch)]
-    pith += ["--lengths", arguments.lengths] if length is None else ["--seq", str(length)]
-    contestants = [Pith("pith", pin + pith + ["--threads", str(threads)])]
-    if threads > 1:
-        return contestants + [Pith("pith, one thread", ["taskset", "-c", "0"] + pith + ["--threads", "1"])]
-    worker = pin + [sys.executable, str(HERE / "worker.py"), "--model", str(models / model), "--threads", str(threads)]
+    if name in OWN_ROWS:
+        first, second, batch, length, _ = OWN_ROWS[name]
+        return [Pith(f"pith {file}, threads {threads}", arguments, file, batch, length, threads)
+                for file, threads in (first, second)]
+    file, batch, length, threads, _ = ROWS[name]
+    model, precision = file.removesuffix("-int8"), "int8" if file.endswith("-int8") else "fp32"
+    contestants = [Pith("pith", arguments, file, batch, length, threads)]
+    worker = ["taskset", "-c", "0", sys.executable, str(HERE / "worker.py"), "--precision", precision,
+              "--model", str(pathlib.Path(arguments.models) / model), "--threads", str(threads)]
     for engine in arguments.engines:
         command = worker + ["--engine", engine]
         if length is not None:
@@ -98,7 +119,11 @@ def contestants_of(name, arguments, preloads):
 
 
 def measure_row(name, arguments, preloads, expected):
-    model, _, length, threads, bar = ROWS[name]
+    if name in OWN_ROWS:
+        (file, _), _, _, length, bar = OWN_ROWS[name]
+    else:
+        file, _, length, _, bar = ROWS[name]
+    model = file.split("-int8")[0]
     lengths = [length] if length else [int(line) for line in pathlib.Path(arguments.lengths).read_text().split()]
     flops = sum(flops_of(model, n) for n in lengths) / len(lengths)
     contestants = contestants_of(name, arguments, preloads)
@@ -107,17 +132,18 @@ def measure_row(name, arguments, preloads, expected):
             contestant.measure(arguments.seconds)
     for contestant in contestants:
         contestant.close()
-    peak = statistics.median(contestants[0].peaks) * 1e9
     ours = statistics.median(contestants[0].rates)
     rows = []
     for contestant in contestants:
         rate = statistics.median(contestant.rates)
-        fraction = rate * flops / peak / (threads if contestant is contestants[0] else 1)
+        own = contestant if isinstance(contestant, Pith) else contestants[0]
+        peak = statistics.median(own.peaks) * 1e9
+        fraction = rate * flops / peak / (own.threads if own is contestant else 1)
         known = expected.get((name, contestant.label))
         rows.append({"row": name, "engine": contestant.label, "samples_per_s": f"{rate:.2f}",
                      "spread": f"{(max(contestant.rates) - min(contestant.rates)) / rate:.3f}",
                      "fraction_of_peak": f"{fraction:.3f}", "pith_ratio": f"{ours / rate:.3f}",
-                     "peak_gflops": f"{peak / 1e9:.1f}", "expected_fraction": known or "",
+                     "peak_gops": f"{peak / 1e9:.1f}", "expected_fraction": known or "",
                      "below": "below" if known and fraction < 0.95 * float(known) else ""})
         print(*rows[-1].values(), sep="\t", flush=True)
     best = max(statistics.median(c.rates) for c in contestants[1:])
@@ -133,8 +159,8 @@ def main():
     parser.add_argument("--lengths", required=True)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=2)
-    parser.add_argument("--rows", nargs="*", default=list(ROWS), choices=list(ROWS))
-    parser.add_argument("--engines", nargs="*", default=["onnxruntime", "openvino", "pytorch"])
+    parser.add_argument("--rows", nargs="*", default=[*ROWS, *OWN_ROWS], choices=[*ROWS, *OWN_ROWS])
+    parser.add_argument("--engines", nargs="*", default=["onnxruntime", "openvino", "pytorch", "ctranslate2"])
     parser.add_argument("--out", required=True)
     arguments = parser.parse_args()
     with open(HERE / "expected.csv", newline="") as file:

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """One peer, loaded once, timed on demand: reads a line of JSON {"seconds": S}, answers {"samples_per_s": R}.
 
-    worker.py --engine onnxruntime|openvino|pytorch --model DIR --threads T (--batch B --seq S | --lengths FILE --batch B [--sorted])
+    worker.py --engine ENGINE --precision fp32|int8 --model DIR --threads T
+              (--batch B --seq S | --lengths FILE --batch B [--sorted])
 
 A pass is one batch of B sequences of S tokens, or every length of the file once in batches of B (in the file's
 order, or sorted by length), padded to the longest of each batch, as that engine needs.
@@ -42,8 +43,8 @@ def load_onnxruntime(arguments):
     options.intra_op_num_threads = arguments.threads
     options.inter_op_num_threads = 1
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
-    session = onnxruntime.InferenceSession(str(pathlib.Path(arguments.model) / "fused.onnx"), options,
-                                           providers=["CPUExecutionProvider"])
+    file = pathlib.Path(arguments.model) / ("int8.onnx" if arguments.precision == "int8" else "fused.onnx")
+    session = onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
     names = [i.name for i in session.get_inputs()]
     types = {i.name: np.int32 if "int32" in i.type else np.int64 for i in session.get_inputs()}
 
@@ -56,7 +57,7 @@ def load_onnxruntime(arguments):
 def load_openvino(arguments):
     import openvino
     core = openvino.Core()
-    model = core.read_model(str(pathlib.Path(arguments.model) / "model.onnx"))
+    model = core.read_model(str(pathlib.Path(arguments.model) / ("int8.xml" if arguments.precision == "int8" else "model.onnx")))
     if not arguments.lengths:
         model.reshape({i.any_name: [arguments.batch, arguments.seq] for i in model.inputs})
     compiled = core.compile_model(model, "CPU", {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32",
@@ -76,6 +77,9 @@ def load_pytorch(arguments):
     torch.set_num_threads(arguments.threads)
     model = BertModel.from_pretrained(pathlib.Path(arguments.model) / "torch", attn_implementation="sdpa",
                                       add_pooling_layer=False).eval()
+    if arguments.precision == "int8":
+        torch.backends.quantized.engine = "x86"
+        model = torch.ao.quantization.quantize_dynamic(model, {torch.nn.Linear}, dtype=torch.qint8)
 
     def prepare(batch):
         ids, mask, types = (torch.from_numpy(a) for a in batch)
@@ -89,12 +93,28 @@ def load_pytorch(arguments):
     return prepare, run
 
 
-ENGINES = {"onnxruntime": load_onnxruntime, "openvino": load_openvino, "pytorch": load_pytorch}
+def load_ctranslate2(arguments):
+    import ctranslate2
+    encoder = ctranslate2.Encoder(str(pathlib.Path(arguments.model) / "ctranslate2"), device="cpu",
+                                  compute_type="int8" if arguments.precision == "int8" else "float32",
+                                  inter_threads=1, intra_threads=arguments.threads)
+
+    def prepare(batch):
+        ids, mask, _ = batch
+        # It pads by itself.
+        return {"ids": [row[:int(kept.sum())].tolist() for row, kept in zip(ids, mask)]}
+
+    return prepare, lambda feed: np.asarray(encoder.forward_batch(feed["ids"]).last_hidden_state)
+
+
+ENGINES = {"onnxruntime": load_onnxruntime, "openvino": load_openvino, "pytorch": load_pytorch,
+           "ctranslate2": load_ctranslate2}
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--engine", choices=ENGINES, required=True)
+    parser.add_argument("--precision", choices=["fp32", "int8"], default="fp32")
     parser.add_argument("--model", required=True)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--batch", type=int, default=1)

@@ -16,6 +16,7 @@ void pith_bind_embedding(const pith_program *program, const pith_step *step, con
       .features = y->columns,
       .y_stride = y->columns,
       .q = pith_bind_quantized_rows(program, step, views, 0, PITH_EMBEDDING_Q_SCALE),
+      .q_factors = pith_step_input_data(step, views, PITH_EMBEDDING_Q_FACTORS),
   };
   for (uint32_t i = 0; i < a->table_count; i++) {
     a->tables[i] = views[step->inputs[pith_table_input(i, PITH_TABLE_DATA)]].data;
@@ -48,6 +49,7 @@ void pith_bind_layer_norm(const pith_program *program, const pith_step *step, co
       .y_stride = features,
       .epsilon = step->params.norm.epsilon,
       .q = quantized,
+      .q_factors = pith_step_input_data(step, views, PITH_NORM_Q_FACTORS),
   };
 }
 

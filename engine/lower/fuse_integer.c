@@ -69,7 +69,8 @@ pith_status pith_rewrite_REQUANTIZE(pith_program *program, pith_error *error) {
          quantize->row->kind != PITH_STEP_DYNAMIC_QUANTIZE) ||
         !pith_quantize_can_merge(program, quantize, reason))
       continue;
-    pith_value_id x = quantize->inputs[PITH_QUANTIZE_X];
+    pith_value_id x = quantize->inputs[PITH_QUANTIZE_X], factors = PITH_NONE;
+    pith_step *mul = pith_quantize_get_factors(program, quantize, &x, &factors);
     const uint32_t producer = program->values[x].producer;
     pith_step *step = &program->steps[producer];
     pith_rows_place place;
@@ -82,6 +83,12 @@ pith_status pith_rewrite_REQUANTIZE(pith_program *program, pith_error *error) {
     if (quantize->row->kind == PITH_STEP_QUANTIZE) {
       step->inputs[place.scale] = quantize->inputs[PITH_QUANTIZE_SCALE];
       step->inputs[place.scale + 1] = quantize->inputs[PITH_QUANTIZE_ZERO];
+    }
+    if (mul != NULL) {
+      if (step->input_count < place.factors + 1)
+        step->input_count = place.factors + 1;
+      step->inputs[place.factors] = factors;
+      mul->row = NULL;
     }
     for (uint32_t j = 0; j < quantize->output_count; j++) {
       step->outputs[place.outputs + PITH_ROWS_Q + j] = quantize->outputs[j];

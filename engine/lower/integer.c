@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "ops/attention/attention_u8s8.h"
+#include "ops/elementwise/elementwise_f32.h"
 #include "ops/gemm/gemm_u8s8.h"
 
 /* Always false, so that a refusal is one statement. */
@@ -288,10 +289,12 @@ bool pith_step_find_rows(const pith_step *step, pith_value_id y, pith_rows_place
     break;
   case PITH_STEP_EMBEDDING:
     place.scale = PITH_EMBEDDING_Q_SCALE;
+    place.factors = step->inputs[PITH_EMBEDDING_GAMMA] == PITH_NONE ? 0 : PITH_EMBEDDING_Q_FACTORS;
     place.keeps_floats = true;
     break;
   case PITH_STEP_LAYER_NORM:
     place.scale = PITH_NORM_Q_SCALE;
+    place.factors = PITH_NORM_Q_FACTORS;
     place.keeps_floats = true;
     break;
   default:
@@ -349,18 +352,52 @@ static bool is_dynamic_rows(const pith_program *program, const pith_step *quanti
   return true;
 }
 
+pith_step *pith_quantize_get_factors(pith_program *program, const pith_step *quantize,
+                                     pith_value_id *out_rows, pith_value_id *out_factors) {
+  pith_step *mul =
+      quantize->row->kind != PITH_STEP_QUANTIZE
+          ? NULL
+          : pith_program_sole_producer(program, quantize->inputs[PITH_QUANTIZE_X], PITH_STEP_BINARY);
+  if (mul == NULL || mul->params.elementwise.function != PITH_BINARY_MUL)
+    return NULL;
+  for (uint32_t side = 0; side < 2; side++) {
+    const pith_value_id rows = mul->inputs[side], factors = mul->inputs[1 - side];
+    const pith_value *x = &program->values[rows];
+    pith_rows_place place;
+    size_t count;
+    if (x->producer == PITH_NONE || x->rank != 2 || !pith_dim_is_constant(&x->dims[1]) ||
+        !pith_value_same_shape(program, rows, mul->outputs[0]) ||
+        !is_scales(program, factors, (size_t)x->dims[1].constant) ||
+        program->values[factors].rank != 1 || program->steps[x->producer].row == NULL ||
+        !pith_step_find_rows(&program->steps[x->producer], rows, &place) || place.factors == 0 ||
+        !pith_value_get_constant_count(
+            &program->values[program->steps[x->producer].inputs[place.factors == PITH_NORM_Q_FACTORS
+                                                                    ? PITH_NORM_GAMMA
+                                                                    : PITH_EMBEDDING_GAMMA]],
+            &count) ||
+        count != (size_t)x->dims[1].constant)
+      continue;
+    *out_rows = rows;
+    *out_factors = factors;
+    return mul;
+  }
+  return NULL;
+}
+
 bool pith_quantize_can_merge(pith_program *program, const pith_step *quantize,
                              char reason[PITH_REASON_BYTES]) {
   char name[PITH_REASON_BYTES / 2];
   snprintf(name, sizeof name, "%s '%s'", quantize->row->name, quantize->name);
-  const pith_value *x = &program->values[quantize->inputs[PITH_QUANTIZE_X]];
+  pith_value_id rows = quantize->inputs[PITH_QUANTIZE_X], factors;
+  (void)pith_quantize_get_factors(program, quantize, &rows, &factors);
+  const pith_value *x = &program->values[rows];
   pith_rows_place place;
   if (x->producer == PITH_NONE)
     return refuse(reason, "%s: its input '%s' is %s", name, x->name,
                   x->kind == PITH_VALUE_INPUT ? "an input of the run" : "data");
   const pith_step *producer = &program->steps[x->producer];
   if (producer->row == NULL ||
-      !pith_step_find_rows(producer, quantize->inputs[PITH_QUANTIZE_X], &place))
+      !pith_step_find_rows(producer, rows, &place))
     return refuse(reason, "%s: its input comes from '%s' (%s), which writes floats only", name,
                   producer->row == NULL ? x->name : producer->name,
                   producer->row == NULL ? "removed" : producer->row->name);

@@ -23,10 +23,16 @@ bool pith_attention_reads_integers(pith_program *program, const pith_step *atten
 bool pith_quantize_can_merge(pith_program *program, const pith_step *quantize,
                              char reason[PITH_REASON_BYTES]);
 
+/* Where a step's rows are multiplied by a vector of data, each feature by its own number, and then read by this Quantize
+ * only, as SmoothQuant leaves them: that Mul, the rows and the vector. NULL: it reads something else. */
+pith_step *pith_quantize_get_factors(pith_program *program, const pith_step *quantize,
+                                     pith_value_id *out_rows, pith_value_id *out_factors);
+
 /* Where a step that finishes rows writes `y`, and where it would write the same in 8 bits. */
 typedef struct pith_rows_place {
   uint32_t outputs;  /* PITH_ROWS_* begin there */
   uint32_t scale;    /* input of a static scale; its zero point is the next */
+  uint32_t factors;  /* input of factors of each feature before the scale; 0: it takes none */
   bool keeps_floats; /* its kernels write the floats in any case */
 } pith_rows_place;
 /* False where the step's kernels write floats only. */

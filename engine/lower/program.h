@@ -89,7 +89,7 @@ static inline size_t pith_view_count(const pith_view *view) {
   X(ROUNDED_ATTENTION, "RoundedAttention") /* the same, f32; its weights are those of IntegerAttention */   \
   X(INTEGER_ATTENTION, "IntegerAttention") /* the same, 8-bit with their scales or all f32, then scales */  \
   X(EMBEDDING, "Embedding") /* gamma, beta, q_scale, q_zero, then table, ids and row scales of each table */ \
-  X(LAYER_NORM, "LayerNorm") /* x, residual, gamma, beta, q_scale, q_zero */                                \
+  X(LAYER_NORM, "LayerNorm") /* x, residual, gamma, beta, q_scale, q_zero, q_factors */                         \
   X(LP_NORM, "LpNorm")      /* x */                                                                         \
   X(SOFTMAX, "Softmax")     /* x */                                                                         \
   X(POOL, "Pool")           /* x, offsets */                                                                \
@@ -130,6 +130,7 @@ enum {
   PITH_EMBEDDING_BETA,
   PITH_EMBEDDING_Q_SCALE,
   PITH_EMBEDDING_Q_ZERO,
+  PITH_EMBEDDING_Q_FACTORS,
   PITH_EMBEDDING_TABLES, /* then PITH_TABLE_INPUTS of each table */
 };
 enum { PITH_TABLE_DATA, PITH_TABLE_IDS, PITH_TABLE_SCALES, PITH_TABLE_INPUTS };
@@ -140,6 +141,7 @@ enum {
   PITH_NORM_BETA,
   PITH_NORM_Q_SCALE,
   PITH_NORM_Q_ZERO,
+  PITH_NORM_Q_FACTORS,
 };
 enum {
   PITH_ATTENTION_Q,

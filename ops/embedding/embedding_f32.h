@@ -20,6 +20,7 @@ typedef struct pith_embedding_f32_args {
   float *y; /* [rows, features] */
   size_t rows, features, y_stride;
   pith_quantized_rows q; /* the rows of y once more in 8 bits, in the same pass */
+  const float *q_factors; /* [features] with gamma and a static q only: as LayerNorm has it (layer_norm_f32.h); or NULL */
 } pith_embedding_f32_args;
 extern const pith_kernel *const pith_embedding_f32_kernels[];
 

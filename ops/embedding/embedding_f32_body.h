@@ -71,7 +71,8 @@ static void embedding_run(const void *args, size_t threads, size_t task, void *s
                                             .x_stride = a->y_stride,
                                             .y_stride = a->y_stride,
                                             .epsilon = a->epsilon,
-                                            .q = quantized_rows_from(a->q, begin)},
+                                            .q = quantized_rows_from(a->q, begin),
+                                            .q_factors = a->q_factors},
                      rows);
     for (size_t r = 0; !a->gamma && a->q.q && r < rows; ++r)
       quantize_row(&a->q, begin + r, y + r * a->y_stride, a->features);

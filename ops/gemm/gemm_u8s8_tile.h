@@ -89,21 +89,27 @@ V16_INLINE void gemm_tile_sum(const size_t rows, const size_t vectors, const boo
   *at = c;
 }
 
-/* The last inputs of a row that ends within a group, without a read past them. */
-V16_INLINE void gemm_tile_sum_rest(const size_t rows, const size_t vectors, const pith_gemm_u8s8_tile *t, const gemm_cursor *at,
-                              s16 sums[][GEMM_MAX_VECTORS]) {
-  const size_t rest = t->rest;
-  if (rest > 0)
+/* The last inputs of each row that ends within a group, without a read past them. Not inlined: it would be most of each tile's
+ * code. */
+__attribute__((noinline, unused)) static void gemm_read_rest(const pith_gemm_u8s8_tile *t, const gemm_cursor *at, size_t rows,
+                                                             int32_t inputs[PITH_GEMM_U8S8_MAX_ROWS]) {
+  for (size_t i = 0; i < rows; ++i) {
+    inputs[i] = 0;
+    memcpy(&inputs[i], at->x[i / GEMM_POINTER_ROWS] + i % GEMM_POINTER_ROWS * t->x_stride, t->rest);
+  }
+}
+
+V16_INLINE void gemm_tile_sum_rest(const size_t rows, const size_t vectors, const pith_gemm_u8s8_tile *t,
+                                   const gemm_cursor *at, s16 sums[][GEMM_MAX_VECTORS]) {
+  int32_t inputs[PITH_GEMM_U8S8_MAX_ROWS];
+  if (t->rest == 0)
+    return;
+  gemm_read_rest(t, at, rows, inputs);
 #pragma GCC unroll 6
-    for (size_t i = 0; i < rows; ++i) {
-      uint32_t bytes = 0;
-      for (size_t n = 0; n < rest; ++n)
-        bytes |= (uint32_t)at->x[i / GEMM_POINTER_ROWS][i % GEMM_POINTER_ROWS * t->x_stride + n] << 8 * n;
-      const s16 a = s16_set((int32_t)bytes);
+  for (size_t i = 0; i < rows; ++i)
 #pragma GCC unroll 4
-      for (size_t j = 0; j < vectors; ++j)
-        sums[i][j] = gemm_dot(sums[i][j], a, gemm_weights(0, at->w + j * t->block_bytes));
-    }
+    for (size_t j = 0; j < vectors; ++j)
+      sums[i][j] = gemm_dot(sums[i][j], s16_set(inputs[i]), gemm_weights(0, at->w + j * t->block_bytes));
 }
 
 V16_INLINE void gemm_tile(const size_t rows, const size_t vectors, const bool finishes, const gemm_kind kind,

@@ -14,6 +14,7 @@ typedef struct pith_layer_norm_f32_args {
   size_t rows, features, x_stride, residual_stride, y_stride;
   float epsilon;
   pith_quantized_rows q; /* the rows of y once more in 8 bits, in the same pass */
+  const float *q_factors; /* [features] static q only: what becomes 8 bits is y times them (SmoothQuant); NULL: y itself */
 } pith_layer_norm_f32_args;
 extern const pith_kernel *const pith_layer_norm_f32_kernels[];
 

@@ -30,7 +30,8 @@ static void layer_norm_run(const void *args, size_t threads, size_t task, void *
                                         .residual_stride = a->residual_stride,
                                         .y_stride = a->y_stride,
                                         .epsilon = a->epsilon,
-                                        .q = quantized_rows_from(a->q, begin)},
+                                        .q = quantized_rows_from(a->q, begin),
+                                        .q_factors = a->q_factors},
                  end - begin);
 }
 

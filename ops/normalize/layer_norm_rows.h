@@ -17,9 +17,10 @@ typedef struct layer_norm_rows_args {
   size_t features, x_stride, residual_stride, y_stride;
   float epsilon;
   pith_quantized_rows q; /* q and row_scale, row_zero of the first row; q NULL: not wanted */
+  const float *q_factors; /* of a static q; or NULL */
 } layer_norm_rows_args;
 
-typedef enum layer_norm_output { LAYER_NORM_FLOATS, LAYER_NORM_STATIC, LAYER_NORM_DYNAMIC } layer_norm_output;
+typedef enum layer_norm_output { LAYER_NORM_FLOATS, LAYER_NORM_STATIC, LAYER_NORM_FACTORS, LAYER_NORM_DYNAMIC } layer_norm_output;
 
 V16_INLINE v16 layer_norm_load(const layer_norm_rows_args *a, bool residual, size_t row, size_t i, bool whole, m16 m) {
   const float *x = a->x + row * a->x_stride + i;
@@ -79,7 +80,7 @@ V16_INLINE void layer_norm_rows(const layer_norm_rows_args *a, size_t rows, bool
     sum[r] = v16_div(v16_set(1.0f), v16_sqrt(v16_add(variance, v16_set(a->epsilon))));
   }
   quantizer z;
-  if (output == LAYER_NORM_STATIC)
+  if (output == LAYER_NORM_STATIC || output == LAYER_NORM_FACTORS)
     z = quantizer_of_rows(&a->q);
   quantize_range range[LAYER_NORM_ROWS];
   PITH_UNROLL
@@ -94,6 +95,8 @@ V16_INLINE void layer_norm_rows(const layer_norm_rows_args *a, size_t rows, bool
       v16_store(a->y + r * a->y_stride + i, y);
       if (output == LAYER_NORM_STATIC)
         quantizer_store(&z, y, q + r * a->q.stride + i);
+      else if (output == LAYER_NORM_FACTORS)
+        quantizer_store(&z, v16_mul(y, v16_load(a->q_factors + i)), q + r * a->q.stride + i);
       else if (output == LAYER_NORM_DYNAMIC)
         quantize_range_add(&range[r], y);
     }
@@ -105,6 +108,9 @@ V16_INLINE void layer_norm_rows(const layer_norm_rows_args *a, size_t rows, bool
       v16_store_masked(tail, a->y + r * a->y_stride + whole, y);
       if (output == LAYER_NORM_STATIC)
         quantizer_store_first(&z, n - whole, y, q + r * a->q.stride + whole);
+      else if (output == LAYER_NORM_FACTORS)
+        quantizer_store_first(&z, n - whole, v16_mul(y, v16_load_masked(tail, a->q_factors + whole)),
+                              q + r * a->q.stride + whole);
       else if (output == LAYER_NORM_DYNAMIC)
         quantize_range_add(&range[r], y);
     }
@@ -115,10 +121,12 @@ V16_INLINE void layer_norm_rows(const layer_norm_rows_args *a, size_t rows, bool
 V16_INLINE void layer_norm_step(const layer_norm_rows_args *a, size_t rows, bool residual) {
   if (!a->q.q)
     layer_norm_rows(a, rows, residual, LAYER_NORM_FLOATS);
-  else if (!a->q.row_scale)
-    layer_norm_rows(a, rows, residual, LAYER_NORM_STATIC);
-  else
+  else if (a->q.row_scale)
     layer_norm_rows(a, rows, residual, LAYER_NORM_DYNAMIC);
+  else if (a->q_factors)
+    layer_norm_rows(a, rows, residual, LAYER_NORM_FACTORS);
+  else
+    layer_norm_rows(a, rows, residual, LAYER_NORM_STATIC);
 }
 
 /* Any number of rows. */
