@@ -1,6 +1,7 @@
 /* Tiles of 6 rows x 64 outputs in 32 registers: 24 sums, 4 vectors of weights, one of inputs. Included after what
  * gemm_u8s8_tile.h wants and
- *   GEMM_WIDEN   a pith_gemm_u8s8_code's, or NULL */
+ *   GEMM_WIDEN      a pith_gemm_u8s8_code's, or NULL
+ *   GEMM_OVERLAPS   1: tiles finish the one before meanwhile; worth its code where products take little time */
 #include "ops/gemm/gemm_u8s8_tile.h"
 
 #define DEFINE_TILE(rows, vectors)                                                                         \
@@ -25,6 +26,7 @@ static void multiply(size_t rows, size_t vectors, const pith_gemm_u8s8_tile *t) 
   tiles[rows - 1][vectors - 1](t);
 }
 
+#if GEMM_OVERLAPS
 #define DEFINE_BOTH(rows, kind)                                                                            \
   static void both_##rows##_##kind(const pith_gemm_u8s8_tile *t, const pith_gemm_u8s8_finish *before) {    \
     gemm_tile(rows, GEMM_MAX_VECTORS, true, GEMM_KIND_##kind, t, before);                                            \
@@ -54,6 +56,7 @@ static void multiply_and_finish(size_t rows, const pith_gemm_u8s8_tile *t, const
 static bool can_finish(size_t rows, const pith_gemm_u8s8_finish *before) {
   return rows >= BOTH_ROWS && before->kind != PITH_GEMM_U8S8_OTHER;
 }
+#endif
 
 static void finish(const pith_gemm_u8s8_finish *f) {
   gemm_finish_sums(f);
@@ -69,8 +72,10 @@ static const pith_gemm_u8s8_code code = {
     .vectors = GEMM_MAX_VECTORS,
     .multiply = multiply,
     .finish = finish,
+#if GEMM_OVERLAPS
     .multiply_and_finish = multiply_and_finish,
     .can_finish = can_finish,
+#endif
     .quantize_row = quantize_whole_row,
 };
 

@@ -13,6 +13,7 @@ V16_INLINE s16 gemm_dot(s16 sums, s16 x, s16 w) {
   return _mm512_dpbusd_epi32(sums, x, w);
 }
 
+#define GEMM_OVERLAPS 1
 #include "ops/gemm/gemm_u8s8_6x64_body.h"
 
 const pith_kernel pith_gemm_u8s8_6x64_avx512vnni = {
