@@ -774,6 +774,54 @@ static void test_heads_that_may_overflow(void **state) {
     }
 }
 
+/* What SmoothQuant leaves: a Mul between LayerNorm and Quantize goes into the LayerNorm, where nothing else reads the Mul and
+ * its other operand is a number for each feature. The same bits as LayerNorm, Mul and Quantize with the reciprocal, so within
+ * a level of the graph. */
+static void test_factors_of_features(void **state) {
+  (void)state;
+  enum { NORM_ROWS = 5, NORM_FEATURES = 24 };
+  float x[NORM_ROWS * NORM_FEATURES];
+  uint64_t random = 43;
+  for (size_t i = 0; i < NORM_ROWS * NORM_FEATURES; i++)
+    x[i] = exec_fixture_uniform(&random, -3, 3);
+  enum { MERGED, MERGED_OTHER_SIDE, READ_TWICE, DYNAMIC, CASES };
+  for (int which = 0; which < CASES; which++) {
+    integer_fixture f;
+    integer_fixture_init(&f);
+    pith_builder *b = &f.builder;
+    const pith_dim dims[2] = {pith_dim_of(NORM_ROWS), pith_dim_of(NORM_FEATURES)};
+    const pith_tensor_id input = pith_build_input(b, "x", PITH_DTYPE_F32, 2, dims);
+    const pith_tensor_id gamma = integer_fixture_vector(&f, "gamma", NORM_FEATURES, 0.5f, 1.5f);
+    const pith_tensor_id factors = integer_fixture_vector(&f, "factors", NORM_FEATURES, 0.25f, 4.0f);
+    const pith_tensor_id norm = pith_build_node(b, "norm", PITH_OP_LAYER_NORMALIZATION, 2,
+                                                (const pith_tensor_id[]){input, gamma}, 0, NULL);
+    const pith_tensor_id operands[2] = {which == MERGED_OTHER_SIDE ? factors : norm,
+                                        which == MERGED_OTHER_SIDE ? norm : factors};
+    const pith_tensor_id smooth = pith_build_node(b, "smooth", PITH_OP_MUL, 2, operands, 0, NULL);
+    const pith_tensor_id y =
+        which == DYNAMIC
+            ? integer_fixture_dynamic_pair(&f, "y", smooth, PITH_DTYPE_U8, 0, NORM_FEATURES, PITH_NONE)
+            : integer_fixture_pair(&f, "y", smooth, PITH_DTYPE_U8, 24.0f / 255, 127);
+    pith_build_output(b, y, "y");
+    pith_build_output(b, norm, NULL);
+    if (which == READ_TWICE)
+      pith_build_output(b, smooth, NULL);
+    integer_fixture_finish(&f);
+    const pith_feed feed = {x, {NORM_ROWS, NORM_FEATURES}};
+    pith_graph_run plain, fused;
+    run(&plain, f.graph, &feed, 0);
+    run(&fused, f.graph, &feed, PITH_REWRITES_DEFAULT);
+    const bool merged = which == MERGED || which == MERGED_OTHER_SIDE;
+    assert_title(fused.program, "LayerNorm+Quantize", merged);
+    assert_title(fused.program, "Mul", !merged);
+    assert_near(&plain, &fused, 0, 0.1, "a norm with factors"); /* a level at most */
+    assert_near(&plain, &fused, 1, 1e-12, "its floats");
+    pith_graph_run_deinit(&plain);
+    pith_graph_run_deinit(&fused);
+    integer_fixture_deinit(&f);
+  }
+}
+
 /* A LayerNorm over both dimensions sees one row of 32 elements, where the ranges are those of 4
  * rows of 8. A scale known beforehand is the same for all. */
 static void test_norm_of_several_rows(void **state) {
@@ -984,6 +1032,7 @@ int main(void) {
       cmocka_unit_test(test_sum_that_may_overflow),
       cmocka_unit_test(test_heads_that_may_overflow),
       cmocka_unit_test(test_norm_of_several_rows),
+      cmocka_unit_test(test_factors_of_features),
       cmocka_unit_test(test_folded_scales),
       cmocka_unit_test(test_plan_without_weights),
   };

@@ -74,9 +74,14 @@ static inline pith_quantized_rows want_any_rows(tester *t, size_t rows, size_t f
   return q;
 }
 
-/* The rows of y in 8 bits are exactly what the rules make of y. */
-static inline void want_check_rows(tester *t, const pith_quantized_rows *q, const float *y, size_t y_stride, size_t rows,
-                                   size_t features) {
+/* Factors of each feature for static rows, or, by chance, none. */
+static inline const float *want_any_factors(tester *t, const pith_quantized_rows *q, size_t features) {
+  return q->q && !q->row_scale && tester_pick(t, 2) ? tester_floats(t, features, -3, 3) : NULL;
+}
+
+/* The rows of y in 8 bits are exactly what the rules make of y, times `factors` where there are some. */
+static inline void want_check_rows(tester *t, const pith_quantized_rows *q, const float *factors, const float *y,
+                                   size_t y_stride, size_t rows, size_t features) {
   for (size_t r = 0; q->q && r < rows; ++r) {
     float scale;
     int zero;
@@ -89,9 +94,11 @@ static inline void want_check_rows(tester *t, const pith_quantized_rows *q, cons
       scale = *q->scale;
       zero = q->zero ? *q->zero : 0;
     }
-    for (size_t i = 0; i < features; ++i)
+    for (size_t i = 0; i < features; ++i) {
+      const volatile float value = factors ? y[r * y_stride + i] * factors[i] : y[r * y_stride + i];
       tester_check_near(t, "q", r, i, want_byte_at(q->q, q->type, r * q->stride + i),
-                        want_level(y[r * y_stride + i], scale, zero, q->type), 0);
+                        want_level(value, scale, zero, q->type), 0);
+    }
     for (size_t i = features; r + 1 < rows && i < q->stride; ++i)
       if (((const uint8_t *)q->q)[r * q->stride + i] != 0xa5)
         tester_fail(t, "wrote between rows, byte %zu of row %zu", i, r);

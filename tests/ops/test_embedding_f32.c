@@ -66,9 +66,10 @@ static void run_embedding(tester *t, const embedding_case *c) {
   a.gamma = c->gamma ? tester_floats(t, c->features, -2, 2) : NULL;
   a.beta = c->beta ? tester_floats(t, c->features, -2, 2) : NULL;
   a.q = want_any_rows(t, c->rows, c->features, c->gap * 3);
+  a.q_factors = a.gamma ? want_any_factors(t, &a.q, c->features) : NULL;
   tester_reference(t, &a);
   check_embedding(t, &a);
-  want_check_rows(t, &a.q, a.y, a.y_stride, c->rows, c->features);
+  want_check_rows(t, &a.q, a.q_factors, a.y, a.y_stride, c->rows, c->features);
   tester_check_gaps(t, a.y, c->rows, c->features, a.y_stride);
   tester_compare(t, &a, NULL);
 }
