@@ -41,7 +41,8 @@ def calibration_ids(arguments):
     if arguments.texts:
         tokenizer = AutoTokenizer.from_pretrained(arguments.weights)
         lines = pathlib.Path(arguments.texts).read_text().splitlines()[:300]
-        return [np.asarray([tokenizer(line)["input_ids"]], dtype=np.int64) for line in lines]
+        return [np.asarray([tokenizer(line, truncation=True, max_length=512)["input_ids"]], dtype=np.int64)
+                for line in lines]
     generator = np.random.default_rng(0)
     return [generator.integers(1000, 29000, (1, 64), dtype=np.int64) for _ in range(300)]
 
@@ -56,6 +57,8 @@ def quantize(out, arguments):
     data = nncf.Dataset([{n: v for n, v in feed.items() if n in names} for feed in feeds])
     quantized = nncf.quantize(model, data, model_type=nncf.ModelType.TRANSFORMER, subset_size=300)
     openvino.save_model(quantized, str(out / "int8.xml"), compress_to_fp16=False)
+    config = out / "torch" / "config.json"  # the converter asks for a key that transformers 5 no longer writes
+    config.write_text(json.dumps({"position_embedding_type": "absolute"} | json.loads(config.read_text())))
     ctranslate2.converters.TransformersConverter(str(out / "torch")).convert(str(out / "ctranslate2"), force=True)
 
 
@@ -66,6 +69,8 @@ def main():
     parser.add_argument("--texts")
     parser.add_argument("--out", required=True)
     arguments = parser.parse_args()
+    if arguments.texts and not arguments.weights:
+        parser.error("--texts needs the tokenizer of --weights")
     out = pathlib.Path(arguments.out)
     out.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(0)
