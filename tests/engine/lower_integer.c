@@ -673,7 +673,7 @@ static void test_one_tensor_two_scales(void **state) {
     q = pith_build_node(b, "q", PITH_OP_QUANTIZE_LINEAR, 3,
                         (const pith_tensor_id[]){q, scale, zero}, 0, NULL);
     for (int i = 0; i < 2; i++) {
-      char name[16];
+      char name[32];
       snprintf(name, sizeof name, "floats.%d", i);
       pith_tensor_id y = dequantize(&f, name, q, i == 1 && scaled == 1 ? other_scale : scale,
                                     i == 1 && scaled == 2 ? other_zero : zero, 1);
