@@ -325,11 +325,19 @@ static bool is_static_quantize(const pith_program *program, const pith_step *qua
   return are_normal(program, scale, name, reason);
 }
 
+/* Whether each row of `features` is normalized by itself: a LayerNorm may take several dimensions. */
+static bool normalizes_rows(const pith_program *program, const pith_step *norm, size_t features) {
+  size_t normalized;
+  return norm->row->kind != PITH_STEP_LAYER_NORM ||
+         (pith_value_get_constant_count(&program->values[norm->inputs[PITH_NORM_GAMMA]],
+                                        &normalized) &&
+          normalized == features);
+}
+
 static bool is_dynamic_rows(const pith_program *program, const pith_step *quantize,
                             const pith_step *producer, const char *name,
                             char reason[PITH_REASON_BYTES]) {
   const pith_value *x = &program->values[quantize->inputs[PITH_DYNAMIC_QUANTIZE_X]];
-  size_t normalized;
   if (quantize->input_count > PITH_DYNAMIC_QUANTIZE_OFFSETS &&
       quantize->inputs[PITH_DYNAMIC_QUANTIZE_OFFSETS] != PITH_NONE)
     return refuse(reason, "%s: its ranges are those of whole sequences", name);
@@ -338,10 +346,7 @@ static bool is_dynamic_rows(const pith_program *program, const pith_step *quanti
                   quantize->params.quantize.block);
   if (program->values[quantize->outputs[0]].dtype != PITH_DTYPE_U8)
     return refuse(reason, "%s: it makes s8 with a scale for each row, only u8 can be merged", name);
-  if (producer->row->kind == PITH_STEP_LAYER_NORM &&
-      (!pith_value_get_constant_count(&program->values[producer->inputs[PITH_NORM_GAMMA]],
-                                      &normalized) ||
-       normalized != quantize->params.quantize.block))
+  if (!normalizes_rows(program, producer, quantize->params.quantize.block))
     return refuse(reason, "%s: '%s' normalizes several rows as one, each has a range of its own",
                   name, producer->name);
   if (producer->row->kind == PITH_STEP_INTEGER_ATTENTION)
@@ -352,35 +357,33 @@ static bool is_dynamic_rows(const pith_program *program, const pith_step *quanti
   return true;
 }
 
+/* `rows` [tokens, features] come from a step that can multiply them by `factors` [features] as it writes 8 bits. */
+static bool takes_factors(const pith_program *program, pith_value_id rows, pith_value_id factors) {
+  const pith_value *x = &program->values[rows];
+  if (x->producer == PITH_NONE || x->rank != 2 || !pith_dim_is_constant(&x->dims[1]))
+    return false;
+  const pith_step *producer = &program->steps[x->producer];
+  const size_t features = (size_t)x->dims[1].constant;
+  pith_rows_place place;
+  return producer->row != NULL && pith_step_find_rows(producer, rows, &place) && place.factors != 0 &&
+         normalizes_rows(program, producer, features) && program->values[factors].rank == 1 &&
+         is_scales(program, factors, features);
+}
+
 pith_step *pith_quantize_get_factors(pith_program *program, const pith_step *quantize,
                                      pith_value_id *out_rows, pith_value_id *out_factors) {
+  if (quantize->row->kind != PITH_STEP_QUANTIZE)
+    return NULL;
   pith_step *mul =
-      quantize->row->kind != PITH_STEP_QUANTIZE
-          ? NULL
-          : pith_program_sole_producer(program, quantize->inputs[PITH_QUANTIZE_X], PITH_STEP_BINARY);
+      pith_program_sole_producer(program, quantize->inputs[PITH_QUANTIZE_X], PITH_STEP_BINARY);
   if (mul == NULL || mul->params.elementwise.function != PITH_BINARY_MUL)
     return NULL;
-  for (uint32_t side = 0; side < 2; side++) {
-    const pith_value_id rows = mul->inputs[side], factors = mul->inputs[1 - side];
-    const pith_value *x = &program->values[rows];
-    pith_rows_place place;
-    size_t count;
-    if (x->producer == PITH_NONE || x->rank != 2 || !pith_dim_is_constant(&x->dims[1]) ||
-        !pith_value_same_shape(program, rows, mul->outputs[0]) ||
-        !is_scales(program, factors, (size_t)x->dims[1].constant) ||
-        program->values[factors].rank != 1 || program->steps[x->producer].row == NULL ||
-        !pith_step_find_rows(&program->steps[x->producer], rows, &place) || place.factors == 0 ||
-        !pith_value_get_constant_count(
-            &program->values[program->steps[x->producer].inputs[place.factors == PITH_NORM_Q_FACTORS
-                                                                    ? PITH_NORM_GAMMA
-                                                                    : PITH_EMBEDDING_GAMMA]],
-            &count) ||
-        count != (size_t)x->dims[1].constant)
-      continue;
-    *out_rows = rows;
-    *out_factors = factors;
-    return mul;
-  }
+  for (uint32_t side = 0; side < 2; side++)
+    if (takes_factors(program, mul->inputs[side], mul->inputs[1 - side])) {
+      *out_rows = mul->inputs[side];
+      *out_factors = mul->inputs[1 - side];
+      return mul;
+    }
   return NULL;
 }
 
