@@ -3,11 +3,6 @@
 #include "engine/ir/operator.h"
 #include "quant/quantize.h"
 
-static const pith_node *get_producer(const pith_graph *graph, pith_tensor_id id) {
-  const pith_node_id producer = graph->tensors[id].producer;
-  return producer == PITH_NONE ? NULL : &graph->nodes[producer];
-}
-
 static bool makes_integers(const pith_node *node) {
   return node != NULL && (node->op->id == PITH_OP_QUANTIZE_LINEAR || node->op->id == PITH_OP_DYNAMIC_QUANTIZE);
 }
@@ -132,13 +127,13 @@ static pith_status check_readers(const pith_graph *graph, pith_error *error) {
   for (uint32_t n = 0; n < graph->node_count; n++) {
     const pith_node *node = &graph->nodes[n];
     for (uint32_t i = 0; i < node->input_count; i++)
-      if (node->inputs[i] != PITH_NONE && makes_integers(get_producer(graph, node->inputs[i])) &&
+      if (node->inputs[i] != PITH_NONE && makes_integers(pith_graph_get_producer(graph, node->inputs[i])) &&
           node->op->id != PITH_OP_DEQUANTIZE_LINEAR)
         return pith_fail(error, PITH_UNSUPPORTED, "node '%s' reads '%s' as integers", node->name,
                          graph->tensors[node->inputs[i]].name);
   }
   for (uint32_t i = 0; i < graph->output_count; i++)
-    if (makes_integers(get_producer(graph, graph->outputs[i])))
+    if (makes_integers(pith_graph_get_producer(graph, graph->outputs[i])))
       return pith_fail(error, PITH_UNSUPPORTED, "output '%s' is integers", graph->tensors[graph->outputs[i]].name);
   return PITH_OK;
 }
@@ -150,7 +145,7 @@ static pith_status rewrite(pith_rewriter *rewriter, pith_graph **out_graph) {
     if (makes_integers(node))
       continue;
     const bool dequantizes = node->op->id == PITH_OP_DEQUANTIZE_LINEAR;
-    const pith_node *producer = dequantizes ? get_producer(graph, node->inputs[0]) : NULL;
+    const pith_node *producer = dequantizes ? pith_graph_get_producer(graph, node->inputs[0]) : NULL;
     if (makes_integers(producer))
       pith_rewriter_set(rewriter, node->outputs[0], pith_rewriter_get(rewriter, producer->inputs[0]));
     else if (dequantizes && is_data(&graph->tensors[node->inputs[0]]))

@@ -57,20 +57,15 @@ static void watch(report *r, pith_quant_error_kind kind, const char *float_name,
   add_row(r, kind, float_name);
 }
 
-static const pith_node *get_producer(const pith_graph *graph, pith_tensor_id id) {
-  const pith_node_id producer = id == PITH_NONE ? PITH_NONE : graph->tensors[id].producer;
-  return producer == PITH_NONE ? NULL : &graph->nodes[producer];
-}
-
 static bool is_dequantized(const pith_graph *graph, pith_tensor_id id) {
-  const pith_node *node = get_producer(graph, id);
+  const pith_node *node = pith_graph_get_producer(graph, id);
   return node != NULL && node->op->id == PITH_OP_DEQUANTIZE_LINEAR;
 }
 
 static void collect_node(report *r, const pith_node *node) {
   const pith_graph *graph = r->quantized;
   if (node->op->id == PITH_OP_DEQUANTIZE_LINEAR) {
-    const pith_node *quantizer = get_producer(graph, node->inputs[0]);
+    const pith_node *quantizer = pith_graph_get_producer(graph, node->inputs[0]);
     if (quantizer == NULL)
       add_row(r, PITH_QUANT_ERROR_WEIGHT, graph->tensors[node->inputs[0]].name);
     else

@@ -47,8 +47,7 @@ static bool owns_data(const transform *t, const pith_node *gemm) {
 }
 
 static const pith_node *get_producer(const transform *t, pith_tensor_id id, int op) {
-  const pith_node_id producer = t->view.graph->tensors[id].producer;
-  const pith_node *node = producer == PITH_NONE ? NULL : &t->view.graph->nodes[producer];
+  const pith_node *node = pith_graph_get_producer(t->view.graph, id);
   return node != NULL && (int)node->op->id == op ? node : NULL;
 }
 

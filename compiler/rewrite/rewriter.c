@@ -153,6 +153,11 @@ pith_status pith_readers_find(const pith_graph *graph, pith_arena *arena, pith_r
   return PITH_OK;
 }
 
+const pith_node *pith_graph_get_producer(const pith_graph *graph, pith_tensor_id tensor) {
+  const pith_node_id producer = tensor == PITH_NONE ? PITH_NONE : graph->tensors[tensor].producer;
+  return producer == PITH_NONE ? NULL : &graph->nodes[producer];
+}
+
 bool pith_graph_is_output(const pith_graph *graph, pith_tensor_id tensor) {
   for (uint32_t i = 0; i < graph->output_count; i++)
     if (graph->outputs[i] == tensor)

@@ -48,6 +48,8 @@ typedef struct pith_readers {
 /* In `arena`; PITH_OUT_OF_MEMORY. */
 PITH_WARN_UNUSED pith_status pith_readers_find(const pith_graph *graph, pith_arena *arena, pith_readers *out_readers,
                                                pith_error *error);
+/* The node that writes a tensor; NULL: none does, or `tensor` is PITH_NONE. */
+const pith_node *pith_graph_get_producer(const pith_graph *graph, pith_tensor_id tensor);
 bool pith_graph_is_output(const pith_graph *graph, pith_tensor_id tensor);
 
 #endif
