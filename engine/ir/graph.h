@@ -20,6 +20,7 @@
 
 #include "engine/base/arena.h"
 #include "engine/base/error.h"
+#include "engine/ir/pattern.h"
 
 /* ---- dtypes: one row each ---------------------------------------------------------------------------- */
 
@@ -152,6 +153,8 @@ typedef struct pith_tensor {
   pith_node_id producer; /* PITH_NONE unless a value */
   uint32_t copy_count;   /* of data; 0 in every graph that was not packed after its last change */
   const pith_tensor_copy *copies; /* [copy_count], borrowed */
+  pith_pattern pattern;  /* of a constant or parameter of rank 2; DENSE: none */
+  uint64_t kept;         /* elements that the pattern's mask keeps; 0 for DENSE */
 } pith_tensor;
 
 /* Attribute values are typed; an ONNX string attribute with a fixed set of values is an ENUM, an index into the

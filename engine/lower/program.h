@@ -15,20 +15,10 @@
 #define PITH_LOWER_PROGRAM_H
 
 #include "engine/ir/graph.h"
+#include "ops/activation_layout.h"
 #include "ops/kernel.h"
 
 typedef uint32_t pith_value_id;
-
-/* ---- layouts of activations: one row each -------------------------------------------------------------- */
-
-#define PITH_ACTIVATION_LAYOUT_LIST(X)                                                                      \
-  X(ROW_MAJOR, "row_major") /* the last dimension is contiguous */
-typedef enum pith_activation_layout {
-#define PITH_ACTIVATION_LAYOUT_ENUM(name, text) PITH_ACTIVATION_LAYOUT_##name,
-  PITH_ACTIVATION_LAYOUT_LIST(PITH_ACTIVATION_LAYOUT_ENUM)
-#undef PITH_ACTIVATION_LAYOUT_ENUM
-      PITH_ACTIVATION_LAYOUT_COUNT
-} pith_activation_layout;
 
 /* ---- values -------------------------------------------------------------------------------------------- */
 
