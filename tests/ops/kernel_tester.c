@@ -98,12 +98,39 @@ void *tester_byte_output(tester *t, size_t count) {
   return out;
 }
 
+void *tester_tiles_output(tester *t, pith_activation_layout layout, size_t rows, size_t features, size_t element_bytes) {
+  void *out = tester_memory(t, pith_activation_count(layout, rows, features) * element_bytes, true);
+  tester_buffer *b = &t->buffers[t->buffer_count - 1];
+  b->is_bytes = element_bytes == 1;
+  b->layout = layout;
+  b->rows = rows;
+  b->features = features;
+  return out;
+}
+
+/* Makes the places of tiles that belong to nothing, and may be touched, what they were; fails where others are not. */
+static void check_places(const tester *t, const char *kernel, const tester_buffer *b) {
+  const size_t bytes = b->is_bytes ? 1 : 4, width = b->layout == PITH_ACTIVATION_LAYOUT_TILE64X4 ? 4 : 1;
+  const size_t features = (b->features + width - 1) / width * width, touched = (b->rows + 15) / 16 * 16;
+  const size_t rows = (b->rows + PITH_TILE_TOKENS - 1) / PITH_TILE_TOKENS * PITH_TILE_TOKENS;
+  for (size_t row = 0; row < rows; ++row)
+    for (size_t i = row < b->rows ? b->features : 0; i < features; ++i) {
+      unsigned char *at = b->data + pith_activation_index(b->layout, b->features, row, i) * bytes;
+      for (size_t j = 0; row >= touched && j < bytes; ++j)
+        if (at[j] != GUARD)
+          tester_fail(t, "%s wrote feature %zu of token %zu, which has no place", kernel, i, row);
+      memset(at, GUARD, bytes);
+    }
+}
+
 static void check_front(const tester *t, const char *kernel) {
   for (size_t i = 0; i < t->buffer_count; ++i) {
     const tester_buffer *b = &t->buffers[i];
     for (const unsigned char *p = b->map; b->is_output && p < b->data; ++p)
       if (*p != GUARD)
         tester_fail(t, "%s wrote %td bytes in front of output buffer %zu", kernel, b->data - p, i);
+    if (b->layout != PITH_ACTIVATION_LAYOUT_ROW_MAJOR)
+      check_places(t, kernel, b);
   }
 }
 

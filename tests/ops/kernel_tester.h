@@ -14,6 +14,7 @@
 
 #include <cmocka.h>
 
+#include "ops/activation_layout.h"
 #include "ops/kernel.h"
 
 enum { TESTER_MAX_BUFFERS = 40, TESTER_MAX_ROWS = 16, TESTER_TEXT = 512 };
@@ -23,6 +24,8 @@ typedef struct tester_buffer {
   size_t map_bytes, bytes;
   bool is_output;
   bool is_bytes; /* of 8-bit results: compared byte by byte, for four of them may look like NaN */
+  pith_activation_layout layout; /* with places that belong to nothing, where not row-major */
+  size_t rows, features;
 } tester_buffer;
 
 typedef struct tester {
@@ -49,6 +52,9 @@ void *tester_memory(tester *t, size_t bytes, bool is_output); /* 0 bytes: a poin
 float *tester_floats(tester *t, size_t count, float low, float high);
 float *tester_output(tester *t, size_t count);
 void *tester_byte_output(tester *t, size_t count);
+/* [rows, features] in a layout of activations, elements of 1 or 4 bytes. In tiles, places that belong to nothing may hold anything
+ * after a run, but those of tokens past the next multiple of 16 may not be touched. */
+void *tester_tiles_output(tester *t, pith_activation_layout layout, size_t rows, size_t features, size_t element_bytes);
 
 /* Runs the reference, task by task; the result stays in the output buffers. */
 void tester_reference(tester *t, const void *args);
