@@ -1,0 +1,8 @@
+#include "ops/sparse_gemm/sparse_gemm_u8s8.h"
+
+#include "ops/sparse_gemm/sparse_gemm_u8s8_internal.h"
+
+const pith_kernel *const pith_sparse_gemm_u8s8_kernels[] = {
+    &pith_sparse_gemm_u8s8_reference,
+    NULL,
+};
