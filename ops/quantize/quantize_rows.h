@@ -130,25 +130,17 @@ V16_INLINE v16 quantize_largest(v16 rows[QUANTIZE_RANGES], size_t count) {
   return rows[0];
 }
 
-V16_INLINE void quantize_ranges_end(const quantize_range *ranges, size_t count, pith_number type, quantize_scales *out) {
-  const v16 nothing = v16_set(0.0f), largest_float = v16_set(FLT_MAX), rounder = v16_set(0x1.8p23f);
-  v16 rows[QUANTIZE_RANGES];
+/* Lane r: the scale of a range from -low[r] to high[r]; neither is negative or NaN. */
+V16_INLINE void quantize_scales_make(v16 low, v16 high, pith_number type, quantize_scales *out) {
+  const v16 largest_float = v16_set(FLT_MAX), rounder = v16_set(0x1.8p23f);
+  v16 scale, zero = v16_set(0.0f);
   out->is_signed = type == PITH_NUMBER_S8;
-  for (size_t r = 0; r < count; ++r)
-    rows[r] = v16_sub(nothing, ranges[r].low);
+  low = v16_min(low, largest_float);
+  high = v16_min(high, largest_float);
   if (out->is_signed) {
-    for (size_t r = 0; r < count; ++r)
-      rows[r] = v16_max(rows[r], ranges[r].high);
-  }
-  const v16 low = v16_min(quantize_largest(rows, count), largest_float);
-  v16 scale, zero = nothing;
-  if (out->is_signed) {
-    scale = v16_div(low, v16_set(127.0f));
+    scale = v16_div(v16_max(low, high), v16_set(127.0f));
   } else {
-    for (size_t r = 0; r < count; ++r)
-      rows[r] = ranges[r].high;
-    const v16 high = v16_min(quantize_largest(rows, count), largest_float), width = v16_add(high, low);
-    const v16 steps = v16_set(255.0f);
+    const v16 width = v16_add(high, low), steps = v16_set(255.0f);
     scale = v16_select(v16_less(largest_float, width), v16_add(v16_div(high, steps), v16_div(low, steps)),
                        v16_div(width, steps));
   }
@@ -159,6 +151,24 @@ V16_INLINE void quantize_ranges_end(const quantize_range *ranges, size_t count, 
   v16_store(out->inverse, v16_min(v16_div(v16_set(1.0f), scale), largest_float));
   v16_store(out->top, v16_sub(v16_set(out->is_signed ? 127.0f : 255.0f), zero));
   v16_store_u8(out->zero, zero, 0);
+}
+
+V16_INLINE void quantize_ranges_end(const quantize_range *ranges, size_t count, pith_number type, quantize_scales *out) {
+  const v16 nothing = v16_set(0.0f);
+  const bool is_signed = type == PITH_NUMBER_S8;
+  v16 rows[QUANTIZE_RANGES];
+  for (size_t r = 0; r < count; ++r)
+    rows[r] = v16_sub(nothing, ranges[r].low);
+  for (size_t r = 0; is_signed && r < count; ++r)
+    rows[r] = v16_max(rows[r], ranges[r].high);
+  const v16 low = quantize_largest(rows, count);
+  v16 high = nothing; /* signed: it is in low */
+  if (!is_signed) {
+    for (size_t r = 0; r < count; ++r)
+      rows[r] = ranges[r].high;
+    high = quantize_largest(rows, count);
+  }
+  quantize_scales_make(low, high, type, out);
 }
 
 V16_INLINE quantizer quantizer_of_scales(const quantize_scales *scales, size_t row) {
