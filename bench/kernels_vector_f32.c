@@ -6,6 +6,7 @@
 
 #include "bench/kernels.h"
 #include "ops/copy/copy.h"
+#include "ops/copy/reorder.h"
 #include "ops/elementwise/elementwise_f32.h"
 #include "ops/embedding/embedding_f32.h"
 #include "ops/gemm/gemm_f32.h"
@@ -44,6 +45,7 @@ typedef union vector_args {
   pith_dynamic_quantize_args dynamic_quantize;
   pith_dequantize_args dequantize;
   pith_transpose_args transpose;
+  pith_reorder_args reorder;
 } vector_args;
 
 typedef struct vector_work {
@@ -184,6 +186,21 @@ static bool fill_transpose(vector_data *d, vector_args *out) {
   return true;
 }
 
+/* Type, from, to. */
+static bool fill_reorder(vector_data *d, vector_args *out) {
+  static const char *const names[PITH_ACTIVATION_LAYOUT_COUNT] = {PITH_ACTIVATION_LAYOUT_LIST(LIST_TEXT)};
+  char type[4], from[16], to[16];
+  if (sscanf(d->variant, "%3[^:]:%15[^:]:%15s", type, from, to) != 3)
+    return false;
+  const bool bytes = strcmp(type, "u8") == 0;
+  const size_t x = find_name(names, PITH_ACTIVATION_LAYOUT_COUNT, from), y = find_name(names, PITH_ACTIVATION_LAYOUT_COUNT, to);
+  d->streams = bytes ? 0.5 : 2;
+  out->reorder = (pith_reorder_args){.x = d->a, .y = d->y, .rows = d->rows, .features = d->features,
+                                     .element_bytes = bytes ? 1 : 4, .from = (pith_activation_layout)x,
+                                     .to = (pith_activation_layout)y};
+  return x < PITH_ACTIVATION_LAYOUT_COUNT && y < PITH_ACTIVATION_LAYOUT_COUNT && d->rows % PITH_TILE_TOKENS == 0;
+}
+
 /* One row per table. */
 static const struct {
   const char *name;
@@ -202,6 +219,7 @@ static const struct {
     {"gather", pith_gather_kernels, fill_gather},
     {"cast", pith_cast_kernels, fill_cast},
     {"transpose", pith_transpose_kernels, fill_transpose},
+    {"reorder", pith_reorder_kernels, fill_reorder},
     {"quantize_f32", pith_quantize_kernels, fill_quantize},
     {"dynamic_quantize_f32", pith_dynamic_quantize_kernels, fill_dynamic_quantize},
     {"dequantize_f32", pith_dequantize_kernels, fill_dequantize},

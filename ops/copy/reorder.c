@@ -1,11 +1,12 @@
 #include "ops/copy/reorder.h"
 
+#include <stdbool.h>
 #include <string.h>
 
 #include "ops/copy/reorder_internal.h"
 #include "ops/split.h"
 
-enum { TOKENS = PITH_TILE_TOKENS, CHUNK = 64 /* features of an item */, LINE = PITH_REORDER_LINE };
+enum { TOKENS = PITH_TILE_TOKENS, CHUNK = 64 /* features of an item */, BLOCK = PITH_REORDER_BLOCK };
 
 static size_t min_size(size_t a, size_t b) {
   return a < b ? a : b;
@@ -13,7 +14,7 @@ static size_t min_size(size_t a, size_t b) {
 
 /* Tokens of a tile that are touched. */
 static size_t pad_tokens(size_t tokens) {
-  return (tokens + PITH_REORDER_TOKENS - 1) / PITH_REORDER_TOKENS * PITH_REORDER_TOKENS;
+  return (tokens + BLOCK - 1) / BLOCK * BLOCK;
 }
 
 /* ---- tasks: runs of items, each a chunk of the features of a tile ----------------------------------------------- */
@@ -68,52 +69,40 @@ static const pith_kernel reference = {
 
 /* ---- by blocks --------------------------------------------------------------------------------------------------- */
 
-/* A part of a tile and of its rows; elements are those of the blocks. */
+/* A part of a tile and of its rows. */
 typedef struct part {
   const pith_reorder_code *code;
   size_t stride; /* bytes from row to row */
   size_t tokens, features, bytes;
 } part;
 
-static void convert_to_tile(const part *p, const uint8_t *rows, uint8_t *tile) {
-  const size_t width = LINE / p->bytes, tile_stride = TOKENS * p->bytes;
-  pith_reorder_to_tile *convert = p->bytes == 1 ? p->code->bytes_to_tile : p->code->words_to_tile;
-  for (size_t t = 0; t < p->tokens; t += PITH_REORDER_TOKENS)
-    for (size_t f = 0; f < p->features; f += width) {
-      const size_t tokens = p->tokens - t, features = min_size(p->features - f, width);
-      const uint8_t *from = rows + t * p->stride + f * p->bytes;
-      uint8_t *to = tile + f * tile_stride + t * p->bytes;
-      if (tokens >= PITH_REORDER_TOKENS && features == width) {
-        convert(from, p->stride, to);
-        continue;
-      }
-      _Alignas(64) uint8_t lines[PITH_REORDER_TOKENS * LINE] = {0}, block[TOKENS * LINE];
-      for (size_t r = 0; r < PITH_REORDER_TOKENS; ++r)
-        memcpy(lines + r * LINE, from + min_size(r, tokens - 1) * p->stride, features * p->bytes);
-      convert(lines, LINE, block);
-      for (size_t i = 0; i < features; ++i)
-        memcpy(to + i * tile_stride, block + i * tile_stride, PITH_REORDER_TOKENS * p->bytes);
-    }
+/* A block, or the part of one that exists: `lines` lines of `from` with `columns` elements each, each column a line of `to` with
+ * `width` elements, those past `lines` copies of the last. */
+static void transpose_block(const part *p, const uint8_t *from, size_t from_step, size_t lines, size_t columns, uint8_t *to,
+                            size_t to_step, size_t width) {
+  pith_reorder_transpose *transpose = p->bytes == 1 ? p->code->bytes : p->code->words;
+  if (lines >= BLOCK && columns >= BLOCK) {
+    transpose(from, from_step, to, to_step);
+    return;
+  }
+  const size_t step = BLOCK * p->bytes;
+  uint8_t in[BLOCK * BLOCK * sizeof(float)] = {0}, out[sizeof in];
+  for (size_t i = 0; i < BLOCK; ++i)
+    memcpy(in + i * step, from + min_size(i, lines - 1) * from_step, min_size(columns, BLOCK) * p->bytes);
+  transpose(in, step, out, step);
+  for (size_t i = 0; i < min_size(columns, BLOCK); ++i)
+    memcpy(to + i * to_step, out + i * step, min_size(width, BLOCK) * p->bytes);
 }
 
-static void convert_to_rows(const part *p, const uint8_t *tile, uint8_t *rows) {
-  const size_t width = LINE / p->bytes, tile_stride = TOKENS * p->bytes;
-  pith_reorder_to_rows *convert = p->bytes == 1 ? p->code->bytes_to_rows : p->code->words_to_rows;
-  for (size_t t = 0; t < p->tokens; t += PITH_REORDER_TOKENS)
-    for (size_t f = 0; f < p->features; f += width) {
-      const size_t tokens = min_size(p->tokens - t, PITH_REORDER_TOKENS), features = min_size(p->features - f, width);
-      const uint8_t *from = tile + f * tile_stride + t * p->bytes;
-      uint8_t *to = rows + t * p->stride + f * p->bytes;
-      if (tokens == PITH_REORDER_TOKENS && features == width) {
-        convert(from, to, p->stride);
-        continue;
-      }
-      _Alignas(64) uint8_t lines[PITH_REORDER_TOKENS * LINE], block[TOKENS * LINE] = {0};
-      for (size_t i = 0; i < features; ++i)
-        memcpy(block + i * tile_stride, from + i * tile_stride, PITH_REORDER_TOKENS * p->bytes);
-      convert(block, lines, LINE);
-      for (size_t r = 0; r < tokens; ++r)
-        memcpy(to + r * p->stride, lines + r * LINE, features * p->bytes);
+static void transpose_part(const part *p, bool to_tile, const uint8_t *x, uint8_t *y) {
+  const size_t tile_step = TOKENS * p->bytes;
+  for (size_t t = 0; t < p->tokens; t += BLOCK)
+    for (size_t f = 0; f < p->features; f += BLOCK) {
+      const size_t row_at = t * p->stride + f * p->bytes, tile_at = f * tile_step + t * p->bytes;
+      if (to_tile)
+        transpose_block(p, x + row_at, p->stride, p->tokens - t, p->features - f, y + tile_at, tile_step, BLOCK);
+      else
+        transpose_block(p, x + tile_at, tile_step, p->features - f, p->tokens - t, y + row_at, p->stride, p->features - f);
     }
 }
 
@@ -140,21 +129,17 @@ static void reorder_rows(const part *p, pith_activation_layout tile_layout, bool
     last = p->features % 4;
   }
   const size_t rows_end = q.features * q.bytes, tile_end = rows_end * TOKENS;
-  if (to_tile) {
-    convert_to_tile(&q, x, y);
-    if (last > 0)
-      join_last(p, x + rows_end, last, y + tile_end);
-  } else {
-    convert_to_rows(&q, x, y);
-    if (last > 0)
-      part_last(p, x + tile_end, last, y + rows_end);
-  }
+  transpose_part(&q, to_tile, x, y);
+  if (last > 0 && to_tile)
+    join_last(p, x + rows_end, last, y + tile_end);
+  else if (last > 0)
+    part_last(p, x + tile_end, last, y + rows_end);
 }
 
 /* Between both kinds of tiles. */
 static void reorder_tiles(const part *p, bool join, const uint8_t *x, uint8_t *y) {
   const size_t groups = p->features / 4, last = p->features % 4, end = groups * 4 * TOKENS;
-  const size_t tokens = pad_tokens(p->tokens), vectors = tokens / PITH_REORDER_TOKENS;
+  const size_t tokens = pad_tokens(p->tokens), vectors = tokens / BLOCK;
   uint8_t group[4 * TOKENS] = {0};
   if (join) {
     p->code->join(x, groups, vectors, y);
@@ -200,7 +185,6 @@ const pith_kernel *const pith_reorder_kernels[] = {
     &reference,
 #if defined(__x86_64__)
     &pith_reorder_avx2,
-    &pith_reorder_avx512,
 #endif
     NULL,
 };

@@ -1,37 +1,52 @@
+/* At the caches' speed: wider registers gain under a tenth. */
 #include "ops/math/v16_avx2.h"
 
-typedef __m256i bytes;
-enum { BYTES_LANES = 2 };
+#include "ops/copy/reorder_internal.h"
 
-V16_INLINE bytes bytes_load(const uint8_t *p) {
-  return _mm256_loadu_si256((const __m256i *)(const void *)p);
-}
-V16_INLINE void bytes_store(uint8_t *p, bytes a) {
-  _mm256_storeu_si256((__m256i *)(void *)p, a);
-}
+enum { TILE_STEP = PITH_TILE_TOKENS };
+
 V16_INLINE __m128i load_lane(const uint8_t *p) {
   return _mm_loadu_si128((const __m128i *)(const void *)p);
 }
 V16_INLINE void store_lane(uint8_t *p, __m128i a) {
   _mm_storeu_si128((__m128i *)(void *)p, a);
 }
-V16_INLINE bytes bytes_load_lanes(const uint8_t *p, size_t step) {
-  return _mm256_inserti128_si256(_mm256_castsi128_si256(load_lane(p)), load_lane(p + step), 1);
-}
-V16_INLINE void bytes_store_lanes(uint8_t *p, size_t step, bytes a) {
-  store_lane(p, _mm256_castsi256_si128(a));
-  store_lane(p + step, _mm256_extracti128_si256(a, 1));
-}
-V16_INLINE bytes bytes_low(bytes a, bytes b) {
-  return _mm256_unpacklo_epi8(a, b);
-}
-V16_INLINE bytes bytes_high(bytes a, bytes b) {
-  return _mm256_unpackhi_epi8(a, b);
+
+static void transpose_words(const uint8_t *from, size_t from_step, uint8_t *to, size_t to_step) {
+  v16 v[16];
+  PITH_UNROLL
+  for (size_t i = 0; i < 16; ++i)
+    v[i] = v16_load((const float *)(const void *)(from + i * from_step));
+  v16_transpose(v);
+  PITH_UNROLL
+  for (size_t i = 0; i < 16; ++i)
+    v16_store((float *)(void *)(to + i * to_step), v[i]);
 }
 
-#include "ops/copy/reorder_body.h"
+/* Four times the same shuffle of all. */
+static void transpose_bytes(const uint8_t *from, size_t from_step, uint8_t *to, size_t to_step) {
+  __m128i v[16];
+  PITH_UNROLL
+  for (size_t i = 0; i < 16; ++i)
+    v[i] = load_lane(from + i * from_step);
+  PITH_UNROLL
+  for (size_t stage = 0; stage < 4; ++stage) {
+    __m128i t[16];
+    PITH_UNROLL
+    for (size_t i = 0; i < 8; ++i) {
+      t[2 * i] = _mm_unpacklo_epi8(v[i], v[i + 8]);
+      t[2 * i + 1] = _mm_unpackhi_epi8(v[i], v[i + 8]);
+    }
+    PITH_UNROLL
+    for (size_t i = 0; i < 16; ++i)
+      v[i] = t[i];
+  }
+  PITH_UNROLL
+  for (size_t i = 0; i < 16; ++i)
+    store_lane(to + i * to_step, v[i]);
+}
 
-void pith_reorder_join_avx2(const uint8_t *tile64, size_t groups, size_t vectors, uint8_t *tile64x4) {
+static void join(const uint8_t *tile64, size_t groups, size_t vectors, uint8_t *tile64x4) {
   for (size_t g = 0; g < groups; ++g)
     for (size_t v = 0; v < vectors; ++v) {
       const uint8_t *x = tile64 + g * 4 * TILE_STEP + v * 16;
@@ -47,7 +62,7 @@ void pith_reorder_join_avx2(const uint8_t *tile64, size_t groups, size_t vectors
     }
 }
 
-void pith_reorder_part_avx2(const uint8_t *tile64x4, size_t groups, size_t vectors, uint8_t *tile64) {
+static void part(const uint8_t *tile64x4, size_t groups, size_t vectors, uint8_t *tile64) {
   const __m128i by_feature = _mm_setr_epi8(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
   for (size_t g = 0; g < groups; ++g)
     for (size_t v = 0; v < vectors; ++v) {
@@ -64,3 +79,22 @@ void pith_reorder_part_avx2(const uint8_t *tile64x4, size_t groups, size_t vecto
       store_lane(y + 3 * TILE_STEP, _mm_unpackhi_epi64(ab_high, cd_high));
     }
 }
+
+static const pith_reorder_code code = {
+    .bytes = transpose_bytes,
+    .words = transpose_words,
+    .join = join,
+    .part = part,
+};
+
+static void run(const void *args, size_t threads, size_t task, void *scratch) {
+  (void)scratch;
+  pith_reorder_run(&code, args, threads, task);
+}
+
+const pith_kernel pith_reorder_avx2 = {
+    .name = "reorder_avx2",
+    .needs = PITH_CPU_AVX2,
+    .count_tasks = pith_reorder_count_tasks,
+    .run = run,
+};
