@@ -3,6 +3,7 @@
 #include <float.h>
 #include <math.h>
 
+#include "compiler/rewrite/structure.h"
 #include "engine/ir/operator.h"
 #include "quant/rules.h"
 #include "quant/scaling.h"
@@ -35,15 +36,12 @@ static float *new_vector(transform *t, size_t count) {
 }
 
 static uint32_t count_readers(const transform *t, pith_tensor_id id) {
-  const pith_readers *readers = &t->view.readers;
-  return readers->first[id + 1] - readers->first[id] + pith_graph_is_output(t->view.graph, id);
+  return pith_readers_count(t->view.graph, &t->view.readers, id);
 }
 
 /* Whether the data of a product may be scaled: nothing else reads it. */
 static bool owns_data(const transform *t, const pith_node *gemm) {
-  return count_readers(t, gemm->inputs[1]) == 1 &&
-         (gemm->input_count < 3 || gemm->inputs[2] == PITH_NONE ||
-          (count_readers(t, gemm->inputs[2]) == 1 && t->view.graph->tensors[gemm->inputs[2]].rank == 1));
+  return pith_product_owns_data(t->view.graph, &t->view.readers, gemm);
 }
 
 static const pith_node *get_producer(const transform *t, pith_tensor_id id, int op) {
@@ -235,18 +233,13 @@ static void smooth_tensor(transform *t, pith_tensor_id x) {
 
 /* ---- equalisation --------------------------------------------------------------------------------------------------- */
 
-/* The product whose outputs are, one by one, the inputs of `gemm`; NULL: none. */
+/* The product whose outputs are, one by one and with any factor above 0, the inputs of `gemm`; NULL: none. */
 static const pith_node *find_first_product(const transform *t, const pith_node *gemm) {
-  pith_tensor_id x = gemm->inputs[0];
-  if (count_readers(t, x) != 1)
+  pith_feature_chain chain;
+  if (!pith_feature_chain_find(t->view.graph, &t->view.readers, gemm, &chain) ||
+      !(pith_feature_chain_is(&chain, PITH_OP_RELU) || pith_feature_chain_is(&chain, PITH_OP_PACKED_ATTENTION)))
     return NULL;
-  const pith_node *relu = get_producer(t, x, PITH_OP_RELU), *attention = get_producer(t, x, PITH_OP_PACKED_ATTENTION);
-  if (relu == NULL && attention == NULL)
-    return NULL;
-  x = relu != NULL ? relu->inputs[0] : attention->inputs[2];
-  const pith_node *first = get_producer(t, x, PITH_OP_GEMM);
-  return first != NULL && count_readers(t, x) == 1 && is_quantized_gemm(t, first) && owns_data(t, first) ? first
-                                                                                                          : NULL;
+  return is_quantized_gemm(t, chain.first) && owns_data(t, chain.first) ? chain.first : NULL;
 }
 
 static void equalize_pair(transform *t, const pith_node *first, const pith_node *second) {
