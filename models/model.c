@@ -156,14 +156,19 @@ pith_status pith_model_get_info(const pith_model *model, pith_model_info *out_in
   return PITH_OK;
 }
 
+static pith_status check_encoding(const pith_encoding *encoding, pith_error *error) {
+  if (HAS_FIELD(encoding, count))
+    return PITH_OK;
+  return pith_fail(error, PITH_INVALID_ARGUMENT, "pith_encoding.struct_size is %zu: at least %zu are needed",
+                   encoding->struct_size, offsetof(pith_encoding, count) + sizeof encoding->count);
+}
+
 pith_status pith_encode(const pith_model *model, const char *text, size_t text_bytes, const char *pair,
                         size_t pair_bytes, size_t max_length, pith_encoding *encoding, pith_error *error) {
   if (model == NULL || text == NULL || encoding == NULL)
     return pith_fail(error, PITH_INVALID_ARGUMENT, "pith_encode: %s is NULL",
                      model == NULL ? "model" : text == NULL ? "text" : "encoding");
-  if (!HAS_FIELD(encoding, count))
-    return pith_fail(error, PITH_INVALID_ARGUMENT, "pith_encoding.struct_size is %zu: at least %zu are needed",
-                     encoding->struct_size, offsetof(pith_encoding, count) + sizeof encoding->count);
+  PITH_TRY(check_encoding(encoding, error));
   if (model->data.tokenizer == NULL)
     return pith_fail(error, PITH_UNSUPPORTED, "the model carries no tokenizer");
   if (text_bytes == SIZE_MAX)
@@ -174,6 +179,20 @@ pith_status pith_encode(const pith_model *model, const char *text, size_t text_b
     pair_bytes = strlen(pair);
   return pith_tokenizer_encode(model->data.tokenizer, text, text_bytes, pair, pair_bytes, max_length, encoding,
                                error);
+}
+
+pith_status pith_encode_batch(const pith_model *model, struct pthreadpool *threadpool, const char *const *texts,
+                              const char *const *pairs, size_t n, size_t max_length, pith_encoding *encodings,
+                              pith_status *out_statuses, pith_error *error) {
+  if (model == NULL || (n != 0 && (texts == NULL || encodings == NULL)))
+    return pith_fail(error, PITH_INVALID_ARGUMENT, "pith_encode_batch: %s is NULL",
+                     model == NULL ? "model" : texts == NULL ? "texts" : "encodings");
+  if (n != 0)
+    PITH_TRY(check_encoding(encodings, error));
+  if (model->data.tokenizer == NULL)
+    return pith_fail(error, PITH_UNSUPPORTED, "the model carries no tokenizer");
+  return pith_tokenizer_encode_batch(model->data.tokenizer, threadpool, texts, pairs, n, max_length, encodings,
+                                     out_statuses, error);
 }
 
 const char *pith_token_text(const pith_model *model, int32_t id, size_t *out_bytes) {

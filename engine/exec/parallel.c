@@ -139,11 +139,28 @@ void pith_team_run_call(pith_team *team, uint32_t index) {
     call->kernel->run(call->args, team->threads, task, call->scratch);
 }
 
+#if PITH_THREADS
+typedef struct loop {
+  void (*function)(void *context, size_t i);
+  void *context;
+} loop;
+
+static void run_loop(void *context, size_t i) {
+  loop *l = context;
+  ORDER_AFTER(l);
+  l->function(l->context, i);
+  ORDER_BEFORE(l->context);
+}
+#endif
+
 void pith_parallel_for(struct pthreadpool *pool, void (*function)(void *context, size_t i), void *context,
                        size_t count) {
 #if PITH_THREADS
   if (pool != NULL) {
-    pthreadpool_parallelize_1d(pool, function, context, count, 0);
+    loop l = {function, context};
+    ORDER_BEFORE(&l);
+    pthreadpool_parallelize_1d(pool, run_loop, &l, count, 0);
+    ORDER_AFTER(context);
     return;
   }
 #endif

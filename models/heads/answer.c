@@ -214,12 +214,13 @@ static pith_status answer(pith_session *session, const char *const *questions, c
   double *probabilities = PITH_ARENA_NEW(arena, double, 2 * limit);
   if (texts == NULL || plans == NULL || probabilities == NULL)
     return pith_fail(error, PITH_OUT_OF_MEMORY, "no memory for %zu questions", n);
-  size_t window_count = 0, most_windows = 0;
-  for (size_t i = 0; i < n; i++) {
+  for (size_t i = 0; i < n; i++)
     if (questions[i] == NULL || contexts[i] == NULL)
       return pith_fail(error, PITH_INVALID_ARGUMENT, "%s %zu is NULL", questions[i] == NULL ? "question" : "context",
                        i);
-    PITH_TRY(pith_feed_encode_whole(model, questions[i], contexts[i], arena, &texts[i], error));
+  PITH_TRY(pith_feed_encode_whole(session, questions, contexts, n, arena, texts, error));
+  size_t window_count = 0, most_windows = 0;
+  for (size_t i = 0; i < n; i++) {
     PITH_TRY(pith_windows_plan(&texts[i], 1, limit, shared, &plans[i], error));
     window_count += plans[i].count;
     most_windows = plans[i].count > most_windows ? plans[i].count : most_windows;

@@ -118,66 +118,6 @@ pith_status pith_feed_run_rows(pith_session *session, const pith_sequence *seque
   return PITH_OK;
 }
 
-/* ---- encoding ----------------------------------------------------------------------------------------- */
-
-enum { SPECIAL_TOKENS = 16 }; /* room for more than any template has */
-
-/* One after the other: a token takes a thousandth of the time to make that it takes to run, so threads would gain nothing. */
-pith_status pith_feed_encode(pith_session *session, const char *const *texts, const char *const *pairs,
-                             size_t n, pith_arena *arena, pith_sequence *out_sequences, pith_error *error) {
-  const pith_model *model = pith_session_get_model(session);
-  size_t max_length = model->data.max_length;
-  int32_t *ids = PITH_ARENA_NEW(arena, int32_t, max_length);
-  int32_t *type_ids = PITH_ARENA_NEW(arena, int32_t, max_length);
-  if (ids == NULL || type_ids == NULL)
-    return pith_fail(error, PITH_OUT_OF_MEMORY, "no memory for a text of %zu tokens", max_length);
-  for (size_t i = 0; i < n; i++) {
-    if (texts[i] == NULL)
-      return pith_fail(error, PITH_INVALID_ARGUMENT, "text %zu is NULL", i);
-    pith_encoding encoding = {
-        .struct_size = sizeof encoding, .capacity = max_length, .ids = ids, .type_ids = type_ids};
-    PITH_TRY(pith_encode(model, texts[i], SIZE_MAX, pairs == NULL ? NULL : pairs[i], SIZE_MAX, max_length,
-                         &encoding, error));
-    int32_t *copy = PITH_ARENA_NEW(arena, int32_t, 2 * encoding.count);
-    if (copy == NULL)
-      return pith_fail(error, PITH_OUT_OF_MEMORY, "no memory for the tokens of %zu texts", n);
-    memcpy(copy, ids, encoding.count * sizeof *ids);
-    memcpy(copy + encoding.count, type_ids, encoding.count * sizeof *type_ids);
-    out_sequences[i] = (pith_sequence){copy, copy + encoding.count, (uint32_t)encoding.count};
-  }
-  return PITH_OK;
-}
-
-pith_status pith_feed_encode_whole(const pith_model *model, const char *text, const char *pair,
-                                   pith_arena *arena, pith_encoded_text *out_text, pith_error *error) {
-  if (text == NULL)
-    return pith_fail(error, PITH_INVALID_ARGUMENT, "the text is NULL");
-  size_t text_bytes = strlen(text), pair_bytes = pair == NULL ? 0 : strlen(pair);
-  /* One token a byte is enough but for characters that a normalizer decomposes: U+FDFA is 3 bytes and 18 characters, of two
-   * bytes each, which byte-level tokens may stand for one by one. Then the encoder says how many there are. */
-  size_t capacity = text_bytes + pair_bytes + SPECIAL_TOKENS;
-  for (;;) {
-    pith_encoding encoding = {.struct_size = sizeof encoding,
-                              .capacity = capacity,
-                              .ids = PITH_ARENA_NEW(arena, int32_t, capacity),
-                              .type_ids = PITH_ARENA_NEW(arena, int32_t, capacity),
-                              .offsets = pith_arena_array(arena, capacity, sizeof(uint32_t[2])),
-                              .sequence = PITH_ARENA_NEW(arena, uint8_t, capacity)};
-    if (encoding.ids == NULL || encoding.type_ids == NULL || encoding.offsets == NULL ||
-        encoding.sequence == NULL)
-      return pith_fail(error, PITH_OUT_OF_MEMORY, "no memory for a text of %zu bytes", text_bytes);
-    pith_status status = pith_encode(model, text, text_bytes, pair, pair_bytes, 0, &encoding, error);
-    if (status == PITH_LIMIT && encoding.count > capacity) {
-      capacity = encoding.count;
-      continue;
-    }
-    if (status == PITH_OK)
-      *out_text = (pith_encoded_text){encoding.count, encoding.ids, encoding.type_ids, encoding.offsets,
-                                      encoding.sequence};
-    return status;
-  }
-}
-
 /* ---- windows ------------------------------------------------------------------------------------------ */
 
 pith_status pith_windows_plan(const pith_encoded_text *text, uint8_t sequence, size_t max_tokens,

@@ -46,7 +46,8 @@ PITH_WARN_UNUSED pith_status pith_feed_run_rows(pith_session *session, const pit
                                                 const pith_sequence_rows *rows, size_t n, pith_arena *arena,
                                                 pith_feed_consume consume, void *context, pith_error *error);
 
-/* Encodes texts (and pairs) to sequences in `arena`, truncated to the model's max_length. */
+/* Encodes texts (and pairs) to sequences in `arena`, truncated to the model's max_length, on the session's threads. The
+ * error is that of the first text that cannot be encoded. */
 PITH_WARN_UNUSED pith_status pith_feed_encode(pith_session *session, const char *const *texts,
                                               const char *const *pairs, size_t n, pith_arena *arena,
                                               pith_sequence *out_sequences, pith_error *error);
@@ -54,13 +55,14 @@ PITH_WARN_UNUSED pith_status pith_feed_encode(pith_session *session, const char 
 /* One text with everything that is known of its tokens, not truncated. */
 typedef struct pith_encoded_text {
   size_t count;
-  int32_t *ids, *type_ids;
-  uint32_t (*offsets)[2];
-  uint8_t *sequence;
+  const int32_t *ids, *type_ids;
+  const uint32_t (*offsets)[2];
+  const uint8_t *sequence;
 } pith_encoded_text;
-PITH_WARN_UNUSED pith_status pith_feed_encode_whole(const pith_model *model, const char *text,
-                                                    const char *pair, pith_arena *arena,
-                                                    pith_encoded_text *out_text, pith_error *error);
+/* The same, whole. */
+PITH_WARN_UNUSED pith_status pith_feed_encode_whole(pith_session *session, const char *const *texts,
+                                                    const char *const *pairs, size_t n, pith_arena *arena,
+                                                    pith_encoded_text *out_texts, pith_error *error);
 
 /* A long text as overlapping windows: what stands before and after its `sequence` (0 text, 1 pair) is repeated around each
  * slice of it. Window w holds tokens content_begin + w * step .. at most window_tokens of them. */

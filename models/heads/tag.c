@@ -102,13 +102,13 @@ pith_status pith_heads_tag(pith_session *session, const char *const *texts, size
   size_t limit = pith_session_get_max_tokens(session);
   limit = limit < model->data.max_length ? limit : model->data.max_length;
   tag_text *tagged = PITH_ARENA_NEW(arena, tag_text, n);
-  if (tagged == NULL)
+  pith_encoded_text *encoded = PITH_ARENA_NEW(arena, pith_encoded_text, n);
+  if (tagged == NULL || encoded == NULL)
     return pith_fail(error, PITH_OUT_OF_MEMORY, "no memory for %zu texts", n);
+  PITH_TRY(pith_feed_encode_whole(session, texts, NULL, n, arena, encoded, error));
   size_t window_count = 0;
   for (size_t i = 0; i < n; i++) {
-    if (texts[i] == NULL)
-      return pith_fail(error, PITH_INVALID_ARGUMENT, "text %zu is NULL", i);
-    PITH_TRY(pith_feed_encode_whole(model, texts[i], NULL, arena, &tagged[i].encoded, error));
+    tagged[i].encoded = encoded[i];
     PITH_TRY(pith_windows_plan(&tagged[i].encoded, 0, limit, limit / 4, &tagged[i].windows, error));
     tagged[i].tags = PITH_ARENA_NEW(arena, token_tag, tagged[i].encoded.count);
     if (tagged[i].tags == NULL)

@@ -14,6 +14,12 @@ PITH_WARN_UNUSED pith_status pith_tokenizer_encode(const pith_tokenizer_data *da
                                                    size_t max_length, pith_encoding *encoding,
                                                    pith_error *error);
 
+/* pith_encode_batch, on a verified tokenizer. */
+PITH_WARN_UNUSED pith_status pith_tokenizer_encode_batch(const pith_tokenizer_data *data, struct pthreadpool *pool,
+                                                         const char *const *texts, const char *const *pairs,
+                                                         size_t n, size_t max_length, pith_encoding *encodings,
+                                                         pith_status *out_statuses, pith_error *error);
+
 /* The id of a vocabulary entry, or -1. */
 int32_t pith_tokenizer_find(const pith_tokenizer_data *data, const char *text, size_t bytes);
 

@@ -170,6 +170,7 @@ static void test_usage(void **state) {
       {{"import", "s", "-o", "m", "--cased", "--without-tokenizer"}, "exclude each other"},
       {{"tokenize", "m", "--text", "x", "--jsonl"}, "--jsonl goes with --input"},
       {{"tokenize", "m", "--text", "x", "--cased"}, "--cased"},
+      {{"tokenize", "m", "--text", "x", "--threads", "2"}, "--threads goes with --input"},
   };
   for (size_t i = 0; i < sizeof idle / sizeof *idle; i++) {
     const char *const *a = idle[i].arguments;
@@ -317,6 +318,21 @@ static void test_tokenize(void **state) {
   o = run_pith("a\nb c\n\n", "tokenize", classifier, "--input", "-", NULL);
   assert_success(&o);
   assert_string_equal(o.out, "[CLS] a [SEP]\n[CLS] b c [SEP]\n[CLS] [SEP]\n");
+
+  /* Any number of threads gives the same lines; those before a line at fault are there. */
+  char lines[2000] = "", *at = lines;
+  for (int i = 0; i < 60; i++)
+    at += sprintf(at, "{\"text\":\"%.*s\"}\n", i % 12, "a good film.");
+  outcome one = run_pith(lines, "tokenize", classifier, "--input", "-", "--jsonl", "--threads", "1", "--json", NULL);
+  assert_success(&one);
+  o = run_pith(lines, "tokenize", classifier, "--input", "-", "--jsonl", "--threads", "3", "--json", NULL);
+  assert_success(&o);
+  assert_string_equal(o.out, one.out);
+  at += sprintf(at, "{\"ids\":[1]}\n{\"text\":\"a\"}\n");
+  o = run_pith(lines, "tokenize", classifier, "--input", "-", "--jsonl", "--threads", "2", "--json", NULL);
+  assert_int_equal(o.status, 1);
+  assert_non_null(strstr(o.err, "-: line 61: no \"text\" to tokenize\n"));
+  assert_string_equal(o.out, one.out);
 }
 
 static void test_new(void **state) {

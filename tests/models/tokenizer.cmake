@@ -5,3 +5,7 @@ target_link_options(test_tokenizer PRIVATE -Wl,--wrap=malloc -Wl,--wrap=posix_me
 
 add_executable(tokenize_driver tokenize_driver.c)
 target_link_libraries(tokenize_driver PRIVATE pith_flags pith_compress)
+
+pith_test(test_encode_batch test_encode_batch.c LIBS pith_compress Threads::Threads)
+target_compile_definitions(test_encode_batch PRIVATE PITH_SOURCE_DIR="${PROJECT_SOURCE_DIR}")
+target_link_options(test_encode_batch PRIVATE -Wl,--wrap=posix_memalign)

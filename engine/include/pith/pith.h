@@ -131,6 +131,8 @@ PITH_API PITH_WARN_UNUSED pith_status pith_model_get_info(const pith_model *mode
 
 /* ---- text to token ids ------------------------------------------------------------------------------- */
 
+struct pthreadpool; /* from <pthreadpool.h>; a pthreadpool_t is a pointer to it */
+
 /* One encoded text or pair. Arrays are the caller's, each with room for `capacity` entries; a NULL array is not
  * written. `offsets` are byte ranges [begin, end) in the original text (0, 0 for special tokens);
  * `sequence` is 0 for the text, 1 for the pair, 255 for special tokens. */
@@ -152,6 +154,16 @@ PITH_API PITH_WARN_UNUSED pith_status pith_encode(const pith_model *model, const
                                                   const char *pair, size_t pair_bytes, size_t max_length,
                                                   pith_encoding *encoding, pith_error *error);
 
+/* Encodes n texts on the threads of `threadpool` (NULL: on the calling thread), each to encodings[i] as pith_encode does
+ * alone; texts are zero-terminated. `pairs`: NULL, or [n], of which each may be NULL. `encodings`: [n], all of one
+ * struct_size, with arrays of their own. `out_statuses`, unless NULL: [n], how each text fared. Every text is
+ * encoded, whatever becomes of the others; the status and message returned are of the first, in the order of the input, that
+ * failed. `n` may be 0. Thread-safe; calls that share a pool take turns, and none may be made from inside a task of it. */
+PITH_API PITH_WARN_UNUSED pith_status pith_encode_batch(const pith_model *model, struct pthreadpool *threadpool,
+                                                        const char *const *texts, const char *const *pairs,
+                                                        size_t n, size_t max_length, pith_encoding *encodings,
+                                                        pith_status *out_statuses, pith_error *error);
+
 /* The text of a token ("##ing"), or NULL where there is none with that id. Lives as long as the model; not
  * zero-terminated: its length goes to `out_bytes`. Thread-safe. */
 PITH_API const char *pith_token_text(const pith_model *model, int32_t id, size_t *out_bytes);
@@ -164,7 +176,6 @@ PITH_API size_t pith_token_decode(const pith_model *model, int32_t id, size_t ca
 /* ---- session ----------------------------------------------------------------------------------------- */
 
 typedef struct pith_session pith_session;
-struct pthreadpool; /* from <pthreadpool.h>; a pthreadpool_t is a pointer to it */
 
 typedef struct pith_session_options {
   size_t struct_size;
