@@ -69,25 +69,14 @@ static pith_status see_batch(void *context, const uint32_t *order, const int32_t
   return PITH_OK;
 }
 
+static void show(void *context, uint64_t sequences) {
+  const calibration *c = context;
+  if (c->options->progress != NULL)
+    c->options->progress(c->options->progress_context, c->histogram, sequences);
+}
+
 static pith_status run_pass(calibration *c, const pith_calibration_source *source, pith_error *error) {
-  uint64_t done = 0;
-  PITH_TRY(source->rewind(source->context, error));
-  for (;;) {
-    pith_arena arena;
-    pith_arena_init(&arena, &c->tap.model.allocator);
-    const pith_sequence *sequences;
-    size_t count = 0;
-    pith_status status = source->next(source->context, c->tap.session, &arena, &sequences, &count, error);
-    if (status == PITH_OK && count != 0)
-      status = pith_feed_run(c->tap.session, sequences, count, &arena, see_batch, c, error);
-    pith_arena_deinit(&arena);
-    PITH_TRY(status);
-    if (count == 0)
-      return PITH_OK;
-    done += count;
-    if (c->options->progress != NULL)
-      c->options->progress(c->options->progress_context, c->histogram, done);
-  }
+  return pith_tap_run(&c->tap, source, see_batch, c, show, error);
 }
 
 /* Keys and values become s8: operands 1 and 2 of attention. */

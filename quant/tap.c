@@ -38,6 +38,28 @@ void pith_tap_deinit(pith_tap *tap) {
   pith_arena_deinit(&tap->arena);
 }
 
+pith_status pith_tap_run(const pith_tap *tap, const pith_calibration_source *source, pith_feed_consume see, void *context,
+                         void (*progress)(void *context, uint64_t sequences), pith_error *error) {
+  uint64_t done = 0;
+  PITH_TRY(source->rewind(source->context, error));
+  for (;;) {
+    pith_arena arena;
+    pith_arena_init(&arena, &tap->model.allocator);
+    const pith_sequence *sequences;
+    size_t count = 0;
+    pith_status status = source->next(source->context, tap->session, &arena, &sequences, &count, error);
+    if (status == PITH_OK && count != 0)
+      status = pith_feed_run(tap->session, sequences, count, &arena, see, context, error);
+    pith_arena_deinit(&arena);
+    PITH_TRY(status);
+    if (count == 0)
+      return PITH_OK;
+    done += count;
+    if (progress != NULL)
+      progress(context, done);
+  }
+}
+
 const pith_view *pith_tap_get(const pith_tap *tap, uint32_t index) {
   return pith_executor_get_output(pith_session_get_executor(tap->session), tap->outputs[index]);
 }
