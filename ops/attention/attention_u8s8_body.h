@@ -1,5 +1,5 @@
-/* The body of every attention_u8s8 kernel but the reference; included after an n16 header and the products of one
- * instruction set:
+/* The body of every attention_u8s8 kernel but the reference; included after a dot header, the products of one instruction set
+ * beside its n16:
  *
  *   DOT_BYTES                bytes of an element where products are taken, 1 or 2; dot_element its unsigned type
  *   dot_add(sum, a, b)       adds to each lane of s32 the products of a's unsigned and b's signed elements in it
@@ -18,18 +18,8 @@
 
 #include "ops/attention/attention_u8s8_internal.h"
 #include "ops/attention/attention_u8s8_rows.h"
+#include "ops/attention/attention_u8s8_shared.h"
 #include "ops/attention/attention_u8s8_tile.h"
-
-enum { ATTENTION_ROWS = 16 }; /* a row to a lane of n16_fold */
-
-V16_INLINE size_t attention_round(size_t n, size_t multiple) {
-  return (n + multiple - 1) / multiple * multiple;
-}
-
-/* Steps of a product over n elements. */
-V16_INLINE size_t attention_steps(size_t n) {
-  return (n + 3) / 4 * DOT_BYTES;
-}
 
 typedef struct attention_scratch {
   uint8_t *keys, *values;
@@ -237,18 +227,6 @@ static v16 attention_row_max(const float *x, size_t n) {
   return v16_max(max[0], max[1]);
 }
 
-/* W of attention_u8s8_internal.h, rounded; where that is 0 it may be negative. */
-V16_INLINE n16 attention_weigh(v16 x) {
-  const v16 rounder = v16_set(PITH_ATTENTION_U8S8_ROUNDER);
-  x = n16_bound(x);
-  const v16 n_rounded = v16_add(x, rounder), n = v16_sub(n_rounded, rounder), r = v16_sub(x, n);
-  v16 w = v16_set(PITH_ATTENTION_U8S8_W3);
-  w = v16_fma(w, r, v16_set(PITH_ATTENTION_U8S8_W2));
-  w = v16_fma(w, r, v16_set(PITH_ATTENTION_U8S8_W1));
-  w = v16_fma(w, r, v16_set(PITH_ATTENTION_U8S8_W0));
-  return n16_round(n16_raise(w, n_rounded, n));
-}
-
 /* 64 weights, of `vectors` vectors of scores, a constant, the last of them of lanes `last`; the others are 0. Adds them to
  * *sum. */
 V16_INLINE void attention_weigh_group(const float *x, size_t vectors, m16 last, v16 max, uint8_t *out, n16 *sum) {
@@ -307,24 +285,17 @@ static void attention_weigh_rows(const attention_scratch *s, size_t rows, const 
   v16_store(out_factors, v16_select(v16_less(zero, sum), v16_div(v16_set(value_scale), sum), zero));
 }
 
-/* Keys that query i of a sequence sees. */
-static size_t attention_visible(bool causal, const attention_unit *u, size_t i) {
-  const size_t most = i + 1 + u->keys; /* minus the queries */
-  if (!causal)
-    return u->keys;
-  return most <= u->queries ? 0 : most - u->queries < u->keys ? most - u->queries : u->keys;
-}
-
 /* Query rows [begin, begin + rows), rows <= ATTENTION_ROWS. */
 static void attention_block(const pith_attention_u8s8_args *a, const attention_unit *u, const attention_scratch *s,
                             size_t begin, size_t rows, float value_scale) {
   const size_t score_stride = attention_round(u->keys, 16), weight_stride = attention_round(u->keys, 64) * DOT_BYTES;
-  const size_t head_steps = attention_steps(a->head_size), seen = attention_visible(a->causal, u, begin + rows - 1);
+  const size_t head_steps = attention_steps(a->head_size);
+  const size_t seen = attention_visible(a->causal, u->queries, u->keys, begin + rows - 1);
   size_t visible[ATTENTION_ROWS], query_stride;
   int32_t zeros[ATTENTION_ROWS];
   float factors[ATTENTION_ROWS];
   for (size_t r = 0; r < rows; ++r)
-    visible[r] = attention_visible(a->causal, u, begin + r);
+    visible[r] = attention_visible(a->causal, u->queries, u->keys, begin + r);
   const uint8_t *q = attention_get_queries(a, u, s, begin, rows, &query_stride, zeros, factors);
   for (size_t key = 0; key < seen; key += 16 * N16_TILE_VECTORS)
     attention_scores(&(attention_score_tile){.q = q,
@@ -356,30 +327,7 @@ static void attention_block(const pith_attention_u8s8_args *a, const attention_u
   }
 }
 
-/* ---- tasks: every (sequence, head) is cut into `parts` of its queries; a task is a run of parts --------------------- */
-
-typedef struct attention_plan {
-  size_t parts, units, tasks;
-} attention_plan;
-
-static attention_plan attention_make_plan(const pith_attention_u8s8_args *a, size_t threads) {
-  attention_plan plan = {.parts = 1, .units = a->sequences * a->heads};
-  if (plan.units == 0 || a->value_size == 0)
-    return (attention_plan){.parts = 1};
-  const size_t queries = (size_t)(a->q_offsets[a->sequences] - a->q_offsets[0]) / a->sequences;
-  const size_t keys = (size_t)(a->kv_offsets[a->sequences] - a->kv_offsets[0]) / a->sequences;
-  /* Both products, 64 multiply-adds weighing as one float passed through, and the weights. */
-  const size_t cost = queries * keys * (32 + a->head_size + a->value_size) / 64;
-  const size_t wanted = threads * PITH_SPLIT_TASKS_PER_THREAD;
-  if (threads > 1 && plan.units < wanted) {
-    const size_t blocks = queries / (2 * ATTENTION_ROWS); /* packing is repeated: keep parts long */
-    plan.parts = (wanted + plan.units - 1) / plan.units;
-    plan.parts = plan.parts < blocks ? plan.parts : blocks > 0 ? blocks : 1;
-  }
-  plan.units *= plan.parts;
-  plan.tasks = pith_split_count(plan.units, cost / plan.parts, threads);
-  return plan;
-}
+/* ---- tasks --------------------------------------------------------------------------------------------------------- */
 
 static size_t attention_count(const void *args, size_t threads) {
   return attention_make_plan(args, threads).tasks;

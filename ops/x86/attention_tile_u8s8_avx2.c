@@ -1,0 +1,3 @@
+#include "ops/attention/attention_u8s8_dot_avx2.h"
+#include "ops/attention/attention_tile_u8s8_n16_avx2.h"
+#include "ops/attention/attention_tile_u8s8_body.h"
