@@ -6,6 +6,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "compiler/recipe.h"
+
 #define PITH_QUANT_MODE_LIST(X) X(STATIC, "static") X(DYNAMIC, "dynamic")
 typedef enum pith_quant_mode {
 #define PITH_QUANT_MODE_ENUM(name, text) PITH_QUANT_##name,
@@ -33,8 +35,6 @@ typedef enum pith_weight_clip {
   PITH_WEIGHT_CLIP_COUNT
 } pith_weight_clip;
 
-enum { PITH_QUANT_MAX_PATTERNS = 32 };
-
 /* Of `smoothquant`, besides an alpha. */
 #define PITH_SMOOTHQUANT_AUTO (-1.0) /* searched for each activation */
 #define PITH_SMOOTHQUANT_OFF (-2.0)
@@ -54,9 +54,8 @@ typedef struct pith_quant_options {
   double smoothquant;           /* alpha, 0 .. 1, or one of the above */
   uint64_t samples;             /* texts of the calibration data that are used; 0: all */
   uint64_t seed;                /* 0: the first ones; else drawn at random */
-  uint32_t keep_float_count;
-  const char *keep_float[PITH_QUANT_MAX_PATTERNS]; /* names of nodes, * and ? as in a shell */
-  const char *graph;            /* what pith_quant_hash_graph gives for the model that this is meant for; NULL: any */
+  pith_name_patterns keep_float;
+  const char *graph;            /* what pith_recipe_hash_graph gives for the model that this is meant for; NULL: any */
   /* What the command reads; the library opens no files. NULL where there is none. */
   const char *data, *data_task, *eval, *eval_data, *max_loss;
 } pith_quant_options;

@@ -79,12 +79,12 @@ static bool add_ranges(const pith_ranges *ranges, cJSON *json) {
 
 static cJSON *describe(const job *j) {
   char graph[17];
-  pith_quant_hash_graph(j->model->data.graph, graph);
+  pith_recipe_hash_graph(j->model->data.graph, graph);
   pith_quant_options options = *j->request->options;
   options.graph = graph;
   const pith_ranges *ranges = &j->out->ranges;
   cJSON *json = cJSON_CreateObject();
-  bool whole = json != NULL && cJSON_AddItemToObject(json, "recipe", pith_recipe_write(&options));
+  bool whole = json != NULL && cJSON_AddItemToObject(json, "recipe", pith_recipe_write(&options, pith_quant_keys));
   if (whole && ranges->count != 0)
     whole = cJSON_AddNumberToObject(json, j->request->random_ids ? "random_sequences" : "texts",
                                     (double)ranges->texts) != NULL &&
@@ -116,23 +116,13 @@ static pith_status add_history(job *j, pith_error *error) {
 
 /* ---- steps ------------------------------------------------------------------------------------------------------------------- */
 
-static pith_status check_graph(const job *j, pith_error *error) {
-  const char *wanted = j->request->options->graph;
-  char hash[17];
-  pith_quant_hash_graph(j->graph, hash);
-  if (wanted != NULL && strcmp(wanted, hash) != 0)
-    return pith_fail(error, PITH_INVALID_ARGUMENT, "the recipe is for another model: its graph is %.40s, this one's %s",
-                     wanted, hash);
-  return PITH_OK;
-}
-
 static pith_status quantize(job *j, pith_error *error) {
   const pith_quant_options *options = j->request->options;
   const pith_allocator *allocator = &j->model->allocator;
   pith_quantized *out = j->out;
   pith_graph *graph;
   PITH_TRY(pith_quant_check_float(j->graph, error));
-  PITH_TRY(check_graph(j, error));
+  PITH_TRY(pith_recipe_check_graph(options->graph, j->graph, error));
   if (options->equalize) {
     PITH_TRY(pith_equalize_graph(j->graph, options, allocator, &graph, &out->equalized, error));
     keep_graph(j, graph);
@@ -171,27 +161,4 @@ void pith_quantized_deinit(pith_quantized *quantized) {
     pith_graph_destroy(quantized->graphs[--quantized->graph_count]);
   pith_ranges_deinit(&quantized->ranges);
   pith_arena_deinit(&quantized->arena);
-}
-
-pith_status pith_quantized_add_report(pith_quantized *quantized, const char *task, const pith_evaluation *before,
-                                      const pith_evaluation *after, pith_error *error) {
-  pith_arena *arena = &quantized->arena;
-  const size_t count = before->metric_count + after->metric_count;
-  pith_report_entry *report = PITH_ARENA_NEW(arena, pith_report_entry, count);
-  const char *name = pith_arena_string(arena, task, strlen(task));
-  bool whole = report != NULL && name != NULL;
-  for (size_t i = 0; i < count && whole; i++) {
-    const bool is_float = i < before->metric_count;
-    const pith_evaluation *evaluation = is_float ? before : after;
-    const size_t m = is_float ? i : i - before->metric_count;
-    report[i] = (pith_report_entry){
-        name, pith_arena_format(arena, "%s%s", evaluation->metrics[m].name, is_float ? "_float" : ""),
-        evaluation->metrics[m].value, evaluation->n};
-    whole = report[i].metric != NULL;
-  }
-  if (!whole)
-    return pith_fail(error, PITH_OUT_OF_MEMORY, "no memory for a report of %zu metrics", count);
-  quantized->data.report = report;
-  quantized->data.report_count = (uint32_t)count;
-  return PITH_OK;
 }

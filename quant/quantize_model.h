@@ -6,7 +6,6 @@
 #define PITH_QUANT_QUANTIZE_MODEL_H
 
 #include "engine/format/model_data.h"
-#include "models/tasks/evaluate.h"
 #include "quant/calibrate.h"
 #include "quant/quantize.h"
 
@@ -39,10 +38,5 @@ uint32_t pith_quantize_count_passes(const pith_quant_options *options);
 PITH_WARN_UNUSED pith_status pith_quantize_model(const pith_model *model, const pith_quantize_request *request,
                                                  pith_quantized *out, pith_error *error);
 void pith_quantized_deinit(pith_quantized *quantized);
-
-/* Metrics of a task, before and after, as entries of the file's report: "accuracy_float" and "accuracy". */
-PITH_WARN_UNUSED pith_status pith_quantized_add_report(pith_quantized *quantized, const char *task,
-                                                       const pith_evaluation *before,
-                                                       const pith_evaluation *after, pith_error *error);
 
 #endif

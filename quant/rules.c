@@ -91,21 +91,18 @@ static const pith_quant_rule *find_rule(const pith_quant_view *view, const pith_
 }
 
 const pith_quant_rule *pith_quant_rule_find(const pith_quant_view *view, const pith_node *node) {
-  for (uint32_t i = 0; i < view->options->keep_float_count; i++)
-    if (fnmatch(view->options->keep_float[i], node->name, 0) == 0)
-      return NULL;
-  return find_rule(view, node);
+  return pith_name_patterns_match(&view->options->keep_float, node->name) ? NULL : find_rule(view, node);
 }
 
 pith_status pith_quant_check_patterns(const pith_quant_view *view, pith_error *error) {
-  for (uint32_t i = 0; i < view->options->keep_float_count; i++) {
+  for (uint32_t i = 0; i < view->options->keep_float.count; i++) {
     bool matched = false;
     for (uint32_t n = 0; n < view->graph->node_count && !matched; n++)
-      matched = fnmatch(view->options->keep_float[i], view->graph->nodes[n].name, 0) == 0 &&
+      matched = fnmatch(view->options->keep_float.list[i], view->graph->nodes[n].name, 0) == 0 &&
                 find_rule(view, &view->graph->nodes[n]) != NULL;
     if (!matched)
       return pith_fail(error, PITH_INVALID_ARGUMENT, "keep-float pattern '%s' matches no operator that would be quantized",
-                       view->options->keep_float[i]);
+                       view->options->keep_float.list[i]);
   }
   return PITH_OK;
 }

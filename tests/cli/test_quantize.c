@@ -162,7 +162,7 @@ static void test_recipe(void **state) {
   unlink(out);
   write_text(recipe, "{\"mod\":\"dynamic\"}", 17);
   o = run_pith(NULL, "quantize", bare, "--recipe", recipe, "-o", out, NULL);
-  assert_refused(&o, 1, "no key 'mod' in recipes, did you mean 'mode'?");
+  assert_refused(&o, 1, "no key 'mod' in recipes of quantize, did you mean 'mode'?");
   write_text(recipe, "{\"mode\":\"dynamic\",\"graph\":\"0123456789abcdef\"}", 46);
   o = run_pith(NULL, "quantize", bare, "--recipe", recipe, "-o", out, NULL);
   assert_refused(&o, 1, "the recipe is for another model");

@@ -415,11 +415,11 @@ static void test_wrong_numbers(void **state) {
 static void test_refused(void **state) {
   (void)state;
   pith_quant_options options = pith_quant_defaults;
-  options.keep_float_count = 2;
-  options.keep_float[0] = "layer.0.*";
-  options.keep_float[1] = "layer.7.*";
+  options.keep_float.count = 2;
+  options.keep_float.list[0] = "layer.0.*";
+  options.keep_float.list[1] = "layer.7.*";
   assert_refused(&options, PITH_INVALID_ARGUMENT, "keep-float pattern 'layer.7.*' matches no operator");
-  options.keep_float_count = 1;
+  options.keep_float.count = 1;
   pith_quantized quantized;
   MUST(quantize(&options, 1, &quantized));
   assert_int_equal(quantized.summary.products, 6);
@@ -440,7 +440,7 @@ static void test_refused(void **state) {
   options.graph = "0123456789abcdef";
   assert_refused(&options, PITH_INVALID_ARGUMENT, "the recipe is for another model");
   char hash[17];
-  pith_quant_hash_graph(fixture.model.data.graph, hash);
+  pith_recipe_hash_graph(fixture.model.data.graph, hash);
   options.graph = hash;
   MUST(quantize(&options, 1, &quantized));
   pith_quantized_deinit(&quantized);

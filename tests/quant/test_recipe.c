@@ -22,7 +22,8 @@ static pith_status read_text(const char *text, pith_arena *arena, pith_quant_opt
   fputs(text, file);
   assert_int_equal(fclose(file), 0);
   *options = pith_quant_defaults;
-  return pith_recipe_read(path, arena, options, error);
+    pith_recipe_section section = {.name = "quantize", .keys = pith_quant_keys, .options = options};
+  return pith_recipe_read(path, &section, 1, arena, error);
 }
 
 static void test_there_and_back(void **state) {
@@ -41,13 +42,13 @@ static void test_there_and_back(void **state) {
   assert_int_equal(options.mode, PITH_QUANT_DYNAMIC);
   assert_int_equal(options.observer, PITH_OBSERVER_KL);
   assert_true(options.smoothquant == PITH_SMOOTHQUANT_AUTO && options.seed == 9007199254740991u);
-  assert_int_equal(options.keep_float_count, 2);
-  assert_string_equal(options.keep_float[1], "b?");
-  cJSON *json = pith_recipe_write(&options);
+  assert_int_equal(options.keep_float.count, 2);
+  assert_string_equal(options.keep_float.list[1], "b?");
+  cJSON *json = pith_recipe_write(&options, pith_quant_keys);
   char *written = cJSON_PrintUnformatted(json);
   assert_string_equal(written, text);
   int keys = 0;
-  for (const pith_quant_key *key = pith_quant_keys; key->name != NULL; key++)
+  for (const pith_recipe_key *key = pith_quant_keys; key->name != NULL; key++)
     keys++;
   assert_int_equal(cJSON_GetArraySize(json), keys); /* the text above has them all */
   cJSON_free(written);
@@ -60,8 +61,8 @@ static void test_wrong(void **state) {
   static const struct {
     const char *text, *says;
   } cases[] = {
-      {"{\"obsrver\":\"kl\"}", "no key 'obsrver' in recipes, did you mean 'observer'?"},
-      {"{\"colour\":1}", "no key 'colour' in recipes"},
+      {"{\"obsrver\":\"kl\"}", "no key 'obsrver' in recipes of quantize, did you mean 'observer'?"},
+      {"{\"colour\":1}", "no key 'colour' in recipes of quantize"},
       {"{\"observer\":\"klm\"}", "observer is 'klm'; it takes min_max, moving_average"},
       {"{\"observer\":3}", "observer takes text"},
       {"{\"equalize\":1}", "equalize takes true or false"},
@@ -98,8 +99,8 @@ static void test_docs(void **state) {
   fclose(file);
   const char *table = strstr(text, "| key | default | what |");
   assert_non_null(table);
-  cJSON *defaults = pith_recipe_write(&pith_quant_defaults);
-  for (const pith_quant_key *key = pith_quant_keys; key->name != NULL; key++) {
+  cJSON *defaults = pith_recipe_write(&pith_quant_defaults, pith_quant_keys);
+  for (const pith_recipe_key *key = pith_quant_keys; key->name != NULL; key++) {
     const cJSON *item = cJSON_GetObjectItemCaseSensitive(defaults, key->name);
     char *value = item == NULL ? NULL : cJSON_PrintUnformatted(item), row[400];
     snprintf(row, sizeof row, "| `%s` | %s%s%s | %s |\n", key->name, value == NULL ? "" : "`",
