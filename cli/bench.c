@@ -201,6 +201,7 @@ typedef struct instance {
   pith_session *session;
   pthread_barrier_t *barrier;
   double seconds;
+  pith_progress *progress; /* of the first instance, else NULL: thousandths of the time, or of the first pass */
   double *latencies; /* [SAMPLES_MAX] seconds of single runs */
   double *passes;    /* [SAMPLES_MAX] seconds of whole passes */
   size_t latency_count, pass_count;
@@ -221,23 +222,51 @@ static pith_status run_batch(instance *in, size_t batch) {
   return PITH_OK;
 }
 
+enum { PROGRESS_PARTS = 1000 };
+
+/* Caches and clock settle in the first tenth of the time. */
+static double settle_seconds(const instance *in) {
+  return in->seconds / 10;
+}
+
+/* The time is up, but one pass over the workload is whole in any case. */
+static bool is_over(const instance *in, double seconds) {
+  return in->pass_count != 0 && seconds >= in->seconds;
+}
+
+static void show(const instance *in, size_t batches_done, double seconds) {
+  if (in->progress == NULL)
+    return;
+  double share = (settle_seconds(in) + seconds) / (settle_seconds(in) + in->seconds);
+  const double pass_share = (double)batches_done / (double)in->work->batch_count;
+  if (in->pass_count == 0 && pass_share < share)
+    share = pass_share;
+  pith_progress_update(in->progress, (uint64_t)(share * PROGRESS_PARTS));
+}
+
 static void *run_instance(void *argument) {
   instance *in = argument;
-  /* Caches and clock settle in the first tenth of the time. */
   uint64_t begin = pith_now_ns();
   size_t batch = 0;
-  do
+  do {
+    show(in, 0, 0);
     in->status = run_batch(in, batch++ % in->work->batch_count);
-  while (in->status == PITH_OK && seconds_since(begin) < in->seconds / 10);
+  } while (in->status == PITH_OK && seconds_since(begin) < settle_seconds(in));
   in->latency_count = 0;
   pthread_barrier_wait(in->barrier);
   begin = pith_now_ns();
   do {
     uint64_t pass_begin = pith_now_ns();
-    for (batch = 0; batch < in->work->batch_count && in->status == PITH_OK; batch++)
+    for (batch = 0; batch < in->work->batch_count && in->status == PITH_OK; batch++) {
+      const double seconds = seconds_since(begin);
+      if (batch != 0 && is_over(in, seconds))
+        break;
+      show(in, batch, seconds);
       in->status = run_batch(in, batch);
-    in->passes[in->pass_count++] = seconds_since(pass_begin);
-  } while (in->status == PITH_OK && in->pass_count < SAMPLES_MAX && seconds_since(begin) < in->seconds);
+    }
+    if (batch == in->work->batch_count) /* a pass that the time cut short says nothing */
+      in->passes[in->pass_count++] = seconds_since(pass_begin);
+  } while (in->status == PITH_OK && in->pass_count < SAMPLES_MAX && !is_over(in, seconds_since(begin)));
   return NULL;
 }
 
@@ -306,9 +335,14 @@ static pith_status measure_instances(const workload *work, pith_session *const *
     pith_fail(error, PITH_OUT_OF_MEMORY, "no thread for instance %zu of %zu", started, count);
     exit(pith_report_error(error));
   }
+  pith_progress progress;
+  pith_progress_begin(&progress, "bench", PROGRESS_PARTS);
+  progress.is_time = true;
+  instances[0].progress = &progress;
   run_instance(&instances[0]);
   for (size_t i = 1; i < count; i++)
     pthread_join(threads[i], NULL);
+  pith_progress_end(&progress);
   pthread_barrier_destroy(&barrier);
 
   size_t latency_count = 0;

@@ -8,6 +8,7 @@
 
 #include "compiler/suggest.h"
 #include "engine/base/error.h"
+#include "engine/base/watcher.h"
 
 enum { PITH_EXIT_OK = 0, PITH_EXIT_FAILURE = 1, PITH_EXIT_USAGE = 2 };
 
@@ -84,12 +85,15 @@ void pith_json_double(FILE *out, double value);
 typedef struct pith_progress {
   const char *what;
   uint64_t total; /* 0: unknown */
-  uint64_t begin_ns, shown_ns;
+  uint64_t begin_ns, step_ns, shown_ns;
   bool terminal, shown;
+  bool is_time; /* what is counted: it has no rate */
 } pith_progress;
 void pith_progress_begin(pith_progress *progress, const char *what, uint64_t total);
 void pith_progress_update(pith_progress *progress, uint64_t done);
 void pith_progress_end(pith_progress *progress);
+/* A bar for a job of several steps, all of whose time counts. `progress` was begun with the first one's name. */
+pith_watcher pith_progress_get_watcher(pith_progress *progress);
 
 uint64_t pith_now_ns(void); /* CLOCK_MONOTONIC */
 

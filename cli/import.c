@@ -24,12 +24,18 @@ static int run(const void *given) {
   import_options.class_name = settings->class_name;
   import_options.cased = settings->cased ? 1 : -1;
   import_options.without_tokenizer = settings->without_tokenizer;
+  pith_progress progress;
+  pith_progress_begin(&progress, "weights", 0);
+  const pith_watcher watcher = pith_progress_get_watcher(&progress);
+  import_options.watcher = &watcher;
   pith_error error = {0};
   pith_import import;
-  if (pith_import_huggingface(settings->operand, &import_options, &import, &error) != PITH_OK)
-    return pith_report_error(&error);
-  pith_status status = pith_format_write(settings->output, &import.data, &error);
-  pith_import_deinit(&import);
+  pith_status status = pith_import_huggingface(settings->operand, &import_options, &import, &error);
+  if (status == PITH_OK) {
+    status = pith_format_write_watched(settings->output, &import.data, &watcher, &error);
+    pith_import_deinit(&import);
+  }
+  pith_progress_end(&progress);
   return status == PITH_OK ? PITH_EXIT_OK : pith_report_error(&error);
 }
 

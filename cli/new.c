@@ -22,12 +22,18 @@ static int run(const void *given) {
   new_options.class_name = settings->class_name;
   new_options.cased = settings->cased ? 1 : -1;
   new_options.seed = settings->seed;
+  pith_progress progress;
+  pith_progress_begin(&progress, "weights", 0);
+  const pith_watcher watcher = pith_progress_get_watcher(&progress);
+  new_options.watcher = &watcher;
   pith_error error = {0};
   pith_import model;
-  if (pith_new_model(settings->operand, &new_options, &model, &error) != PITH_OK)
-    return pith_report_error(&error);
-  pith_status status = pith_format_write(settings->output, &model.data, &error);
-  pith_import_deinit(&model);
+  pith_status status = pith_new_model(settings->operand, &new_options, &model, &error);
+  if (status == PITH_OK) {
+    status = pith_format_write_watched(settings->output, &model.data, &watcher, &error);
+    pith_import_deinit(&model);
+  }
+  pith_progress_end(&progress);
   return status == PITH_OK ? PITH_EXIT_OK : pith_report_error(&error);
 }
 

@@ -117,6 +117,7 @@ enum { SHOW_AFTER_NS = 2000000000, SHOW_EVERY_NS = 200000000, BAR_COLUMNS = 30 }
 void pith_progress_begin(pith_progress *progress, const char *what, uint64_t total) {
   *progress = (pith_progress){
       .what = what, .total = total, .begin_ns = pith_now_ns(), .terminal = isatty(STDERR_FILENO) != 0};
+  progress->step_ns = progress->begin_ns;
 }
 
 void pith_progress_update(pith_progress *progress, uint64_t done) {
@@ -127,9 +128,12 @@ void pith_progress_update(pith_progress *progress, uint64_t done) {
     return;
   progress->shown_ns = now;
   progress->shown = true;
-  double rate = (double)done / ((double)(now - progress->begin_ns) * 1e-9);
+  const double per_s = (double)done / ((double)(now - progress->step_ns + 1) * 1e-9);
+  char rate[32] = "";
+  if (!progress->is_time)
+    snprintf(rate, sizeof rate, per_s < 1e7 ? "  %.0f/s" : "  %.1e/s", per_s);
   if (progress->total == 0) {
-    fprintf(stderr, "\r%s %llu  %.0f/s\033[K", progress->what, (unsigned long long)done, rate);
+    fprintf(stderr, "\r%s %llu%s\033[K", progress->what, (unsigned long long)done, rate);
     return;
   }
   double share = done >= progress->total ? 1 : (double)done / (double)progress->total;
@@ -137,7 +141,21 @@ void pith_progress_update(pith_progress *progress, uint64_t done) {
   memset(bar, ' ', BAR_COLUMNS);
   memset(bar, '=', (size_t)(share * BAR_COLUMNS));
   bar[BAR_COLUMNS] = '\0';
-  fprintf(stderr, "\r%s [%s] %3.0f %%  %.0f/s\033[K", progress->what, bar, share * 100, rate);
+  fprintf(stderr, "\r%s [%s] %3.0f %%%s\033[K", progress->what, bar, share * 100, rate);
+}
+
+static void see(void *context, const char *what, uint64_t done, uint64_t total) {
+  pith_progress *progress = context;
+  if (strcmp(progress->what, what) != 0) {
+    progress->what = what;
+    progress->step_ns = pith_now_ns();
+  }
+  progress->total = total;
+  pith_progress_update(progress, done);
+}
+
+pith_watcher pith_progress_get_watcher(pith_progress *progress) {
+  return (pith_watcher){see, progress};
 }
 
 void pith_progress_end(pith_progress *progress) {

@@ -15,7 +15,11 @@ static int run(const void *given) {
   pith_model *model;
   if (pith_model_open(settings->operand, NULL, &model, &error) != PITH_OK)
     return pith_report_error(&error);
-  pith_status status = pith_format_check_hashes(model->bytes, model->size, &error);
+  pith_progress progress;
+  pith_progress_begin(&progress, "verify", model->size);
+  const pith_watcher watcher = pith_progress_get_watcher(&progress);
+  pith_status status = pith_format_check_hashes(model->bytes, model->size, &watcher, &error);
+  pith_progress_end(&progress);
   if (status == PITH_OK)
     printf("%s: every check holds\n", settings->operand);
   pith_model_close(model);

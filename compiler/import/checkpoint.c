@@ -130,7 +130,7 @@ static pith_status read_parameter(void *context, const pith_graph *graph, pith_t
 }
 
 pith_weight_source pith_checkpoint_get_source(pith_checkpoint *checkpoint) {
-  return (pith_weight_source){read_parameter, checkpoint};
+  return (pith_weight_source){read_parameter, checkpoint, NULL};
 }
 
 static bool is_listed(const pith_architecture *row, const char *name) {

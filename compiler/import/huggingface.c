@@ -93,8 +93,8 @@ static pith_status check_text_options(const directory_files *files,
 
 /* The model's and the Dense modules' weights, into the graph. */
 static pith_status fill_graph(pith_import *import, const char *directory,
-                              const pith_sentence_modules *modules, pith_checkpoint *checkpoint,
-                              pith_error *error) {
+                              const pith_sentence_modules *modules, const pith_watcher *watcher,
+                              pith_checkpoint *checkpoint, pith_error *error) {
   PITH_TRY(pith_checkpoint_add(checkpoint, modules->body, "", error));
   for (size_t i = 0; i < modules->count; i++) {
     if (modules->modules[i].kind != PITH_EMBEDDING_DENSE)
@@ -107,6 +107,7 @@ static pith_status fill_graph(pith_import *import, const char *directory,
     PITH_TRY(pith_checkpoint_add(checkpoint, folder, prefix, error));
   }
   pith_weight_source source = pith_checkpoint_get_source(checkpoint);
+  source.watcher = watcher;
   PITH_TRY(pith_weights_fill(import->data.graph, &source, &import->arena, error));
   return pith_checkpoint_check_leftovers(checkpoint, error);
 }
@@ -139,7 +140,7 @@ static pith_status add_history(pith_import *import, const char *directory,
 
 static pith_status build_and_fill(pith_import *import, const char *directory,
                                   const pith_config *config, const pith_sentence_modules *modules,
-                                  pith_error *error) {
+                                  const pith_watcher *watcher, pith_error *error) {
   pith_architecture_request request = {
       .row = config->row,
       .head = config->head,
@@ -153,7 +154,7 @@ static pith_status build_and_fill(pith_import *import, const char *directory,
   pith_status status = pith_checkpoint_init(&checkpoint, config->row, modules->count + 1,
                                             import->arena.allocator, error);
   if (status == PITH_OK)
-    status = fill_graph(import, directory, modules, &checkpoint, error);
+    status = fill_graph(import, directory, modules, watcher, &checkpoint, error);
   pith_checkpoint_deinit(&checkpoint);
   return status;
 }
@@ -173,7 +174,7 @@ static pith_status import_files(pith_import *import, const char *directory,
   pith_import_set_config(import, &config);
   if (modules->count != 0)
     import->data.task = PITH_TASK_EMBEDDING;
-  PITH_TRY(build_and_fill(import, directory, &config, modules, error));
+  PITH_TRY(build_and_fill(import, directory, &config, modules, options->watcher, error));
   PITH_TRY(read_max_length(files, import->data.max_length, &import->data.max_length, error));
   if (!options->without_tokenizer && has_tokenizer(modules->body))
     PITH_TRY(pith_import_add_tokenizer(import, modules->body, options->cased,

@@ -6,6 +6,7 @@
 #ifndef PITH_COMPILER_IMPORT_H
 #define PITH_COMPILER_IMPORT_H
 
+#include "engine/base/watcher.h"
 #include "engine/format/model_data.h"
 
 /* An imported model: graph, weights, tokenizer and texts, all owned by this structure. */
@@ -23,9 +24,10 @@ typedef struct pith_import_options {
                                       `architectures` says */
   int cased;              /* a bare vocab.txt: -1 as the files say, 0 lower-cases, 1 keeps case */
   bool without_tokenizer; /* the directory's tokenizer files are not read */
+  const pith_watcher *watcher; /* NULL, or told the bytes of weights that have been read */
 } pith_import_options;
 #define PITH_IMPORT_OPTIONS_INIT                                                                   \
-  { NULL, NULL, -1, false }
+  { NULL, NULL, -1, false, NULL }
 
 /* Imports a Hugging Face directory: config.json, model.safetensors (or its shards), tokenizer
  * files; or one of sentence-transformers (modules.json). A directory without tokenizer files gives
@@ -44,9 +46,10 @@ typedef struct pith_new_options {
   const char *tokenizer_directory; /* NULL: no tokenizer */
   int cased;
   uint64_t seed;
+  const pith_watcher *watcher; /* NULL, or told the bytes of weights that have been made */
 } pith_new_options;
 #define PITH_NEW_OPTIONS_INIT                                                                      \
-  { NULL, NULL, NULL, -1, 0 }
+  { NULL, NULL, NULL, -1, 0, NULL }
 
 /* Makes a model with random weights from a Hugging Face config.json: normal with mean 0 and the
  * config's initializer_range; LayerNorm scales 1, biases 0. The same config and seed give the same

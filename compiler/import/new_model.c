@@ -30,6 +30,7 @@ static pith_status make_model(pith_import *import, const char *config_path, cons
   pith_random_weights random = {.seed = options->seed,
                                 .deviation = config.values.initializer_range};
   pith_weight_source source = pith_random_weights_get_source(&random);
+  source.watcher = options->watcher;
   PITH_TRY(pith_weights_fill(import->data.graph, &source, &import->arena, error));
   if (options->tokenizer_directory != NULL)
     PITH_TRY(pith_import_add_tokenizer(import, options->tokenizer_directory, options->cased,

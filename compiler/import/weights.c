@@ -40,9 +40,17 @@ static pith_status fill_tensor(pith_graph *graph, pith_tensor_id id,
 
 pith_status pith_weights_fill(pith_graph *graph, const pith_weight_source *source,
                               pith_arena *arena, pith_error *error) {
+  uint64_t total = 0, done = 0; /* the builder has checked each; their sum is for show */
   for (pith_tensor_id id = 0; id < graph->tensor_count; id++)
     if (graph->tensors[id].kind == PITH_TENSOR_PARAMETER)
-      PITH_TRY(fill_tensor(graph, id, source, arena, error));
+      total += graph->tensors[id].data_bytes;
+  for (pith_tensor_id id = 0; id < graph->tensor_count; id++) {
+    if (graph->tensors[id].kind != PITH_TENSOR_PARAMETER)
+      continue;
+    pith_watcher_tell(source->watcher, "weights", done, total);
+    PITH_TRY(fill_tensor(graph, id, source, arena, error));
+    done += graph->tensors[id].data_bytes;
+  }
   return PITH_OK;
 }
 
@@ -73,5 +81,5 @@ static pith_status read_random(void *context, const pith_graph *graph, pith_tens
 }
 
 pith_weight_source pith_random_weights_get_source(pith_random_weights *weights) {
-  return (pith_weight_source){read_random, weights};
+  return (pith_weight_source){read_random, weights, NULL};
 }

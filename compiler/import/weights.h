@@ -2,6 +2,7 @@
 #ifndef PITH_COMPILER_WEIGHTS_H
 #define PITH_COMPILER_WEIGHTS_H
 
+#include "engine/base/watcher.h"
 #include "engine/ir/graph.h"
 
 /* Where the values come from. */
@@ -10,6 +11,7 @@ typedef struct pith_weight_source {
   pith_status (*read)(void *context, const pith_graph *graph, pith_tensor_id tensor, uint64_t count,
                       float *out_values, pith_error *error);
   void *context;
+  const pith_watcher *watcher; /* NULL, or told the bytes that are filled */
 } pith_weight_source;
 
 /* Fills every parameter from `source`, in the parameter's stored layout; the data live in `arena`.

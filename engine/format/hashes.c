@@ -22,7 +22,8 @@ static pith_status check_padding(const uint8_t *bytes, size_t begin, size_t end,
   return PITH_OK;
 }
 
-pith_status pith_format_check_hashes(const void *bytes, size_t size, pith_error *error) {
+pith_status pith_format_check_hashes(const void *bytes, size_t size, const pith_watcher *watcher,
+                                     pith_error *error) {
   pith_format_metadata metadata;
   PITH_TRY(pith_format_read_metadata(bytes, size, &metadata, error));
   const uint8_t *file = bytes;
@@ -36,6 +37,7 @@ pith_status pith_format_check_hashes(const void *bytes, size_t size, pith_error 
     pith_format_segment segment;
     pith_format_get_segment(&metadata, i, &segment);
     size_t begin = metadata.base + (size_t)segment.offset;
+    pith_watcher_tell(watcher, "verify", begin, size);
     PITH_TRY(check_padding(file, end, begin, error));
     pith_sha256_digest(file + begin, (size_t)segment.bytes, hash);
     if (memcmp(hash, segment.hash, sizeof hash) != 0)

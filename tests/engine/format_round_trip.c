@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "engine/base/mapped_file.h"
 #include "engine/format/format_internal.h"
 
 static pith_model_data read_bytes(const format_bytes *file, pith_arena *arena) {
@@ -275,7 +276,7 @@ static void test_a_model_of_little(void **state) {
   assert_int_equal(back.label_count, 0);
   assert_string_equal(back.architecture, "");
   assert_string_equal(back.config_json, "");
-  assert_int_equal(pith_format_check_hashes(file.bytes, file.size, NULL), PITH_OK);
+  assert_int_equal(pith_format_check_hashes(file.bytes, file.size, NULL, NULL), PITH_OK);
   pith_graph_destroy(back.graph);
   pith_graph_destroy(graph);
   pith_arena_deinit(&arena);
@@ -302,6 +303,50 @@ static void test_a_model_without_data_is_not_written(void **state) {
   format_model_deinit(&model);
 }
 
+/* What a watcher is told of one step. */
+typedef struct told {
+  const char *what;
+  uint64_t calls, done, total;
+} told;
+
+static void see(void *context, const char *what, uint64_t done, uint64_t total) {
+  told *steps = context;
+  while (steps->what != NULL && strcmp(steps->what, what) != 0)
+    steps++;
+  if (steps->what == NULL)
+    fail_msg("the watcher is told of '%s'", what);
+  assert_true(done <= total && total > 0);
+  assert_true(steps->calls == 0 || (done > steps->done && total == steps->total));
+  *steps = (told){steps->what, steps->calls + 1, done, total};
+}
+
+/* A watched file is the same; every segment is told once in each step. */
+static void test_a_watcher_is_told(void **state) {
+  (void)state;
+  format_model model;
+  format_folder folder;
+  pith_error error = {0};
+  format_model_init(&model, 1, 1);
+  format_folder_create(&folder);
+  format_bytes file = format_write_bytes(&model);
+  told steps[] = {{.what = "hash"}, {.what = "write"}, {.what = "verify"}, {0}};
+  const pith_watcher watcher = {see, steps};
+  assert_int_equal(pith_format_write_watched(folder.file, &model.data, &watcher, &error), PITH_OK);
+  pith_mapped_file watched;
+  assert_int_equal(pith_mapped_file_open(folder.file, &watched, &error), PITH_OK);
+  assert_int_equal(watched.size, file.size);
+  assert_memory_equal(watched.bytes, file.bytes, file.size);
+  pith_mapped_file_close(&watched);
+  assert_int_equal(pith_format_check_hashes(file.bytes, file.size, &watcher, &error), PITH_OK);
+  assert_true(steps[0].calls > 1);
+  assert_int_equal(steps[1].calls, steps[0].calls);
+  assert_int_equal(steps[2].calls, steps[0].calls);
+  assert_int_equal(steps[2].total, file.size);
+  free(file.bytes);
+  format_folder_remove(&folder);
+  format_model_deinit(&model);
+}
+
 /* Every byte of a file is covered by a check. */
 static void test_every_changed_byte_is_found(void **state) {
   (void)state;
@@ -309,17 +354,17 @@ static void test_every_changed_byte_is_found(void **state) {
   pith_error error = {0};
   format_model_init(&model, 1, 1);
   format_bytes file = format_write_bytes(&model);
-  assert_int_equal(pith_format_check_hashes(file.bytes, file.size, &error), PITH_OK);
+  assert_int_equal(pith_format_check_hashes(file.bytes, file.size, NULL, &error), PITH_OK);
   for (size_t i = 0; i < file.size; i++) {
     file.bytes[i] ^= (uint8_t)(1 << i % 8);
     error.message[0] = '\0';
-    if (pith_format_check_hashes(file.bytes, file.size, &error) == PITH_OK)
+    if (pith_format_check_hashes(file.bytes, file.size, NULL, &error) == PITH_OK)
       fail_msg("byte %zu of %zu", i, file.size);
     assert_true(error.message[0] != '\0');
     file.bytes[i] ^= (uint8_t)(1 << i % 8);
   }
   file.bytes[file.size - 64] ^= 1;
-  assert_int_equal(pith_format_check_hashes(file.bytes, file.size, &error), PITH_FORMAT);
+  assert_int_equal(pith_format_check_hashes(file.bytes, file.size, NULL, &error), PITH_FORMAT);
   assert_non_null(strstr(error.message, "'"));
   free(file.bytes);
   format_model_deinit(&model);
@@ -344,10 +389,10 @@ static void test_the_end_is_checked(void **state) {
   format_model model = {.data = {.graph = graph}};
   format_bytes file = format_write_bytes(&model);
   assert_int_equal(file.size % 4096, 64);
-  assert_int_equal(pith_format_check_hashes(file.bytes, file.size, &error), PITH_OK);
+  assert_int_equal(pith_format_check_hashes(file.bytes, file.size, NULL, &error), PITH_OK);
   for (size_t i = file.size - 64; i < file.size; i++) {
     file.bytes[i] ^= 1;
-    assert_int_equal(pith_format_check_hashes(file.bytes, file.size, &error), PITH_FORMAT);
+    assert_int_equal(pith_format_check_hashes(file.bytes, file.size, NULL, &error), PITH_FORMAT);
     file.bytes[i] ^= 1;
   }
   free(file.bytes);
@@ -364,6 +409,7 @@ int main(void) {
       cmocka_unit_test(test_a_model_without_data_is_not_written),
       cmocka_unit_test(test_every_changed_byte_is_found),
       cmocka_unit_test(test_the_end_is_checked),
+      cmocka_unit_test(test_a_watcher_is_told),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

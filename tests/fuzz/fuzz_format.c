@@ -74,7 +74,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   pith_model *model;
   pith_error error = {0};
   pith_status status = pith_model_open_memory(bytes, size, NULL, &model, &error);
-  (void)!pith_format_check_hashes(bytes, size, NULL);
+  (void)!pith_format_check_hashes(bytes, size, NULL, NULL);
   if (status == PITH_OK) {
     CHECK(pith_graph_verify(model->data.graph, NULL) == PITH_OK);
     describe(model);
