@@ -11,6 +11,7 @@
 #include "ops/embedding/embedding_f32.h"
 #include "ops/gemm/gemm_f32.h"
 #include "ops/normalize/layer_norm_f32.h"
+#include "ops/normalize/layer_norm_tile_f32.h"
 #include "ops/pool/pool_f32.h"
 #include "ops/quantize/quantize.h"
 
@@ -34,6 +35,7 @@ typedef union vector_args {
   pith_binary_f32_args binary;
   pith_softmax_f32_args softmax;
   pith_layer_norm_f32_args layer_norm;
+  pith_layer_norm_tile_f32_args layer_norm_tile;
   pith_lp_norm_f32_args lp_norm;
   pith_embedding_f32_args embedding;
   pith_pool_f32_args pool;
@@ -51,6 +53,7 @@ typedef union vector_args {
 typedef struct vector_work {
   const pith_kernel *kernel;
   vector_args args;
+  void *scratch;
 } vector_work;
 
 #define LIST_TEXT(name, text) text,
@@ -103,6 +106,18 @@ static bool fill_layer_norm(vector_data *d, vector_args *out) {
                                                .residual_stride = d->features, .y_stride = d->features, .epsilon = 1e-12f,
                                                .q = make_rows(d)};
   return true;
+}
+/* 8 bits as tile64x4, but "tile64" in the variant. */
+static bool fill_layer_norm_tile(vector_data *d, vector_args *out) {
+  const bool residual = strncmp(d->variant, "residual", 8) == 0;
+  d->streams = residual ? 3 : 2;
+  const pith_quantized_rows q = make_rows(d);
+  out->layer_norm_tile = (pith_layer_norm_tile_f32_args){
+      .x = d->a, .residual = residual ? d->b : NULL, .gamma = d->row, .beta = d->row, .y = d->y, .rows = d->rows,
+      .features = d->features, .epsilon = 1e-12f,
+      .q = {.q = q.q, .type = q.type, .scale = q.scale, .row_scale = q.row_scale, .row_zero = q.row_zero,
+            .layout = strstr(d->variant, "tile64") ? PITH_ACTIVATION_LAYOUT_TILE64 : PITH_ACTIVATION_LAYOUT_TILE64X4}};
+  return d->rows % PITH_TILE_TOKENS == 0;
 }
 static bool fill_lp_norm(vector_data *d, vector_args *out) {
   out->lp_norm = (pith_lp_norm_f32_args){.x = d->a, .y = d->y, .rows = d->rows, .features = d->features,
@@ -211,6 +226,7 @@ static const struct {
     {"binary_f32", pith_binary_f32_kernels, fill_binary},
     {"softmax_f32", pith_softmax_f32_kernels, fill_softmax},
     {"layer_norm_f32", pith_layer_norm_f32_kernels, fill_layer_norm},
+    {"layer_norm_tile_f32", pith_layer_norm_tile_f32_kernels, fill_layer_norm_tile},
     {"lp_norm_f32", pith_lp_norm_f32_kernels, fill_lp_norm},
     {"embedding_f32", pith_embedding_f32_kernels, fill_embedding},
     {"pool_f32", pith_pool_f32_kernels, fill_pool},
@@ -229,7 +245,7 @@ enum { VECTOR_TABLES = sizeof vector_tables / sizeof *vector_tables };
 static void run_once(void *context, size_t turn) {
   (void)turn;
   const vector_work *work = context;
-  pith_kernel_run_all(work->kernel, &work->args, NULL);
+  pith_kernel_run_all(work->kernel, &work->args, work->scratch);
 }
 
 static bool bench_shape(const bench_options *options, size_t table, vector_data *d) {
@@ -259,8 +275,10 @@ static bool bench_shape(const bench_options *options, size_t table, vector_data 
     if ((*kernel)->needs == 0 && vector_tables[table].table[1] && !options->kernel)
       continue; /* a reference beside others is measured only when asked for */
     work.kernel = *kernel;
+    work.scratch = bench_make_floats((*kernel)->get_scratch_bytes ? (*kernel)->get_scratch_bytes(&work.args) / sizeof(float) + 1 : 0);
     bench_measure(options, (*kernel)->name, (*kernel)->needs, shape, d->operations, (double)count,
                   d->streams * (double)count * sizeof(float), run_once, &work);
+    free(work.scratch);
   }
   free(d->a);
   free(d->b);

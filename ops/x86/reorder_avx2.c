@@ -2,6 +2,7 @@
 #include "ops/math/v16_avx2.h"
 
 #include "ops/copy/reorder_internal.h"
+#include "ops/quantize/weave_avx2.h"
 
 enum { TILE_STEP = PITH_TILE_TOKENS };
 
@@ -48,18 +49,8 @@ static void transpose_bytes(const uint8_t *from, size_t from_step, uint8_t *to, 
 
 static void join(const uint8_t *tile64, size_t groups, size_t vectors, uint8_t *tile64x4) {
   for (size_t g = 0; g < groups; ++g)
-    for (size_t v = 0; v < vectors; ++v) {
-      const uint8_t *x = tile64 + g * 4 * TILE_STEP + v * 16;
-      uint8_t *y = tile64x4 + (g * TILE_STEP + v * 16) * 4;
-      const __m128i a = load_lane(x), b = load_lane(x + TILE_STEP);
-      const __m128i c = load_lane(x + 2 * TILE_STEP), d = load_lane(x + 3 * TILE_STEP);
-      const __m128i ab_low = _mm_unpacklo_epi8(a, b), ab_high = _mm_unpackhi_epi8(a, b);
-      const __m128i cd_low = _mm_unpacklo_epi8(c, d), cd_high = _mm_unpackhi_epi8(c, d);
-      store_lane(y, _mm_unpacklo_epi16(ab_low, cd_low));
-      store_lane(y + 16, _mm_unpackhi_epi16(ab_low, cd_low));
-      store_lane(y + 32, _mm_unpacklo_epi16(ab_high, cd_high));
-      store_lane(y + 48, _mm_unpackhi_epi16(ab_high, cd_high));
-    }
+    for (size_t v = 0; v < vectors; ++v)
+      weave_16(tile64 + g * 4 * TILE_STEP + v * 16, TILE_STEP, tile64x4 + (g * TILE_STEP + v * 16) * 4);
 }
 
 static void part(const uint8_t *tile64x4, size_t groups, size_t vectors, uint8_t *tile64) {
