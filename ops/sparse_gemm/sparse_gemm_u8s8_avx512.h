@@ -7,6 +7,10 @@
 
 enum { SPARSE_PASS = 4 };
 
+V16_INLINE v16 gemm_to_floats(s16 a) {
+  return _mm512_cvtepi32_ps(a);
+}
+
 /* The 4x4 matrix of 128-bit lanes turned about its diagonal: its own inverse. */
 V16_INLINE void sparse_turn_lanes(s16 a[4]) {
   const s16 p = _mm512_shuffle_i32x4(a[0], a[1], 0x88), q = _mm512_shuffle_i32x4(a[0], a[1], 0xdd);

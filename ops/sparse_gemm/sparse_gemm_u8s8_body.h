@@ -3,6 +3,8 @@
  *   s16 sparse_inputs(step, x)        what 4 bytes of each token are in step `step`
  *   s16 sparse_weights(step, w)       what 4 bytes of an output are, the same for each token
  *   s16 gemm_dot(sums, x, w)
+ *   SPARSE_WIDE                       1: SPARSE_PASS is 4
+ *   SPARSE_FUSES                      1: whole groups are finished from registers; worth its code where products take little time
  *
  * A unit is 4 outputs x 4 inputs: for 64 tokens 16 accumulators, of which each unit adds 4 products of bytes to every lane. */
 #ifndef PITH_OPS_SPARSE_GEMM_U8S8_BODY_H
@@ -72,9 +74,9 @@ V16_INLINE void sparse_load(const pith_sparse_form form, const size_t vectors, c
   }
 }
 
-V16_INLINE void sparse_multiply(const pith_sparse_form form, const size_t vectors, const sparse_group *g) {
+V16_INLINE void sparse_sum(const pith_sparse_form form, const size_t vectors, const sparse_group *g,
+                           s16 sums[SPARSE_GROUP][SPARSE_PASS]) {
   const size_t unit_bytes = form == PITH_SPARSE_B4X4_S8 ? 20 : 24;
-  s16 sums[SPARSE_GROUP][SPARSE_PASS];
   sparse_start(form, vectors, g, sums);
   const uint8_t *x = g->x, *end = g->end;
 #pragma GCC unroll 1
@@ -97,14 +99,22 @@ V16_INLINE void sparse_multiply(const pith_sparse_form form, const size_t vector
       }
     }
   }
-  PITH_UNROLL
-  for (size_t o = 0; o < SPARSE_GROUP; ++o) {
-    if (form == PITH_SPARSE_B4X1_S8)
+  if (form == PITH_SPARSE_B4X1_S8) {
+    PITH_UNROLL
+    for (size_t o = 0; o < SPARSE_GROUP; ++o)
       sparse_order(vectors, sums[o]);
+  }
+}
+
+V16_INLINE void sparse_multiply(const pith_sparse_form form, const size_t vectors, const sparse_group *g) {
+  s16 sums[SPARSE_GROUP][SPARSE_PASS];
+  sparse_sum(form, vectors, g, sums);
+  int32_t *out = g->sums;
+  PITH_UNROLL
+  for (size_t o = 0; o < SPARSE_GROUP; ++o)
     PITH_UNROLL
     for (size_t v = 0; v < vectors; ++v)
-      s16_store(g->sums + o * SPARSE_TOKENS + 16 * v, sums[o][v]);
-  }
+      s16_store(out + o * SPARSE_TOKENS + 16 * v, sums[o][v]);
 }
 
 #define DEFINE_MULTIPLY(form, vectors)                                                                     \
@@ -133,25 +143,65 @@ static sparse_multiplier *const multipliers[][SPARSE_PASS] = {
 #endif
 };
 
-V16_INLINE void sparse_range_as(const sparse_kind kind, const bool is_activated, const sparse_finish *f,
-                                const int32_t *minus_zero) {
+static void sparse_aim(const pith_sparse_gemm_u8s8_range *r, size_t group, sparse_group *g) {
+  g->unit = r->w.units + r->w.starts[group] * r->w.unit_bytes;
+  g->end = r->w.units + r->w.starts[group + 1] * r->w.unit_bytes;
+  g->w_sums = r->w.sums + group * SPARSE_GROUP;
+}
+
+/* Sums by way of memory: of any number of tokens and kind. */
+static void sparse_run_any(const sparse_finish *f, size_t first, size_t last, sparse_group g) {
   const pith_sparse_gemm_u8s8_range *r = f->range;
-  const size_t unit_bytes = r->w.unit_bytes, token_bytes = r->form == PITH_SPARSE_B4X4_S8 ? 4 : 1;
+  const size_t token_bytes = r->form == PITH_SPARSE_B4X4_S8 ? 4 : 1;
+  const int32_t *minus_zero = g.minus_zero;
   _Alignas(64) int32_t sums[SPARSE_GROUP * SPARSE_TOKENS];
-  sparse_group g = {.zero_per_row = r->x_per_row};
-  for (size_t group = r->first; group < r->last; ++group) {
-    g.unit = r->w.units + r->w.starts[group] * unit_bytes;
-    g.end = r->w.units + r->w.starts[group + 1] * unit_bytes;
-    g.w_sums = r->w.sums + group * SPARSE_GROUP;
+  for (size_t group = first; group < last; ++group) {
+    sparse_aim(r, group, &g);
     for (size_t v = 0; v < f->vectors; v += SPARSE_PASS) {
       g.x = r->x + 16 * v * token_bytes;
       g.minus_zero = minus_zero + 16 * v;
       g.sums = sums + 16 * v;
       multipliers[r->form][f->vectors - v < SPARSE_PASS ? f->vectors - v - 1 : SPARSE_PASS - 1](&g);
     }
-    sparse_finish_group(kind, is_activated, f, group, sums);
+    const bool whole = (group + 1) * SPARSE_GROUP <= r->n;
+    if (whole && r->activation == PITH_ACTIVATION_NONE)
+      sparse_finish_group(SPARSE_NONE, f, group, sums);
+    else if (whole && r->activation == PITH_ACTIVATION_GELU && r->for_8bit)
+      sparse_finish_group(SPARSE_GELU, f, group, sums);
+    else
+      sparse_finish_any(f, group, sums);
   }
 }
+
+#if SPARSE_FUSES
+/* Whole groups of a whole tile: from registers. */
+V16_INLINE void sparse_run_whole(const pith_sparse_form form, const sparse_kind kind, const sparse_finish *f, size_t first,
+                                 size_t last, sparse_group g) {
+  for (size_t group = first; group < last; ++group) {
+    s16 sums[SPARSE_GROUP][SPARSE_PASS];
+    sparse_aim(f->range, group, &g);
+    sparse_sum(form, SPARSE_PASS, &g, sums);
+    const sparse_outputs outputs = sparse_get_outputs(f, group);
+    PITH_UNROLL
+    for (size_t v = 0; v < SPARSE_PASS; ++v) {
+      v16 of_v[SPARSE_GROUP];
+      PITH_UNROLL
+      for (size_t o = 0; o < SPARSE_GROUP; ++o)
+        of_v[o] = gemm_to_floats(sums[o][v]);
+      sparse_finish_vector(kind, true, f, &outputs, v, of_v);
+    }
+  }
+}
+
+#define DEFINE_RUN_WHOLE(form, kind)                                                                       \
+  static void run_whole_##form##_##kind(const sparse_finish *f, size_t first, size_t last, sparse_group g) { \
+    sparse_run_whole(PITH_SPARSE_##form, SPARSE_##kind, f, first, last, g);                                \
+  }
+DEFINE_RUN_WHOLE(B4X1_S8, NONE)
+DEFINE_RUN_WHOLE(B4X1_S8, GELU)
+DEFINE_RUN_WHOLE(B4X4_S8, NONE)
+DEFINE_RUN_WHOLE(B4X4_S8, GELU)
+#endif
 
 static void run_range(const pith_sparse_gemm_u8s8_range *r) {
   int32_t minus_zero[SPARSE_TOKENS] = {0};
@@ -170,20 +220,20 @@ static void run_range(const pith_sparse_gemm_u8s8_range *r) {
     f.is_u8 = r->q_type == PITH_NUMBER_U8;
     f.is_x4 = r->q_layout == PITH_ACTIVATION_LAYOUT_TILE64X4;
   }
+  const sparse_group g = {.x = r->x, .minus_zero = minus_zero, .zero_per_row = r->x_per_row};
+  size_t first = r->first;
+#if SPARSE_FUSES
+  const size_t whole = r->n / SPARSE_GROUP < r->last ? r->n / SPARSE_GROUP : r->last;
   const bool gelu = r->activation == PITH_ACTIVATION_GELU && r->for_8bit;
-  const bool is_alone = !r->y != !r->q; /* one output */
-  if (is_alone && r->activation == PITH_ACTIVATION_NONE && !r->residual && r->y)
-    sparse_range_as((sparse_kind){false, false, true, false}, false, &f, minus_zero);
-  else if (is_alone && r->activation == PITH_ACTIVATION_NONE && r->residual && r->y)
-    sparse_range_as((sparse_kind){false, true, true, false}, false, &f, minus_zero);
-  else if (is_alone && r->activation == PITH_ACTIVATION_NONE && !r->residual)
-    sparse_range_as((sparse_kind){false, false, false, true}, false, &f, minus_zero);
-  else if (is_alone && gelu && !r->residual && r->q)
-    sparse_range_as((sparse_kind){true, false, false, true}, false, &f, minus_zero);
-  else if (is_alone && gelu && !r->residual)
-    sparse_range_as((sparse_kind){true, false, true, false}, false, &f, minus_zero);
-  else
-    sparse_range_as((sparse_kind){false, r->residual, r->y, r->q}, true, &f, minus_zero);
+  if (f.vectors == SPARSE_PASS && first < whole && (gelu || r->activation == PITH_ACTIVATION_NONE)) {
+    if (r->form == PITH_SPARSE_B4X1_S8)
+      (gelu ? run_whole_B4X1_S8_GELU : run_whole_B4X1_S8_NONE)(&f, first, whole, g);
+    else
+      (gelu ? run_whole_B4X4_S8_GELU : run_whole_B4X4_S8_NONE)(&f, first, whole, g);
+    first = whole;
+  }
+#endif
+  sparse_run_any(&f, first, r->last, g);
 }
 
 static const pith_sparse_gemm_u8s8_code code = {.run_range = run_range, .quantize_tile = sparse_quantize_tile};

@@ -11,82 +11,109 @@
 
 enum { SPARSE_GROUP = PITH_SPARSE_GROUP, SPARSE_TOKENS = PITH_TILE_TOKENS };
 
-/* What a loop is made for: constants in the usual cases. */
-typedef struct sparse_kind {
-  bool gelu; /* the one for 8 bits */
-  bool residual, y, q;
-} sparse_kind;
-
 /* What stays the same over the groups of a range. */
 typedef struct sparse_finish {
   const pith_sparse_gemm_u8s8_range *range;
-  size_t vectors;                 /* of 16 tokens */
-  float x_scale[SPARSE_TOKENS];   /* 0 where there is no token */
-  v16 inverse, top;               /* a quantizer's */
+  size_t vectors;               /* of 16 tokens */
+  float x_scale[SPARSE_TOKENS]; /* 0 where there is no token */
+  v16 inverse, top;             /* a quantizer's */
   s16 zeros;
   bool is_u8, is_x4;
 } sparse_finish;
 
-/* Whatever is not of the usual kinds: the sums become results in place, so that only residuals and outputs are left to do. */
-__attribute__((noinline)) static void sparse_activate(const sparse_finish *f, const float w_scale[SPARSE_GROUP],
-                                                      const float bias[SPARSE_GROUP], float *sums) {
-  for (size_t o = 0; o < SPARSE_GROUP; ++o)
-    for (size_t v = 0; v < f->vectors; ++v) {
-      float *at = sums + o * SPARSE_TOKENS + 16 * v;
-      const v16 scale = v16_mul(v16_load(f->x_scale + 16 * v), v16_set(w_scale[o]));
-      const v16 z = v16_fma(gemm_load_sums((const int32_t *)(const void *)at), scale, v16_set(bias[o]));
-      v16_store(at, f->range->for_8bit ? gemm_activate_8bit(f->range->activation, z) : gemm_activate(f->range->activation, z));
-    }
+/* What an activation of the sums is made for: constants. */
+typedef enum sparse_kind {
+  SPARSE_NONE,
+  SPARSE_GELU, /* for 8 bits */
+  SPARSE_DONE, /* the sums are floats, activated already */
+} sparse_kind;
+
+/* What a group has of its own. */
+typedef struct sparse_outputs {
+  size_t at, count; /* the first of them, in a tile; how many exist */
+  v16 scale[SPARSE_GROUP], bias[SPARSE_GROUP]; /* scale: of w and x, or of w where each token has its own */
+} sparse_outputs;
+
+V16_INLINE sparse_outputs sparse_get_outputs(const sparse_finish *f, size_t group) {
+  const pith_sparse_gemm_u8s8_range *r = f->range;
+  const size_t n0 = group * SPARSE_GROUP;
+  sparse_outputs out = {.at = n0 * SPARSE_TOKENS, .count = r->n - n0 < SPARSE_GROUP ? r->n - n0 : SPARSE_GROUP};
+  const v16 x_scale = v16_set(r->x_per_row ? 1.0f : f->x_scale[0]);
+  PITH_UNROLL
+  for (size_t o = 0; o < SPARSE_GROUP; ++o) {
+    const size_t n = n0 + (o < out.count ? o : 0); /* one that does not exist is computed, and not stored */
+    out.scale[o] = v16_mul(x_scale, v16_set(r->w_scale[n]));
+    out.bias[o] = v16_set(r->bias ? r->bias[n] : 0.0f);
+  }
+  return out;
 }
 
-/* `is_activated`: sums are what sparse_activate left. */
-V16_INLINE void sparse_finish_group(const sparse_kind kind, const bool is_activated, const sparse_finish *f, size_t group,
-                                    const int32_t *sums) {
+/* 16 tokens of sums to results. `whole`: all 4 outputs exist. */
+V16_INLINE void sparse_finish_vector(const sparse_kind kind, const bool whole, const sparse_finish *f,
+                                     const sparse_outputs *outputs, size_t v, const v16 sums[SPARSE_GROUP]) {
   const pith_sparse_gemm_u8s8_range *r = f->range;
-  const size_t n0 = group * SPARSE_GROUP, outputs = r->n - n0 < SPARSE_GROUP ? r->n - n0 : SPARSE_GROUP;
-  float w_scale[SPARSE_GROUP] = {0}, bias[SPARSE_GROUP] = {0};
-  if (outputs == SPARSE_GROUP) {
-    memcpy(w_scale, r->w_scale + n0, sizeof w_scale);
-    if (r->bias)
-      memcpy(bias, r->bias + n0, sizeof bias);
-  } else {
-    for (size_t o = 0; o < outputs; ++o) {
-      w_scale[o] = r->w_scale[n0 + o];
-      bias[o] = r->bias ? r->bias[n0 + o] : 0.0f;
-    }
-  }
-  float activated[SPARSE_GROUP * SPARSE_TOKENS];
-  if (is_activated) {
-    memcpy(activated, sums, sizeof activated);
-    sparse_activate(f, w_scale, bias, activated);
-  }
-  const size_t at = n0 * SPARSE_TOKENS;
-  for (size_t v = 0; v < f->vectors; ++v) {
-    const v16 x_scale = v16_load(f->x_scale + 16 * v);
-    v16 z[SPARSE_GROUP];
+  v16 z[SPARSE_GROUP], scale[SPARSE_GROUP];
+  PITH_UNROLL
+  for (size_t o = 0; o < SPARSE_GROUP; ++o)
+    scale[o] = outputs->scale[o];
+  if (r->x_per_row) {
     PITH_UNROLL
+    for (size_t o = 0; o < SPARSE_GROUP; ++o)
+      scale[o] = v16_mul(v16_load(f->x_scale + 16 * v), scale[o]);
+  }
+  PITH_UNROLL
+  for (size_t o = 0; o < SPARSE_GROUP; ++o) {
+    z[o] = kind == SPARSE_DONE ? sums[o] : v16_fma(sums[o], scale[o], outputs->bias[o]);
+    if (kind == SPARSE_GELU)
+      z[o] = v16_gelu_8bit(z[o]);
+  }
+  if (r->residual) {
+    const float *residual = r->residual + outputs->at + 16 * v;
+    PITH_UNROLL
+    for (size_t o = 0; o < SPARSE_GROUP; ++o)
+      if (whole || o < outputs->count)
+        z[o] = v16_add(z[o], v16_load(residual + o * SPARSE_TOKENS));
+  }
+  if (r->y) {
+    float *y = r->y + outputs->at + 16 * v;
+    PITH_UNROLL
+    for (size_t o = 0; o < SPARSE_GROUP; ++o)
+      if (whole || o < outputs->count)
+        v16_store(y + o * SPARSE_TOKENS, z[o]);
+  }
+  if (r->q) {
+    PITH_UNROLL
+    for (size_t o = 0; o < SPARSE_GROUP; ++o)
+      z[o] = v16_min(v16_mul(z[o], f->inverse), f->top);
+    sparse_store_levels(r->q + outputs->at + (f->is_x4 ? 64 : 16) * v, f->is_x4, whole ? SPARSE_GROUP : outputs->count,
+                        f->is_u8, f->zeros, z);
+  }
+}
+
+/* The sums of a group, [4][64], where they are few or of any kind. */
+__attribute__((noinline)) static void sparse_finish_any(const sparse_finish *f, size_t group, const int32_t *sums) {
+  const sparse_outputs outputs = sparse_get_outputs(f, group);
+  const pith_activation activation = f->range->activation;
+  for (size_t v = 0; v < f->vectors; ++v) {
+    v16 z[SPARSE_GROUP];
     for (size_t o = 0; o < SPARSE_GROUP; ++o) {
-      const size_t place = o * SPARSE_TOKENS + 16 * v;
-      if (is_activated) {
-        z[o] = v16_load(activated + place);
-      } else {
-        z[o] = v16_fma(gemm_load_sums(sums + place), v16_mul(x_scale, v16_set(w_scale[o])), v16_set(bias[o]));
-        if (kind.gelu)
-          z[o] = v16_gelu_8bit(z[o]);
-      }
-      if (o >= outputs)
-        continue;
-      if (kind.residual)
-        z[o] = v16_add(z[o], v16_load(r->residual + at + place));
-      if (kind.y)
-        v16_store(r->y + at + place, z[o]);
+      const v16 x_scale = v16_load(f->x_scale + 16 * v);
+      const v16 scale = f->range->x_per_row ? v16_mul(x_scale, outputs.scale[o]) : outputs.scale[o];
+      z[o] = v16_fma(gemm_load_sums(sums + o * SPARSE_TOKENS + 16 * v), scale, outputs.bias[o]);
+      z[o] = f->range->for_8bit ? gemm_activate_8bit(activation, z[o]) : gemm_activate(activation, z[o]);
     }
-    if (kind.q) {
-      PITH_UNROLL
-      for (size_t o = 0; o < SPARSE_GROUP; ++o)
-        z[o] = v16_min(v16_mul(z[o], f->inverse), f->top);
-      sparse_store_levels(r->q + at + (f->is_x4 ? 64 : 16) * v, f->is_x4, outputs, f->is_u8, f->zeros, z);
-    }
+    sparse_finish_vector(SPARSE_DONE, false, f, &outputs, v, z);
+  }
+}
+
+V16_INLINE void sparse_finish_group(const sparse_kind kind, const sparse_finish *f, size_t group, const int32_t *sums) {
+  const sparse_outputs outputs = sparse_get_outputs(f, group);
+  for (size_t v = 0; v < f->vectors; ++v) {
+    v16 of_v[SPARSE_GROUP];
+    PITH_UNROLL
+    for (size_t o = 0; o < SPARSE_GROUP; ++o)
+      of_v[o] = gemm_load_sums(sums + o * SPARSE_TOKENS + 16 * v);
+    sparse_finish_vector(kind, true, f, &outputs, v, of_v);
   }
 }
 

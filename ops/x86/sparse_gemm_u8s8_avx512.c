@@ -4,6 +4,7 @@
 
 /* Exact products without VNNI: vpmaddubsw would saturate, so bytes are widened to s16, the even ones, then the odd ones. */
 #define SPARSE_WIDE 1
+#define SPARSE_FUSES 0
 #define GEMM_STEPS 2
 
 V16_INLINE s16 sparse_inputs(int step, s16 x) {

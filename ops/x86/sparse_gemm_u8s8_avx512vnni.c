@@ -3,6 +3,7 @@
 #include "ops/math/functions.h"
 
 #define SPARSE_WIDE 1
+#define SPARSE_FUSES 1
 #define GEMM_STEPS 1
 
 V16_INLINE s16 sparse_inputs(int step, s16 x) {
