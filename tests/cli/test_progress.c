@@ -52,7 +52,7 @@ static void test_bench(void **state) {
   run_on_terminal((char *[]){"pith", "new", PITH_CONFIG, "--seed", "1", "-o", model, NULL}, out);
   assert_string_equal(out, ""); /* well under two seconds */
   run_on_terminal((char *[]){"pith", "bench", model, "--batch", "64", "--threads", "1", "--seq",
-                             "32", "--seconds", "2.6", NULL},
+                             "24", "--seconds", "2.6", NULL},
                   out);
   unlink(model);
   static const char cleared[] = "\r\033[K";
