@@ -78,6 +78,7 @@ static pith_status init(pith_executor *executor, const pith_executor_options *op
     if (program->packs[i].data == NULL)
       return pith_fail(error, PITH_INVALID_ARGUMENT, "a weight of %zu x %zu has no data", program->packs[i].n,
                        program->packs[i].k);
+  PITH_TRY(pith_program_check_weights(program, error));
   PITH_TRY(prepare_views(executor, error));
   pith_program_pack(program, executor->memory);
   for (uint32_t i = 0; options->profile && i < program->step_count; i++) {
@@ -220,7 +221,9 @@ static void add_to_profile(pith_executor *executor, uint32_t index, uint64_t beg
       bool table = (j - PITH_EMBEDDING_TABLES) % PITH_TABLE_INPUTS == PITH_TABLE_DATA;
       count = (double)(table ? pith_view_count(y) : y->rows);
     }
-    entry->bytes += count * pith_dtype_get_info(value->dtype)->bits / 8;
+    entry->bytes += pith_layout_is_sparse(value->data_layout)
+                        ? (double)value->data_bytes
+                        : count * pith_dtype_get_info(value->dtype)->bits / 8;
   }
   for (uint32_t j = 0; j < step->output_count; j++)
     if (step->outputs[j] != PITH_NONE)

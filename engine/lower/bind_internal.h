@@ -24,6 +24,13 @@ pith_quantized_rows pith_bind_quantized_rows(const pith_program *program, const 
                                              const pith_view *views, uint32_t outputs, uint32_t scale);
 const char *pith_rows_get_suffix(const pith_step *step, uint32_t outputs); /* of titles */
 
+/* bind_tiles.c */
+PITH_DECLARE_BIND(sparse_gemm);
+PITH_DECLARE_BIND(sparse_integer_gemm);
+PITH_DECLARE_BIND(tile_layer_norm);
+PITH_DECLARE_BIND(tile_integer_attention);
+PITH_DECLARE_BIND(reorder);
+
 /* bind_rows.c */
 PITH_DECLARE_BIND(embedding);
 PITH_DECLARE_BIND(layer_norm);
@@ -59,6 +66,8 @@ static inline void *pith_step_input_data(const pith_step *step, const pith_view 
   const pith_view *view = pith_step_input(step, views, i);
   return view == NULL ? NULL : view->data;
 }
+/* The zero point of what has none. */
+extern const uint8_t pith_bind_zero_point;
 /* Of an offsets operand. */
 static inline size_t pith_view_sequences(const pith_view *offsets) {
   return pith_view_count(offsets) == 0 ? 0 : pith_view_count(offsets) - 1;

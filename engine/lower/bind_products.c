@@ -35,7 +35,7 @@ void pith_bind_gemm(const pith_program *program, const pith_step *step, const pi
   }
 }
 
-static const uint8_t zero_point = 0;
+const uint8_t pith_bind_zero_point = 0;
 
 pith_quantized_rows pith_bind_quantized_rows(const pith_program *program, const pith_step *step,
                                              const pith_view *views, uint32_t outputs, uint32_t scale) {
@@ -67,7 +67,7 @@ void pith_bind_integer_gemm(const pith_program *program, const pith_step *step, 
       .rows = x->rows,
       .k = x->columns,
       .x_scale = views[step->inputs[PITH_GEMM_X_SCALE]].data,
-      .x_zero = x_zero == NULL ? &zero_point : x_zero->data,
+      .x_zero = x_zero == NULL ? &pith_bind_zero_point : x_zero->data,
       .x_per_row = program->values[step->inputs[PITH_GEMM_X_SCALE]].kind != PITH_VALUE_DATA,
       .q_per_row = pith_step_output(step, views, PITH_ROWS_SCALE) != NULL, /* one segment then */
       .segment_count = pith_gemm_count_segments(step),
@@ -191,7 +191,7 @@ void pith_bind_integer_attention(const pith_program *program, const pith_step *s
       .q_scale = pith_step_input_data(step, views, PITH_ATTENTION_Q_SCALE),
       .k_scale = pith_step_input_data(step, views, PITH_ATTENTION_K_SCALE),
       .v_scale = pith_step_input_data(step, views, PITH_ATTENTION_V_SCALE),
-      .q_zero = q_zero == NULL ? &zero_point : q_zero->data,
+      .q_zero = q_zero == NULL ? &pith_bind_zero_point : q_zero->data,
       .y = y == NULL ? NULL : y->data,
       .y_stride = v->columns,
       .y_q = pith_bind_quantized_rows(program, step, views, 0, PITH_ATTENTION_Y_SCALE),

@@ -54,7 +54,7 @@ void pith_bind_layer_norm(const pith_program *program, const pith_step *step, co
 }
 
 const char *pith_layer_norm_make_title(pith_arena *arena, const pith_step *step) {
-  return pith_arena_format(arena, "LayerNorm%s%s", step->inputs[PITH_NORM_RESIDUAL] == PITH_NONE ? "" : "+Residual",
+  return pith_arena_format(arena, "%s%s%s", step->row->name, step->inputs[PITH_NORM_RESIDUAL] == PITH_NONE ? "" : "+Residual",
                            pith_rows_get_suffix(step, 0));
 }
 

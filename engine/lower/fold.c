@@ -18,7 +18,7 @@ typedef struct folding {
   pith_error *error;
 } folding;
 
-/* Weights stay quantized: in floats they would take four times the memory. */
+/* Weights stay quantized: in floats they would take four times the memory. Those in blocks of zeros are not checked yet. */
 static bool can_fold(const pith_program *program, const pith_step *step) {
   size_t count;
   if (step->row->kind == PITH_STEP_DEQUANTIZE)
@@ -28,6 +28,7 @@ static bool can_fold(const pith_program *program, const pith_step *step) {
       continue;
     const pith_value *value = &program->values[step->inputs[j]];
     if (value->kind != PITH_VALUE_DATA || value->data == NULL || value->data_transposed ||
+        pith_layout_is_sparse(value->data_layout) ||
         !pith_value_get_constant_count(value, &count))
       return false;
   }

@@ -178,9 +178,16 @@ static bool is_joinable(const pith_program *program, const pith_step *step) {
   return true;
 }
 
+/* Weights stored dense, whichever way, or in one form of blocks of zeros: a product reads one of these. */
+static bool has_same_form(const pith_program *program, const pith_step *a, const pith_step *b) {
+  const pith_layout of_a = program->values[a->inputs[pith_segment_input(0, PITH_SEGMENT_W)]].data_layout;
+  const pith_layout of_b = program->values[b->inputs[pith_segment_input(0, PITH_SEGMENT_W)]].data_layout;
+  return of_a == of_b || (!pith_layout_is_sparse(of_a) && !pith_layout_is_sparse(of_b));
+}
+
 /* Of one kind, reading the same numbers. */
-static bool reads_same(const pith_step *a, const pith_step *b) {
-  return a->row == b->row && a->inputs[PITH_GEMM_X] == b->inputs[PITH_GEMM_X] &&
+static bool reads_same(const pith_program *program, const pith_step *a, const pith_step *b) {
+  return a->row == b->row && has_same_form(program, a, b) && a->inputs[PITH_GEMM_X] == b->inputs[PITH_GEMM_X] &&
          a->inputs[PITH_GEMM_X_SCALE] == b->inputs[PITH_GEMM_X_SCALE] &&
          a->inputs[PITH_GEMM_X_ZERO] == b->inputs[PITH_GEMM_X_ZERO];
 }
@@ -196,7 +203,7 @@ pith_status pith_rewrite_SEGMENTS(pith_program *program, pith_error *error) {
       continue;
     pith_value_id x = step->inputs[PITH_GEMM_X];
     pith_step *target = first[x] == 0 ? NULL : &program->steps[first[x] - 1];
-    if (target == NULL || !reads_same(target, step) ||
+    if (target == NULL || !reads_same(program, target, step) ||
         pith_gemm_count_segments(target) + pith_gemm_count_segments(step) > PITH_MAX_SEGMENTS) {
       first[x] = i + 1;
       continue;

@@ -171,7 +171,8 @@ bool pith_gemm_reads_integers(pith_program *program, const pith_step *gemm,
       !is_integer_data(program, w, name, "output", reason))
     return false;
   const pith_value *weights = &program->values[w->inputs[PITH_QUANTIZE_X]];
-  if (weights->data_layout != PITH_LAYOUT_ROW_MAJOR && weights->data_layout != PITH_LAYOUT_N16K4_S8)
+  if (weights->data_layout != PITH_LAYOUT_ROW_MAJOR && weights->data_layout != PITH_LAYOUT_N16K4_S8 &&
+      !pith_layout_is_sparse(weights->data_layout))
     return refuse(reason, "%s: its weights '%s' are in layout %s", name, weights->name,
                   pith_layout_get_name(weights->data_layout));
   if (weights->dims[1].constant > PITH_GEMM_U8S8_MAX_K)
@@ -325,8 +326,7 @@ static bool is_static_quantize(const pith_program *program, const pith_step *qua
   return are_normal(program, scale, name, reason);
 }
 
-/* Whether each row of `features` is normalized by itself: a LayerNorm may take several dimensions. */
-static bool normalizes_rows(const pith_program *program, const pith_step *norm, size_t features) {
+bool pith_norm_takes_rows(const pith_program *program, const pith_step *norm, size_t features) {
   size_t normalized;
   return norm->row->kind != PITH_STEP_LAYER_NORM ||
          (pith_value_get_constant_count(&program->values[norm->inputs[PITH_NORM_GAMMA]],
@@ -346,7 +346,7 @@ static bool is_dynamic_rows(const pith_program *program, const pith_step *quanti
                   quantize->params.quantize.block);
   if (program->values[quantize->outputs[0]].dtype != PITH_DTYPE_U8)
     return refuse(reason, "%s: it makes s8 with a scale for each row, only u8 can be merged", name);
-  if (!normalizes_rows(program, producer, quantize->params.quantize.block))
+  if (!pith_norm_takes_rows(program, producer, quantize->params.quantize.block))
     return refuse(reason, "%s: '%s' normalizes several rows as one, each has a range of its own",
                   name, producer->name);
   if (producer->row->kind == PITH_STEP_INTEGER_ATTENTION)
@@ -366,7 +366,7 @@ static bool takes_factors(const pith_program *program, pith_value_id rows, pith_
   const size_t features = (size_t)x->dims[1].constant;
   pith_rows_place place;
   return producer->row != NULL && pith_step_find_rows(producer, rows, &place) && place.factors != 0 &&
-         normalizes_rows(program, producer, features) && program->values[factors].rank == 1 &&
+         pith_norm_takes_rows(program, producer, features) && program->values[factors].rank == 1 &&
          is_scales(program, factors, features);
 }
 

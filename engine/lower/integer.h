@@ -38,4 +38,7 @@ typedef struct pith_rows_place {
 /* False where the step's kernels write floats only. */
 bool pith_step_find_rows(const pith_step *step, pith_value_id y, pith_rows_place *out_place);
 
+/* Whether each row of `features` is normalized by itself: a LayerNorm may take several dimensions. True for other steps. */
+bool pith_norm_takes_rows(const pith_program *program, const pith_step *norm, size_t features);
+
 #endif

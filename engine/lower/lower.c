@@ -8,7 +8,8 @@ const pith_pass pith_passes[] = {
     {"fuse", "steps merge where a kernel does both", pith_pass_fuse},
     {"notes", "what quantizes or dequantizes by itself is named, with the reason", pith_pass_notes},
     {"outputs", "an output that is an input is copied", pith_pass_outputs},
-    {"layouts", "every activation gets a layout from one table", pith_pass_layouts},
+    {"sparse", "products whose weights are stored in blocks of zeros become sparse ones", pith_pass_sparse},
+    {"layouts", "every activation gets a layout at least cost, and Reorder steps where two have to meet", pith_pass_layouts},
     {"kernels", "each step gets the best kernel that this CPU runs", pith_pass_kernels},
     {"copies", "weights are read from packed copies that the file has for this CPU", pith_pass_copies},
     {"pack", "weights that the kernel cannot read in place are to be packed", pith_pass_pack},
@@ -115,22 +116,6 @@ pith_status pith_pass_outputs(pith_program *program, const pith_lower_options *o
   return PITH_OK;
 }
 
-/* Row-major is the only row of the table today, so no conversion can be needed: this pass states and checks it. */
-pith_status pith_pass_layouts(pith_program *program, const pith_lower_options *options, pith_error *error) {
-  (void)options;
-  for (uint32_t i = 0; i < program->step_count; i++) {
-    const pith_step *step = &program->steps[i];
-    for (uint32_t j = 0; j < step->input_count; j++)
-      if (step->inputs[j] != PITH_NONE && program->values[step->inputs[j]].layout != step->row->reads)
-        return pith_fail(error, PITH_UNSUPPORTED, "step '%s': no conversion to the layout that %s reads", step->name,
-                         step->row->name);
-    for (uint32_t j = 0; j < step->output_count; j++)
-      if (step->outputs[j] != PITH_NONE)
-        program->values[step->outputs[j]].layout = step->row->writes;
-  }
-  return PITH_OK;
-}
-
 static bool accepts(char code, pith_dtype dtype) {
   switch (code) {
   case 'f':
@@ -152,8 +137,7 @@ static bool accepts(char code, pith_dtype dtype) {
   }
 }
 
-/* The code of the next operand: see the rows' dtypes. */
-static const char *next_code(const char *code) {
+const char *pith_step_code_next(const char *code) {
   if (code[1] == ')') {
     while (*code != '(')
       code--;
@@ -170,7 +154,7 @@ static pith_status check_dtypes(const pith_program *program, const pith_step *st
     uint32_t count = side == 0 ? step->input_count : step->output_count;
     const pith_value_id *ids = side == 0 ? step->inputs : step->outputs;
     code += *code == '(';
-    for (uint32_t j = 0; j < count; j++, code = next_code(code)) {
+    for (uint32_t j = 0; j < count; j++, code = pith_step_code_next(code)) {
       if (ids[j] != PITH_NONE && !accepts(*code, program->values[ids[j]].dtype))
         return pith_fail(error, PITH_UNSUPPORTED, "step '%s': no kernel of %s for %s, which is %s", step->name,
                          step->row->name, program->values[ids[j]].name,

@@ -59,6 +59,9 @@ PITH_WARN_UNUSED pith_status pith_program_create(const pith_graph *graph, const 
                                                  pith_program **out_program, pith_error *error);
 void pith_program_destroy(pith_program *program); /* NULL is accepted */
 
+/* PITH_FORMAT where a weight that a step reads, or that is unpacked for one, is stored in blocks of zeros that are not what the
+ * layout says: kernels trust them. Reads those weights' indices. */
+PITH_WARN_UNUSED pith_status pith_program_check_weights(const pith_program *program, pith_error *error);
 /* Writes one packed weight, `pack->bytes` at `out`, which is aligned to 64. */
 void pith_pack_run(const pith_pack *pack, void *out);
 /* Writes the packed weights into the session's memory. */

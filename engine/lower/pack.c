@@ -34,7 +34,9 @@ static pith_status pack_weight(pith_program *program, pith_value_id id, pith_lay
     uint64_t bytes;
     PITH_TRY(pith_layout_get_bytes(layout, value->dtype, 2, dims, &bytes, error));
     program->packs[program->pack_count++] = (pith_pack){
+        .name = value->name,
         .data = value->data,
+        .data_bytes = value->data_bytes,
         .from = value->data_layout,
         .to = layout,
         .transposed = value->data_transposed,
@@ -68,7 +70,7 @@ static pith_status pack_apart(pith_program *program, pith_value_id *operand, pit
  * integer kernel reads nothing but blocks. A Dequantize of its own reads rows only. */
 static pith_status pack_step(pith_program *program, pith_step *step, pith_error *error) {
   if (step->row->kind == PITH_STEP_DEQUANTIZE &&
-      program->values[step->inputs[PITH_QUANTIZE_X]].data_layout == PITH_LAYOUT_N16K4_S8 &&
+      program->values[step->inputs[PITH_QUANTIZE_X]].data_layout != PITH_LAYOUT_ROW_MAJOR &&
       pith_value_is_data(program, step->inputs[PITH_QUANTIZE_X]))
     return pack_apart(program, &step->inputs[PITH_QUANTIZE_X], PITH_LAYOUT_ROW_MAJOR, error);
   for (uint32_t j = 0; j < step->input_count; j++) {
@@ -113,6 +115,10 @@ void pith_pack_run(const pith_pack *pack, void *out) {
     pith_gemm_u8s8_unpack(pack->n, pack->k, pack->data, out);
     return;
   }
+  if (pith_layout_is_sparse(pack->from)) {
+    pith_sparse_unpack(pith_layout_get_sparse_form(pack->from), pack->n, pack->k, pack->data, out);
+    return;
+  }
   if (!pack->transposed) {
     pith_gemm_f32_pack(pack->n, pack->k, pack->data, out);
     return;
@@ -127,6 +133,31 @@ void pith_pack_run(const pith_pack *pack, void *out) {
       memset(block + k * width + count, 0, (width - count) * sizeof(float));
     }
   }
+}
+
+/* ---- weights in blocks of zeros -------------------------------------------------------------------------------- */
+
+static pith_status check_weight(const char *name, pith_layout layout, size_t n, size_t k, const void *data,
+                                uint64_t bytes, pith_error *error) {
+  if (!pith_layout_is_sparse(layout) || data == NULL ||
+      pith_sparse_check(pith_layout_get_sparse_form(layout), n, k, data, (size_t)bytes))
+    return PITH_OK;
+  return pith_fail(error, PITH_FORMAT, "%s: its %llu bytes are no %s weight of %zu x %zu", name,
+                   (unsigned long long)bytes, pith_layout_get_name(layout), n, k);
+}
+
+pith_status pith_program_check_weights(const pith_program *program, pith_error *error) {
+  for (uint32_t v = 0; v < program->value_count; v++) {
+    const pith_value *value = &program->values[v];
+    if (value->kind == PITH_VALUE_DATA && value->use_count != 0 && value->rank == 2)
+      PITH_TRY(check_weight(value->name, value->data_layout, (size_t)value->dims[0].constant,
+                            (size_t)value->dims[1].constant, value->data, value->data_bytes, error));
+  }
+  for (uint32_t i = 0; i < program->pack_count; i++) {
+    const pith_pack *pack = &program->packs[i];
+    PITH_TRY(check_weight(pack->name, pack->from, pack->n, pack->k, pack->data, pack->data_bytes, error));
+  }
+  return PITH_OK;
 }
 
 void pith_program_pack(const pith_program *program, void *memory) {

@@ -29,7 +29,8 @@ static pith_value_id find_in_place(const pith_program *program, uint32_t index) 
       continue;
     const pith_value *value = &program->values[x];
     if (value->kind != PITH_VALUE_BUFFER || value->last_user != index || is_output(program, x) ||
-        value->dtype != program->values[y].dtype || !pith_value_same_shape(program, x, y))
+        value->dtype != program->values[y].dtype || value->layout != program->values[y].layout ||
+        !pith_value_same_shape(program, x, y))
       continue;
     bool safe = true; /* every operand that is x may be overwritten */
     for (uint32_t other = 0; other < step->input_count; other++)

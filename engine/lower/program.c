@@ -127,11 +127,23 @@ bool pith_value_get_constant_count(const pith_value *value, size_t *out_count) {
   return true;
 }
 
+/* The elements that pith_activation_count would give, where they can be counted. */
+static bool count_elements(const pith_value *value, const pith_view *view, size_t *out_count) {
+  size_t rows = view->rows, columns = view->columns;
+  if (value->layout != PITH_ACTIVATION_LAYOUT_ROW_MAJOR &&
+      (!pith_size_add(rows, PITH_TILE_TOKENS, &rows) || !pith_size_add(columns, 4, &columns)))
+    return false;
+  if (!pith_size_multiply(rows, columns, out_count))
+    return false;
+  *out_count = pith_activation_count(value->layout, view->rows, view->columns);
+  return true;
+}
+
 pith_status pith_value_get_bytes(const pith_value *value, const pith_view *view, size_t *out_bytes,
                                  pith_error *error) {
-  size_t bits;
-  if (!pith_size_multiply(pith_view_count(view), pith_dtype_get_info(value->dtype)->bits, &bits) ||
-      bits > SIZE_MAX / 2)
+  size_t count, bits;
+  if (!count_elements(value, view, &count) ||
+      !pith_size_multiply(count, pith_dtype_get_info(value->dtype)->bits, &bits) || bits > SIZE_MAX / 2)
     return pith_fail(error, PITH_LIMIT, "%s: its size overflows", value->name);
   *out_bytes = (bits + 7) / 8;
   return PITH_OK;
@@ -179,4 +191,19 @@ pith_status pith_check_run(const pith_program *program, const pith_check *check,
                      (long long)ELEMENT(count - 1), (long long)bound, of->name);
 #undef ELEMENT
   return PITH_OK;
+}
+
+double pith_step_get_work(const pith_program *program, const pith_step *step) {
+  double all = 0, done = 0;
+  if (!step->row->is_sparse)
+    return 1;
+  for (uint32_t i = 0; i < pith_gemm_count_segments(step); i++) {
+    const pith_value *w = &program->values[step->inputs[pith_segment_input(i, PITH_SEGMENT_W)]];
+    const pith_sparse_form form = pith_layout_get_sparse_form(w->data_layout);
+    const size_t n = (size_t)w->dims[0].constant, least = pith_sparse_packed_bytes(form, n, 0);
+    const size_t unit = pith_sparse_packed_bytes(form, n, 1) - least;
+    all += (double)n * (double)w->dims[1].constant;
+    done += (double)((w->data_bytes - least) / unit) * (form == PITH_SPARSE_B4X1_F32 ? 4 : 16);
+  }
+  return all > 0 ? done / all : 1;
 }

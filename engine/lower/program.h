@@ -34,10 +34,11 @@ typedef struct pith_value {
   pith_dtype dtype;
   uint32_t rank;
   const pith_dim *dims; /* [rank], borrowed */
-  pith_activation_layout layout;
+  pith_activation_layout layout; /* of its rows and columns; tiles are whole in memory */
 
   /* DATA */
   const void *data;          /* NULL where it is packed (pack) or where the model has no weights yet */
+  uint64_t data_bytes;       /* of the graph's tensors */
   pith_layout data_layout;
   bool data_transposed;      /* `data` holds the row-major transpose of this rank 2 value */
   const pith_tensor *tensor; /* of the graph, whose packed copies may serve; NULL: none */
@@ -91,7 +92,12 @@ static inline size_t pith_view_count(const pith_view *view) {
   X(QUANTIZE, "Quantize")   /* x, scale, zero */                                                            \
   X(DYNAMIC_QUANTIZE, "DynamicQuantize") /* x, offsets; writes q, scale, zero */                            \
   X(DEQUANTIZE, "Dequantize") /* q, scale, zero */                                                          \
-  X(TRANSPOSE, "Transpose") /* x, rank 2 */
+  X(TRANSPOSE, "Transpose") /* x, rank 2 */                                                                 \
+  X(SPARSE_GEMM, "SparseGemm") /* as Gemm; weights in blocks of zeros, activations in tiles */              \
+  X(SPARSE_INTEGER_GEMM, "SparseIntegerGemm")       /* as IntegerGemm */                                    \
+  X(TILE_LAYER_NORM, "TileLayerNorm")               /* as LayerNorm, on tiles */                            \
+  X(TILE_INTEGER_ATTENTION, "TileIntegerAttention") /* as IntegerAttention with scales, on tiles */         \
+  X(REORDER, "Reorder")     /* x, to the layout of the output */
 typedef enum pith_step_kind {
 #define PITH_STEP_ENUM(name, text) PITH_STEP_##name,
   PITH_STEP_LIST(PITH_STEP_ENUM)
@@ -222,12 +228,14 @@ typedef struct pith_step_row {
   const char *dtypes; /* of the inputs, then '>', then of the outputs: f f32, i s32, n s32 or s64, q u8 or s8,
                          u u8, b s8, t f32 or s8, . any; the last one of each side holds for all that
                          follow, or what stands in parentheses there, again and again */
+  const char *layouts; /* of the same operands, written likewise: '.' row_major, t tile64, x tile64x4, w the one that its
+                          weights' form takes, * of the tiles the one that the readers want, ? any; NULL: all row_major */
   uint32_t in_place; /* bit i: output 0 may take input i's bytes, where it is not needed afterwards */
-  pith_activation_layout reads, writes;
   /* Fills the kernel's arguments from this run's views (by value id). Views without data give sizes only. */
   void (*bind)(const struct pith_program *program, const pith_step *step, const pith_view *views, void *args);
   bool is_integer; /* its arithmetic is INT8 */
-  /* Arithmetic of products; NULL: none. */
+  bool is_sparse;  /* a product that leaves out its weights' blocks of zeros */
+  /* Arithmetic of products, with what a sparse one leaves out; NULL: none. */
   double (*count_flops)(const pith_step *step, const pith_view *views);
   /* "Gemm+Gelu+Residual"; NULL when memory is out. Absent: the row's name. */
   const char *(*make_title)(pith_arena *arena, const pith_step *step);
@@ -235,9 +243,17 @@ typedef struct pith_step_row {
 
 const pith_step_row *pith_step_row_get(pith_step_kind kind);
 
-/* Products, of floats and of integers alike. */
+/* Its bytes leave out blocks of zeros, and must be checked before a kernel may trust them. */
+static inline bool pith_layout_is_sparse(pith_layout layout) {
+  return pith_layout_get_sparse_form(layout) != PITH_SPARSE_FORM_COUNT;
+}
+
+/* Moves on to the code of the next operand in a row's dtypes or layouts. */
+const char *pith_step_code_next(const char *code);
+
+/* Products, of floats and of integers, dense and sparse alike. */
 static inline bool pith_step_is_gemm(const pith_step *step) {
-  return step->row->kind == PITH_STEP_GEMM || step->row->kind == PITH_STEP_INTEGER_GEMM;
+  return step->row->kind == PITH_STEP_GEMM || step->row->kind == PITH_STEP_INTEGER_GEMM || step->row->is_sparse;
 }
 static inline uint32_t pith_gemm_count_segments(const pith_step *step) {
   return (step->input_count - PITH_GEMM_SEGMENTS) / PITH_SEGMENT_INPUTS;
@@ -254,6 +270,7 @@ static inline bool pith_step_is_weight(const pith_step *step, uint32_t j) {
   return pith_step_is_gemm(step) && j >= PITH_GEMM_SEGMENTS &&
          (j - PITH_GEMM_SEGMENTS) % PITH_SEGMENT_INPUTS == PITH_SEGMENT_W;
 }
+/* In which a product that is not sparse reads its weights. */
 static inline pith_layout pith_step_get_weight_layout(const pith_step *gemm) {
   return gemm->row->is_integer ? PITH_LAYOUT_N16K4_S8 : PITH_LAYOUT_N64_F32;
 }
@@ -282,7 +299,9 @@ typedef struct pith_check {
 
 /* Weights in the layout that their reader reads: blocks for products, rows for a Dequantize step of its own. */
 typedef struct pith_pack {
+  const char *name;
   const void *data;
+  uint64_t data_bytes;
   pith_layout from, to;
   bool transposed; /* data is row-major [k, n] instead of [n, k] */
   size_t n, k, offset, bytes;
@@ -344,6 +363,9 @@ bool pith_value_get_constant_count(const pith_value *value, size_t *out_count);
 /* The bytes of `count` elements. */
 PITH_WARN_UNUSED pith_status pith_value_get_bytes(const pith_value *value, const pith_view *view, size_t *out_bytes,
                                                   pith_error *error);
+
+/* The share of its arithmetic that a product does: 1, but for what a sparse one leaves out. Reads no weight. */
+double pith_step_get_work(const pith_program *program, const pith_step *step);
 
 /* A line per step: operands, kernel, place; then the notes. */
 void pith_program_print(const pith_program *program, const pith_text_sink *sink);

@@ -2,14 +2,18 @@
  * keep in step with it. */
 #include "engine/lower/bind_internal.h"
 #include "ops/attention/attention_f32.h"
+#include "ops/attention/attention_tile_u8s8.h"
 #include "ops/attention/attention_u8s8.h"
 #include "ops/copy/copy.h"
+#include "ops/copy/reorder.h"
 #include "ops/elementwise/elementwise_f32.h"
 #include "ops/embedding/embedding_f32.h"
 #include "ops/gemm/gemm_u8s8.h"
 #include "ops/normalize/layer_norm_f32.h"
+#include "ops/normalize/layer_norm_tile_f32.h"
 #include "ops/pool/pool_f32.h"
 #include "ops/quantize/quantize.h"
+#include "ops/sparse_gemm/sparse_gemm_f32.h"
 
 #define ROW(id, text) .kind = PITH_STEP_##id, .name = text
 
@@ -134,6 +138,48 @@ static const pith_step_row rows[PITH_STEP_COUNT] = {
                              .args_bytes = sizeof(pith_transpose_args),
                              .dtypes = ".>.",
                              .bind = pith_bind_transpose},
+    [PITH_STEP_SPARSE_GEMM] = {ROW(SPARSE_GEMM, "SparseGemm"),
+                               .kernels = pith_sparse_gemm_f32_kernels,
+                               .args_bytes = sizeof(pith_sparse_gemm_f32_args),
+                               .dtypes = "f..f(ff...)>(f...)",
+                               .layouts = "t..t(.....)>(t...)",
+                               .bind = pith_bind_sparse_gemm,
+                               .is_sparse = true,
+                               .count_flops = pith_gemm_count_flops,
+                               .make_title = pith_gemm_make_title},
+    [PITH_STEP_SPARSE_INTEGER_GEMM] = {ROW(SPARSE_INTEGER_GEMM, "SparseIntegerGemm"),
+                                       .kernels = pith_sparse_gemm_u8s8_kernels,
+                                       .args_bytes = sizeof(pith_sparse_gemm_u8s8_args),
+                                       .dtypes = "ufuf(bfffq)>(fqfu)",
+                                       .layouts = "w..t(.....)>(t*..)",
+                                       .bind = pith_bind_sparse_integer_gemm,
+                                       .is_integer = true,
+                                       .is_sparse = true,
+                                       .count_flops = pith_gemm_count_flops,
+                                       .make_title = pith_gemm_make_title},
+    [PITH_STEP_TILE_LAYER_NORM] = {ROW(TILE_LAYER_NORM, "TileLayerNorm"),
+                                   .kernels = pith_layer_norm_tile_f32_kernels,
+                                   .args_bytes = sizeof(pith_layer_norm_tile_f32_args),
+                                   .dtypes = "fffffqf>fqfu",
+                                   .layouts = "tt.....>t*..",
+                                   .in_place = 1 << PITH_NORM_X | 1 << PITH_NORM_RESIDUAL,
+                                   .bind = pith_bind_tile_layer_norm,
+                                   .make_title = pith_layer_norm_make_title},
+    [PITH_STEP_TILE_INTEGER_ATTENTION] = {ROW(TILE_INTEGER_ATTENTION, "TileIntegerAttention"),
+                                          .kernels = pith_attention_tile_u8s8_kernels,
+                                          .args_bytes = sizeof(pith_attention_tile_u8s8_args),
+                                          .dtypes = "ubbiifufffq>fq",
+                                          .layouts = "xxt........>t*..",
+                                          .bind = pith_bind_tile_integer_attention,
+                                          .is_integer = true,
+                                          .count_flops = pith_attention_count_flops,
+                                          .make_title = pith_integer_attention_make_title},
+    [PITH_STEP_REORDER] = {ROW(REORDER, "Reorder"),
+                           .kernels = pith_reorder_kernels,
+                           .args_bytes = sizeof(pith_reorder_args),
+                           .dtypes = ".>.",
+                           .layouts = "?>?",
+                           .bind = pith_bind_reorder},
 };
 
 const pith_step_row *pith_step_row_get(pith_step_kind kind) {

@@ -368,6 +368,7 @@ pith_status pith_pass_translate(pith_program *program, const pith_lower_options 
     value->rank = tensor->rank;
     value->dims = tensor->dims;
     value->data = tensor->data;
+    value->data_bytes = tensor->data_bytes;
     value->data_layout = tensor->layout;
     value->tensor = tensor;
   }

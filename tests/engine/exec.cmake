@@ -1,6 +1,6 @@
 # Lowering, executor, sessions.
 function(pith_exec_test name)
-  pith_test(${name} ${name}.c exec_fixture.c integer_fixture.c ir_fixture.c
+  pith_test(${name} ${name}.c exec_fixture.c integer_fixture.c ir_fixture.c sparse_fixture.c
             LIBS pith_engine pith_ops ${PTHREADPOOL_LIBRARY} Threads::Threads ${ARGN})
 endfunction()
 
@@ -11,6 +11,7 @@ pith_exec_test(exec_hostile)
 pith_exec_test(lower_rewrites)
 pith_exec_test(lower_plan)
 pith_exec_test(lower_integer)
+pith_exec_test(lower_sparse)
 pith_exec_test(session_run)
 pith_exec_test(session_memory "-Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=posix_memalign")
 pith_exec_test(session_threads)
