@@ -371,6 +371,7 @@ static void report(const bench_settings *settings, const workload *work, const m
   double gflops = work->operations.all * m->passes_per_s * 1e-9;
   double cores = (double)(threads * settings->instances);
   double integer = work->operations.all > 0 ? work->operations.integer / work->operations.all : 0;
+  double done = work->operations.all > 0 ? work->operations.done / work->operations.all : 1;
   bool is_integer = integer >= 0.5;
   double peak = is_integer ? m->peaks.int8 : m->peaks.fp32;
   double fraction = peak > 0 ? gflops * 1e9 / (peak * cores) : 0;
@@ -380,6 +381,9 @@ static void report(const bench_settings *settings, const workload *work, const m
            is_integer ? "GOP" : "GFLOP", fraction, is_integer ? "INT8" : "FP32", (size_t)cores, peak * 1e-9);
     if (integer > 0)
       printf("%.2f %% of the operations of products are INT8\n", 100 * integer);
+    if (done < 1)
+      printf("%.2f %% of the operations are done, the others are with zeros that sparse products leave out: rates count them\n",
+             100 * done);
     printf("latency of a run: p50 %.3f ms  p90 %.3f ms  p99 %.3f ms;  resident %.1f MB\n", m->p50 * 1e3, m->p90 * 1e3,
            m->p99 * 1e3, (double)m->rss_bytes * 1e-6);
     if (settings->profile)
@@ -388,9 +392,9 @@ static void report(const bench_settings *settings, const workload *work, const m
   }
   printf("{\"samples_per_s\":%.6g,\"tokens_per_s\":%.6g,\"latency_ms\":{\"p50\":%.6g,\"p90\":%.6g,\"p99\":%.6g},"
          "\"gflops\":%.6g,\"fraction_of_peak\":%.4f,\"fraction_of\":\"%s\",\"integer_fraction\":%.6f,"
-         "\"peak\":{\"fp32_gflops\":%.6g,\"int8_gops\":%.6g},\"rss_bytes\":%llu",
+         "\"work\":%.6f,\"peak\":{\"fp32_gflops\":%.6g,\"int8_gops\":%.6g},\"rss_bytes\":%llu",
          samples, tokens, m->p50 * 1e3, m->p90 * 1e3, m->p99 * 1e3, gflops, fraction,
-         is_integer ? "int8" : "fp32", integer, m->peaks.fp32 * 1e-9, m->peaks.int8 * 1e-9,
+         is_integer ? "int8" : "fp32", integer, done, m->peaks.fp32 * 1e-9, m->peaks.int8 * 1e-9,
          (unsigned long long)m->rss_bytes);
   if (settings->profile) {
     fputs(",\"profile\":[", stdout);
@@ -594,7 +598,9 @@ const pith_command pith_command_bench = {
     .summary = "throughput, latency and share of this machine's peak",
     .details = "Token ids are random and seeded unless --input gives texts. Rates come from the median pass over the "
                "workload; the fraction of peak counts the model's own products over real tokens against a "
-               "register-only loop of the CPU features in use, measured before and after, of INT8 where at least half of them are INT8.",
+               "register-only loop of the CPU features in use, measured before and after, of INT8 where at least half of them are INT8. Zeros that sparse products leave out count "
+               "like other weights, in gflops and in the fraction, which may pass 1: they are dense-equivalent; `work` is the share "
+               "of the operations that is done.",
     .options = options,
     .defaults = &(const bench_settings){.instances = 1, .seconds = 3},
     .settings_bytes = sizeof(bench_settings),

@@ -30,12 +30,13 @@ pith_status pith_bench_count_operations(pith_bench_counter *counter, const int32
   for (uint32_t i = 0; i < program->input_count; i++)
     if (strcmp(program->values[program->inputs[i]].name, "offsets") == 0)
       counter->views[program->inputs[i]].data = (void *)(uintptr_t)offsets;
-  *out = (pith_operations){0, 0};
+  *out = (pith_operations){0};
   for (uint32_t i = 0; i < program->step_count; i++) {
     const pith_step *step = &program->steps[i];
     double count = step->row->count_flops == NULL ? 0 : step->row->count_flops(step, counter->views);
     out->all += count;
     out->integer += step->row->is_integer ? count : 0;
+    out->done += count * pith_step_get_work(program, step);
   }
   return PITH_OK;
 }

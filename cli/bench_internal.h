@@ -8,10 +8,12 @@
 #include "engine/lower/program.h"
 #include "models/heads/feed.h"
 
-/* Arithmetic of the model's products over real tokens: 2 K N for each row of a product with weights, and for attention
- * 2 L^2 (key features + value features) for a sequence of L tokens, the causal half counted whole. */
+/* Arithmetic of the model's products over real tokens: 2 K N for each row of a product with weights, zeros that a sparse product
+ * leaves out counted like others (what a dense one would do), and for attention 2 L^2 (key features + value features) for a
+ * sequence of L tokens, the causal half counted whole. */
 typedef struct pith_operations {
   double all, integer; /* those of INT8 products are in both */
+  double done;         /* of all, without what sparse products leave out */
 } pith_operations;
 typedef struct pith_bench_counter {
   const pith_program *program;

@@ -3,11 +3,13 @@
 
 #include "cli/bench_internal.h"
 
+/* Rates count what dense products would do; the column `work` says how much of it sparse ones do. */
+
 /* Steps of one operator and kernel, summed. */
 typedef struct profile_row {
   const char *operator_name, *kernel;
   uint64_t calls, nanoseconds;
-  double flops, bytes;
+  double flops, done, bytes; /* done: of flops, without what sparse products leave out */
   bool is_integer;
 } profile_row;
 
@@ -36,6 +38,7 @@ static size_t sum_rows(const pith_program *program, const pith_profile_entry *en
     rows[r].calls += entries[i].calls;
     rows[r].nanoseconds += entries[i].nanoseconds;
     rows[r].flops += entries[i].flops;
+    rows[r].done += entries[i].flops * pith_step_get_work(program, &program->steps[i]);
     rows[r].bytes += entries[i].bytes;
   }
   qsort(rows, row_count, sizeof *rows, compare_rows);
@@ -54,22 +57,23 @@ void pith_bench_print_profile(FILE *out, const pith_session *session, pith_peaks
   total = total > 0 ? total : 1;
 
   if (!json)
-    fprintf(out, "%-36s %-28s %8s %10s %7s %10s %8s %6s\n", "operator", "kernel", "calls", "ms", "time", "GOP/s",
-            "GB/s", "peak");
+    fprintf(out, "%-36s %-28s %8s %10s %7s %10s %6s %8s %6s\n", "operator", "kernel", "calls", "ms", "time",
+            "GOP/s", "work", "GB/s", "peak");
   for (size_t r = 0; r < row_count; r++) {
     double ns = rows[r].nanoseconds == 0 ? 1 : (double)rows[r].nanoseconds;
     double gflops = rows[r].flops / ns, gbytes = rows[r].bytes / ns;
     double peak = rows[r].is_integer ? peaks.int8 : peaks.fp32;
+    double work = rows[r].flops > 0 ? rows[r].done / rows[r].flops : 1;
     double share = peak > 0 ? gflops * 1e9 / (peak * (double)threads) : 0;
     if (!json) {
-      fprintf(out, "%-36s %-28s %8llu %10.3f %6.1f%% %10.1f %8.1f %5.1f%%\n", rows[r].operator_name, rows[r].kernel,
-              (unsigned long long)rows[r].calls, ns * 1e-6, 100 * ns / total, gflops, gbytes, 100 * share);
+      fprintf(out, "%-36s %-28s %8llu %10.3f %6.1f%% %10.1f %5.1f%% %8.1f %5.1f%%\n", rows[r].operator_name, rows[r].kernel,
+              (unsigned long long)rows[r].calls, ns * 1e-6, 100 * ns / total, gflops, 100 * work, gbytes, 100 * share);
       continue;
     }
     fprintf(out, "%s{\"operator\":\"%s\",\"kernel\":\"%s\",\"calls\":%llu,\"ms\":%.6f,\"share_of_time\":%.6f,"
-                 "\"gflops\":%.3f,\"gbytes_per_s\":%.3f,\"fraction_of_peak\":%.4f,\"peak\":\"%s\"}",
+                 "\"gflops\":%.3f,\"work\":%.6f,\"gbytes_per_s\":%.3f,\"fraction_of_peak\":%.4f,\"peak\":\"%s\"}",
             r == 0 ? "" : ",", rows[r].operator_name, rows[r].kernel, (unsigned long long)rows[r].calls, ns * 1e-6,
-            ns / total, gflops, gbytes, share, rows[r].is_integer ? "int8" : "fp32");
+            ns / total, gflops, work, gbytes, share, rows[r].is_integer ? "int8" : "fp32");
   }
 }
 
