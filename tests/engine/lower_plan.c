@@ -1,7 +1,7 @@
 /* The memory plan: what lives at the same time lies apart, sizes are those of a run at the limits, and little is wasted. */
 #include <string.h>
 
-#include "tests/engine/exec_fixture.h"
+#include "tests/engine/sparse_fixture.h"
 
 typedef struct piece {
   size_t begin, end;
@@ -103,9 +103,9 @@ static void check(const pith_program *program) {
 
 static void test_nothing_overlaps(void **state) {
   (void)state;
-  for (int head = 0; head < EXEC_HEAD_COUNT; head++) {
+  for (int head = 0; head < SPARSE_FIXTURE_HEAD_COUNT; head++) {
     exec_fixture_model fixture;
-    exec_fixture_open(&fixture, (exec_fixture_head)head);
+    sparse_fixture_open(&fixture, head);
     const int64_t tokens[] = {1, 7, 70, 1024};
     for (size_t i = 0; i < 4; i++)
       for (size_t threads = 1; threads <= 3; threads++)

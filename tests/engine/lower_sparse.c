@@ -107,7 +107,7 @@ static void assert_same_bits(const pair *p, size_t tokens, uint32_t rewrites, pi
   make_inputs(&in, p->dense, tokens);
   for (int i = 0; i < 3; i++)
     rows[i] = (int32_t)(tokens - 1) * i / 2;
-  run(&dense, p->dense, &in, rewrites, 0, NULL);
+  run(&dense, p->dense, &in, rewrites, pith_cpu_detect(), NULL);
   assert_int_equal(count_kind(dense.program, PITH_STEP_REORDER), 0);
   run(&sparse, p->sparse, &in, rewrites, cpu, pool);
   exec_fixture_assert_same(&dense, &sparse, what);

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "tests/engine/exec_fixture.h"
+#include "tests/engine/sparse_fixture.h"
 #include "engine/exec/session_access.h"
 
 /* ---- the C library's allocator --------------------------------------------------------------------------------- */
@@ -74,7 +74,7 @@ static pith_session_options limits(size_t tokens, size_t sequences, const pith_a
   return options;
 }
 
-static void run_at_the_limits(pith_session *session, size_t sequences, exec_fixture_head head) {
+static void run_at_the_limits(pith_session *session, size_t sequences, int head) {
   static exec_fixture_batch batch;
   static const int32_t rows[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
   size_t lengths[SEQUENCES];
@@ -92,7 +92,7 @@ static void run_at_the_limits(pith_session *session, size_t sequences, exec_fixt
 }
 
 /* Bytes of the block that a run changes from either of two patterns. */
-static size_t count_touched(pith_session *session, size_t sequences, exec_fixture_head head) {
+static size_t count_touched(pith_session *session, size_t sequences, int head) {
   const pith_program *program = pith_session_get_program(session);
   size_t bytes = program->buffer_bytes, touched = 0;
   unsigned char *memory = pith_executor_get_memory(pith_session_get_executor(session));
@@ -111,11 +111,11 @@ static size_t count_touched(pith_session *session, size_t sequences, exec_fixtur
 
 static void test_plan_is_kept_and_used(void **state) {
   (void)state;
-  for (int head = 0; head < EXEC_HEAD_COUNT; head++)
+  for (int head = 0; head < SPARSE_FIXTURE_HEAD_COUNT; head++)
     for (size_t sequences = 1; sequences <= SEQUENCES; sequences += 7)
       for (int threads = 1; threads <= 2; threads++) {
         exec_fixture_model fixture;
-        exec_fixture_open(&fixture, (exec_fixture_head)head);
+        sparse_fixture_open(&fixture, head);
         counter c = {.budget = -1};
         const pith_allocator allocator = {counter_allocate, counter_release, &c};
         pith_session_options options = limits(sequences * EXEC_MAX_LENGTH, sequences, &allocator);
@@ -131,10 +131,11 @@ static void test_plan_is_kept_and_used(void **state) {
         const pith_program *program = pith_session_get_program(session);
         assert_int_equal(c.largest, program->memory_bytes);
         size_t others = c.now - program->buffer_bytes;
-        size_t touched = count_touched(session, sequences, (exec_fixture_head)head);
+        size_t touched = count_touched(session, sequences, head);
         assert_int_equal(c.peak, planned);
-        /* Threads may leave one of them idle, and with it its scratch. */
-        if (threads == 1 && (double)planned > 1.15 * (double)(touched + others))
+        /* Threads may leave one of them idle, and with it its scratch. Tiles are whole, and 70 tokens fill 80 of 128 places. */
+        const double most = head == SPARSE_FIXTURE_STATIC ? 1.6 : 1.15;
+        if (threads == 1 && (double)planned > most * (double)(touched + others))
           fail_msg("head %d, %zu sequences: planned %zu, used %zu of %zu bytes of buffers beside %zu", head, sequences,
                    planned, touched, program->buffer_bytes, others);
         assert_int_equal(pith_session_plan_memory(&fixture.model, &options, &again, NULL), PITH_OK);
@@ -150,11 +151,11 @@ static void test_plan_is_kept_and_used(void **state) {
 static void test_running_allocates_nothing(void **state) {
   (void)state;
   pthreadpool_t pool = pthreadpool_create(2);
-  for (int run = 0; run < 6; run++) {
-    static const exec_fixture_head heads[] = {EXEC_VECTORS, EXEC_STATIC, EXEC_DYNAMIC};
-    const int threads = run / 3 + 1;
+  for (int run = 0; run < 8; run++) {
+    static const int heads[] = {EXEC_VECTORS, EXEC_STATIC, EXEC_DYNAMIC, SPARSE_FIXTURE_STATIC};
+    const int threads = run / 4 + 1;
     exec_fixture_model fixture;
-    exec_fixture_open(&fixture, heads[run % 3]);
+    sparse_fixture_open(&fixture, heads[run % 4]);
     counter c = {.budget = -1};
     const pith_allocator allocator = {counter_allocate, counter_release, &c};
     pith_session_options options = limits(SEQUENCES * EXEC_MAX_LENGTH, SEQUENCES, &allocator);
@@ -169,7 +170,7 @@ static void test_running_allocates_nothing(void **state) {
     library_calls = 0;
     long calls = c.calls;
     for (size_t sequences = 1; sequences <= SEQUENCES; sequences++)
-      run_at_the_limits(session, sequences, heads[run % 3]);
+      run_at_the_limits(session, sequences, heads[run % 4]);
     counting = false;
     assert_int_equal(library_calls, 0);
     assert_int_equal(c.calls, calls);
@@ -179,9 +180,9 @@ static void test_running_allocates_nothing(void **state) {
   pthreadpool_destroy(pool);
 }
 
-static void check_every_allocation(exec_fixture_head head) {
+static void check_every_allocation(int head) {
   exec_fixture_model fixture;
-  exec_fixture_open(&fixture, head);
+  sparse_fixture_open(&fixture, head);
   /* Weights that need packing and constants that need folding are allocations too. */
   bool created = false, met_block = false;
   long budget = 0;
@@ -202,8 +203,9 @@ static void check_every_allocation(exec_fixture_head head) {
         folded += program->values[v].use_count != 0 && strcmp(program->values[v].name, "factor.tanh") == 0 &&
                   program->values[v].kind == PITH_VALUE_DATA;
       assert_int_equal(folded, head == EXEC_FILL_MASK);
-      assert_int_equal(program->pack_count, head == EXEC_FILL_MASK ? 1 : 8);
-      assert_int_equal(program->note_count, head == EXEC_FILL_MASK ? 0 : 3);
+      /* Row-major weights: the words, the classifier's and the second layer's six, of which sparse ones are but one. */
+      assert_int_equal(program->pack_count, head == EXEC_FILL_MASK ? 1 : head == EXEC_DYNAMIC ? 8 : 3);
+      assert_int_equal(program->note_count, head == EXEC_FILL_MASK ? 0 : head == EXEC_DYNAMIC ? 3 : 1);
       pith_session_destroy(session);
     } else {
       assert_int_equal(status, PITH_OUT_OF_MEMORY);
@@ -226,6 +228,7 @@ static void test_every_allocation_may_fail(void **state) {
   (void)state;
   check_every_allocation(EXEC_FILL_MASK);
   check_every_allocation(EXEC_DYNAMIC);
+  check_every_allocation(SPARSE_FIXTURE_STATIC);
 }
 
 int main(void) {

@@ -95,3 +95,10 @@ void sparse_fixture_prune(pith_graph *graph, sparse_fixture_choice choice, const
   }
   assert_int_equal(pith_graph_verify(graph, &error), PITH_OK);
 }
+
+void sparse_fixture_open(exec_fixture_model *fixture, int head) {
+  static const sparse_fixture_mask mask = {4, 4, 30};
+  exec_fixture_open(fixture, head == SPARSE_FIXTURE_STATIC ? EXEC_STATIC : (exec_fixture_head)head);
+  if (head == SPARSE_FIXTURE_STATIC)
+    sparse_fixture_prune(fixture->model.data.graph, sparse_fixture_mixed, &mask, &fixture->weights, NULL);
+}

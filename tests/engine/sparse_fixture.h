@@ -22,4 +22,8 @@ pith_layout sparse_fixture_mixed(const char *name, pith_dtype dtype);
 void sparse_fixture_prune(pith_graph *graph, sparse_fixture_choice choice, const sparse_fixture_mask *mask,
                           exec_fixture_weights *weights, pith_graph **out_dense);
 
+/* One head more than exec_fixture_head has, for tests that go through them all: EXEC_STATIC with weights in all layouts. */
+enum { SPARSE_FIXTURE_STATIC = EXEC_HEAD_COUNT, SPARSE_FIXTURE_HEAD_COUNT };
+void sparse_fixture_open(exec_fixture_model *fixture, int head);
+
 #endif
