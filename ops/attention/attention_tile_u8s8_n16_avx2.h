@@ -14,6 +14,12 @@ V16_INLINE n16 n16_and(n16 a, n16 b) {
 V16_INLINE n16 n16_or(n16 a, n16 b) {
   return n16_of(_mm256_or_si256(a.low, b.low), _mm256_or_si256(a.high, b.high));
 }
+V16_INLINE n16 n16_min(n16 a, n16 b) {
+  return n16_of(_mm256_min_epi32(a.low, b.low), _mm256_min_epi32(a.high, b.high));
+}
+V16_INLINE n16 n16_max(n16 a, n16 b) {
+  return n16_of(_mm256_max_epi32(a.low, b.low), _mm256_max_epi32(a.high, b.high));
+}
 V16_INLINE n16 n16_range(size_t begin, size_t end) {
   const __m256i low = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7), high = _mm256_add_epi32(low, _mm256_set1_epi32(8));
   const __m256i from = _mm256_set1_epi32((int)begin - 1), to = _mm256_set1_epi32((int)end);

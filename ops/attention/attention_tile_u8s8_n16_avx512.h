@@ -15,6 +15,12 @@ V16_INLINE n16 n16_and(n16 a, n16 b) {
 V16_INLINE n16 n16_or(n16 a, n16 b) {
   return _mm512_or_si512(a, b);
 }
+V16_INLINE n16 n16_min(n16 a, n16 b) {
+  return _mm512_min_epi32(a, b);
+}
+V16_INLINE n16 n16_max(n16 a, n16 b) {
+  return _mm512_max_epi32(a, b);
+}
 V16_INLINE __mmask16 n16_range(size_t begin, size_t end) {
   return (__mmask16)((1u << end) - (1u << begin));
 }

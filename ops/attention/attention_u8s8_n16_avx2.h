@@ -50,9 +50,15 @@ V16_INLINE n16 n16_round(v16 a) {
 V16_INLINE v16 n16_bound(v16 x) {
   return v16_max(x, v16_set(-125.0f));
 }
-V16_INLINE v16 n16_raise(v16 p, v16 n_rounded, v16 n) {
-  (void)n;
-  return v16_raise(p, n_rounded);
+typedef struct n16_exponent {
+  v16 whole, rounded; /* the second in the last bits of its floats */
+} n16_exponent;
+V16_INLINE n16_exponent n16_get_exponent(v16 x) {
+  const v16 rounder = v16_set(0x1.8p23f), rounded = v16_add(x, rounder);
+  return (n16_exponent){v16_sub(rounded, rounder), rounded};
+}
+V16_INLINE v16 n16_raise(v16 p, n16_exponent n) {
+  return v16_raise(p, n.rounded);
 }
 V16_INLINE v16 n16_as_v16(n16 a) {
   return v16_of(_mm256_castsi256_ps(a.low), _mm256_castsi256_ps(a.high));

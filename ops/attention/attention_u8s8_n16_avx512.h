@@ -44,10 +44,16 @@ V16_INLINE n16 n16_round(v16 a) {
 V16_INLINE v16 n16_bound(v16 x) {
   return x;
 }
-/* p * 2^n, n_rounded = n + PITH_ATTENTION_U8S8_ROUNDER. Anything that rounds to 0 where n is under -125; NaN stays. */
-V16_INLINE v16 n16_raise(v16 p, v16 n_rounded, v16 n) {
-  (void)n_rounded;
-  return _mm512_scalef_ps(p, n);
+/* rint(x), in the form that raises. */
+typedef struct n16_exponent {
+  v16 whole;
+} n16_exponent;
+V16_INLINE n16_exponent n16_get_exponent(v16 x) {
+  return (n16_exponent){_mm512_roundscale_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)};
+}
+/* p * 2^n. Anything that rounds to 0 where n is under -125; NaN stays. */
+V16_INLINE v16 n16_raise(v16 p, n16_exponent n) {
+  return _mm512_scalef_ps(p, n.whole);
 }
 V16_INLINE v16 n16_as_v16(n16 a) {
   return _mm512_castsi512_ps(a);

@@ -18,14 +18,14 @@ V16_INLINE size_t attention_steps(size_t n) {
 
 /* W of attention_u8s8_internal.h, rounded; where that is 0 it may be negative. */
 V16_INLINE n16 attention_weigh(v16 x) {
-  const v16 rounder = v16_set(PITH_ATTENTION_U8S8_ROUNDER);
   x = n16_bound(x);
-  const v16 n_rounded = v16_add(x, rounder), n = v16_sub(n_rounded, rounder), r = v16_sub(x, n);
+  const n16_exponent n = n16_get_exponent(x);
+  const v16 r = v16_sub(x, n.whole);
   v16 w = v16_set(PITH_ATTENTION_U8S8_W3);
   w = v16_fma(w, r, v16_set(PITH_ATTENTION_U8S8_W2));
   w = v16_fma(w, r, v16_set(PITH_ATTENTION_U8S8_W1));
   w = v16_fma(w, r, v16_set(PITH_ATTENTION_U8S8_W0));
-  return n16_round(n16_raise(w, n_rounded, n));
+  return n16_round(n16_raise(w, n));
 }
 
 /* Keys that query i of a sequence sees. */
