@@ -84,7 +84,8 @@ static void add_shrunk(const pith_removal *removal, pith_rewriter *rewriter, pit
   pith_tensor tensor = *old;
   if (old->pattern.kind != PITH_PATTERN_DENSE)
     pith_builder_fail(builder, PITH_INVALID_ARGUMENT,
-                      "tensor '%s' has a pattern of zeros, which removal would break: remove before pruning weights",
+                      "tensor '%s' has a pattern of zeros, which removal would break: remove "
+                      "before pruning weights",
                       old->name);
   const float *values = pith_rewriter_read(rewriter, id);
   if (values == NULL)
@@ -93,9 +94,11 @@ static void add_shrunk(const pith_removal *removal, pith_rewriter *rewriter, pit
     tensor.dims[0] = pith_dim_of((int64_t)rows.count);
   if (columns.places != NULL)
     tensor.dims[1] = pith_dim_of((int64_t)columns.count);
-  float *kept = pith_arena_array(&rewriter->values, tensor.data_bytes < 64 ? 64 : tensor.data_bytes, 1);
+  float *kept =
+      pith_arena_array(&rewriter->values, tensor.data_bytes < 64 ? 64 : tensor.data_bytes, 1);
   if (kept == NULL)
-    pith_builder_fail(builder, PITH_OUT_OF_MEMORY, "tensor '%s': no memory to shrink it", old->name);
+    pith_builder_fail(builder, PITH_OUT_OF_MEMORY, "tensor '%s': no memory to shrink it",
+                      old->name);
   if (builder->status == PITH_OK)
     builder->status = pith_layout_get_bytes(tensor.layout, tensor.dtype, tensor.rank, tensor.dims,
                                             &tensor.data_bytes, builder->error);
@@ -104,10 +107,10 @@ static void add_shrunk(const pith_removal *removal, pith_rewriter *rewriter, pit
     return;
   if (removal->values[id] == NULL)
     copy_kept(old, rows, columns, values, kept);
-  builder->status = pith_layout_convert(
-      tensor.dtype, tensor.rank, tensor.dims, PITH_LAYOUT_ROW_MAJOR,
-      removal->values[id] == NULL ? kept : removal->values[id], tensor.layout, stored,
-      rewriter->scratch.allocator, builder->error);
+  builder->status =
+      pith_layout_convert(tensor.dtype, tensor.rank, tensor.dims, PITH_LAYOUT_ROW_MAJOR,
+                          removal->values[id] == NULL ? kept : removal->values[id], tensor.layout,
+                          stored, rewriter->scratch.allocator, builder->error);
   tensor.data = stored;
   pith_tensor_id made = PITH_NONE;
   if (builder->status == PITH_OK)
@@ -115,7 +118,8 @@ static void add_shrunk(const pith_removal *removal, pith_rewriter *rewriter, pit
   pith_rewriter_set(rewriter, id, made);
 }
 
-static pith_tensor_id get(const pith_removal *removal, pith_rewriter *rewriter, pith_tensor_id old) {
+static pith_tensor_id get(const pith_removal *removal, pith_rewriter *rewriter,
+                          pith_tensor_id old) {
   const pith_tensor_id id = resolve(removal, old);
   if (id != PITH_NONE && rewriter->map[id] == PITH_NONE && rewriter->builder.status == PITH_OK &&
       (removal->rows[id].places != NULL || removal->columns[id].places != NULL ||

@@ -1,0 +1,67 @@
+/* What the files of structured removal share with each other only. */
+#ifndef PITH_SPARSE_STRUCTURED_INTERNAL_H
+#define PITH_SPARSE_STRUCTURED_INTERNAL_H
+
+#include "compiler/rewrite/structure.h"
+#include "engine/exec/model.h"
+#include "sparse/removal.h"
+#include "sparse/structured.h"
+
+/* A part of one layer from which groups leave: attention with its heads, or an FFN with its
+ * neurons. */
+typedef struct pith_structured_block {
+  const pith_node *last;          /* the product whose inputs leave */
+  pith_feature_chain chain;       /* to it */
+  pith_attention_block attention; /* heads */
+  size_t n, groups, size;         /* outputs of `last`; its inputs are groups * size */
+  bool stays;                     /* `exclude` names one of its products */
+} pith_structured_block;
+
+typedef struct pith_structured_layer {
+  pith_residual residual;
+  const pith_node *products[6]; /* query, key, value, output, inner, outer */
+  bool stays;
+} pith_structured_layer;
+
+/* What one call works on. */
+typedef struct pith_structured_job {
+  const pith_model *model;
+  const pith_prune_request *request;
+  pith_structure structure;
+  pith_structured *out;
+  uint64_t done, total; /* for progress */
+} pith_structured_job;
+
+void pith_structured_show(const pith_structured_job *job);
+/* Takes ownership of a graph, which becomes the result's. */
+PITH_WARN_UNUSED pith_status pith_structured_keep_graph(pith_structured_job *job, pith_graph *graph,
+                                                        pith_error *error);
+
+/* All blocks of heads or neurons, or all layers, in order and in `arena`. PITH_INVALID_ARGUMENT
+ * where every one stays. */
+PITH_WARN_UNUSED pith_status pith_structured_find_blocks(
+    const pith_graph *graph, pith_structure structure, const pith_name_patterns *exclude,
+    pith_arena *arena, pith_structured_block **out_blocks, uint32_t *out_count, pith_error *error);
+PITH_WARN_UNUSED pith_status pith_structured_find_layers(const pith_graph *graph,
+                                                         const pith_name_patterns *exclude,
+                                                         pith_arena *arena,
+                                                         pith_structured_layer **out_layers,
+                                                         uint32_t *out_count, pith_error *error);
+
+/* How many of `total` the share `sparsity` is. PITH_INVALID_ARGUMENT: none, or all; `what` names
+ * them. */
+PITH_WARN_UNUSED pith_status pith_structured_count(double sparsity, size_t total, const char *what,
+                                                   size_t *out_count, pith_error *error);
+
+PITH_WARN_UNUSED pith_status pith_structured_remove_groups(pith_structured_job *job,
+                                                           pith_error *error);
+PITH_WARN_UNUSED pith_status pith_structured_remove_layers(pith_structured_job *job,
+                                                           pith_error *error);
+
+/* config_json with the sizes that are new, and the step's history. `removed`: by block, the groups
+ * that left as marks; by layer one mark. `count`: all blocks or layers that there were. */
+PITH_WARN_UNUSED pith_status pith_structured_describe(pith_structured_job *job,
+                                                      bool *const *removed, uint32_t count,
+                                                      pith_error *error);
+
+#endif
