@@ -26,8 +26,7 @@ static int32_t *read_integers(pith_rewriter *rewriter, const pith_tensor *tensor
   if (plain == NULL || integers == NULL)
     pith_builder_fail(builder, PITH_OUT_OF_MEMORY, "tensor '%s': no memory to dequantize it", tensor->name);
   if (builder->status == PITH_OK)
-    builder->status = pith_layout_convert(tensor->dtype, tensor->rank, tensor->dims, tensor->layout, tensor->data,
-                                          PITH_LAYOUT_ROW_MAJOR, plain, rewriter->scratch.allocator, builder->error);
+    builder->status = pith_tensor_unpack(tensor, plain, rewriter->scratch.allocator, builder->error);
   for (size_t i = 0; builder->status == PITH_OK && i < *out_count; i++)
     integers[i] = tensor->dtype == PITH_DTYPE_S8   ? ((const int8_t *)plain)[i]
                   : tensor->dtype == PITH_DTYPE_U8 ? ((const uint8_t *)plain)[i]
@@ -79,7 +78,7 @@ static void add_float_data(pith_rewriter *rewriter, const pith_node *node) {
   const int32_t *zero = has_zero && q != NULL ? read_integers(rewriter, &graph->tensors[node->inputs[2]], &zeros) : NULL;
   pith_tensor tensor = *old;
   tensor.dtype = PITH_DTYPE_F32;
-  tensor.layout = old->layout == PITH_LAYOUT_N16K4_S8 ? PITH_LAYOUT_N64_F32 : PITH_LAYOUT_ROW_MAJOR;
+  tensor.layout = old->layout == PITH_LAYOUT_ROW_MAJOR ? PITH_LAYOUT_ROW_MAJOR : PITH_LAYOUT_N64_F32;
   if (builder->status == PITH_OK)
     builder->status = pith_layout_get_bytes(tensor.layout, tensor.dtype, tensor.rank, tensor.dims, &tensor.data_bytes,
                                             builder->error);

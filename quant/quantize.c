@@ -102,6 +102,18 @@ static pith_tensor_id add_activation(quantizer *q, pith_tensor_id old, pith_oper
 
 /* ---- data ------------------------------------------------------------------------------------------------------- */
 
+/* Zeros stay zeros and small weights may become zeros: the mask is counted again. */
+static pith_tensor_id keep_pattern(quantizer *q, const pith_tensor *from, const int8_t *values, pith_tensor_id id) {
+  pith_builder *builder = &q->rewriter.builder;
+  if (id == PITH_NONE || from->pattern.kind == PITH_PATTERN_DENSE)
+    return id;
+  pith_tensor *tensor = &builder->graph->tensors[id];
+  tensor->pattern = from->pattern;
+  builder->status = pith_pattern_count_kept(&from->pattern, (uint64_t)from->dims[0].constant, (uint64_t)from->dims[1].constant,
+                                            values, false, &tensor->kept, builder->error);
+  return id;
+}
+
 static pith_tensor_id add_data(quantizer *q, pith_tensor_id old, pith_operand_form form) {
   pith_rewriter *rewriter = &q->rewriter;
   pith_builder *builder = &rewriter->builder;
@@ -124,7 +136,8 @@ static pith_tensor_id add_data(quantizer *q, pith_tensor_id old, pith_operand_fo
   builder->status = pith_layout_convert(PITH_DTYPE_S8, 2, tensor->dims, PITH_LAYOUT_ROW_MAJOR, plain, layout, stored,
                                         rewriter->scratch.allocator, builder->error);
   const pith_tensor_id inputs[2] = {
-      pith_build_data(builder, tensor->kind, tensor->name, PITH_DTYPE_S8, 2, dims, layout, stored, bytes),
+      keep_pattern(q, tensor, plain,
+                   pith_build_data(builder, tensor->kind, tensor->name, PITH_DTYPE_S8, 2, dims, layout, stored, bytes)),
       pith_build_data(builder, tensor->kind, name_of(q, tensor->name, "_scale"), PITH_DTYPE_F32, 1, dims,
                       PITH_LAYOUT_ROW_MAJOR, scales, rows * sizeof *scales)};
   const pith_attribute_setting attributes[1] = {PITH_SET_INT("axis", 0)};

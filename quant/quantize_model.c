@@ -8,6 +8,7 @@
 #include "quant/observer.h"
 #include "quant/recipe.h"
 #include "quant/transform.h"
+#include "sparse/choose.h"
 
 /* What one call works on. */
 typedef struct job {
@@ -141,6 +142,7 @@ static pith_status quantize(job *j, pith_error *error) {
   }
   PITH_TRY(pith_quantize_graph(j->graph, &out->ranges, options, allocator, &graph, &out->summary, error));
   keep_graph(j, graph);
+  PITH_TRY(pith_sparse_choose_layouts(graph, &graph->arena, NULL, error));
   out->data.graph = graph;
   return add_history(j, error);
 }

@@ -38,9 +38,17 @@ static void add_scaled(const pith_scaling *scaling, pith_rewriter *rewriter, pit
   pith_builder *builder = &rewriter->builder;
   pith_tensor tensor = rewriter->from->tensors[id];
   const float *values = pith_rewriter_read(rewriter, id);
-  float *scaled = values == NULL ? NULL
-                                 : pith_arena_array(&rewriter->values, tensor.data_bytes < 64 ? 64 : tensor.data_bytes, 1);
-  float *stored = pith_rewriter_allocate(rewriter, tensor.data_bytes, 1);
+  if (pith_layout_get_sparse_form(tensor.layout) != PITH_SPARSE_FORM_COUNT) /* what it becomes chooses again */
+    tensor.layout = PITH_LAYOUT_N64_F32;
+  uint64_t plain_bytes = 0;
+  if (builder->status == PITH_OK)
+    builder->status = pith_layout_get_bytes(PITH_LAYOUT_ROW_MAJOR, tensor.dtype, tensor.rank, tensor.dims, &plain_bytes,
+                                            builder->error);
+  if (builder->status == PITH_OK)
+    builder->status = pith_layout_get_bytes(tensor.layout, tensor.dtype, tensor.rank, tensor.dims, &tensor.data_bytes,
+                                            builder->error);
+  float *scaled = values == NULL ? NULL : pith_arena_array(&rewriter->values, plain_bytes < 64 ? 64 : (size_t)plain_bytes, 1);
+  float *stored = pith_rewriter_allocate(rewriter, (size_t)tensor.data_bytes, 1);
   if (scaled == NULL)
     pith_builder_fail(builder, PITH_OUT_OF_MEMORY, "tensor '%s': no memory to scale it", tensor.name);
   if (builder->status != PITH_OK)

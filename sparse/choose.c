@@ -141,8 +141,12 @@ static pith_status set_rows(pith_graph *graph, pith_tensor_id id, const void *ro
   if (data == NULL)
     return no_memory(tensor, error);
   PITH_TRY(pith_layout_convert(tensor->dtype, 2, tensor->dims, PITH_LAYOUT_ROW_MAJOR, rows, layout, data, NULL, error));
+  const pith_pattern pattern = tensor->pattern; /* the same weights: their mask stays */
+  const uint64_t kept = tensor->kept;
   tensor->layout = layout;
   pith_graph_set_data(graph, id, data, bytes);
+  tensor->pattern = pattern;
+  tensor->kept = kept;
   return PITH_OK;
 }
 

@@ -1,0 +1,119 @@
+#include "sparse/prune_model.h"
+
+#include <stdio.h>
+
+#include <cjson/cJSON.h>
+
+#include "engine/exec/model.h"
+#include "sparse/choose.h"
+#include "sparse/weights.h"
+
+/* What one call works on. */
+typedef struct job {
+  const pith_model *model;
+  const pith_prune_request *request;
+  pith_prune_weights weights;
+  pith_pruned *out;
+} job;
+
+/* ---- history --------------------------------------------------------------------------------------------------------- */
+
+static cJSON *describe(const job *j) {
+  char graph[17];
+  pith_recipe_hash_graph(j->model->data.graph, graph);
+  pith_prune_options options = *j->request->options;
+  options.graph = graph;
+  cJSON *json = cJSON_CreateObject();
+  if (json == NULL || !cJSON_AddItemToObject(json, "recipe", pith_recipe_write(&options, pith_prune_keys)) ||
+      cJSON_AddNumberToObject(json, "weights", j->out->summary.weights) == NULL ||
+      cJSON_AddNumberToObject(json, "elements", (double)j->out->summary.elements) == NULL ||
+      cJSON_AddNumberToObject(json, "zeros", (double)j->out->summary.zeros) == NULL ||
+      (j->request->random_ids && options.method == PITH_PRUNE_OBS &&
+       cJSON_AddTrueToObject(json, "random_ids") == NULL)) {
+    cJSON_Delete(json);
+    return NULL;
+  }
+  return json;
+}
+
+static pith_status add_history(const job *j, pith_error *error) {
+  pith_model_data *data = &j->out->data;
+  cJSON *json = describe(j);
+  char *text = json == NULL ? NULL : cJSON_PrintUnformatted(json);
+  cJSON_Delete(json);
+  const char *copy = text == NULL ? NULL : pith_arena_string(&j->out->arena, text, strlen(text));
+  cJSON_free(text);
+  pith_history_entry *history = PITH_ARENA_NEW(&j->out->arena, pith_history_entry, (size_t)data->history_count + 1);
+  if (copy == NULL || history == NULL)
+    return pith_fail(error, PITH_OUT_OF_MEMORY, "no memory for the history of a pruned model");
+  if (data->history_count != 0)
+    memcpy(history, data->history, data->history_count * sizeof *history);
+  history[data->history_count++] = (pith_history_entry){"prune", PITH_VERSION, copy};
+  data->history = history;
+  return PITH_OK;
+}
+
+/* ---- steps ----------------------------------------------------------------------------------------------------------- */
+
+static pith_status prune_to(job *j, double sparsity, pith_error *error) {
+  const pith_prune_options *options = j->request->options;
+  PITH_TRY(pith_prune_select_magnitude(&j->weights, options, sparsity, error));
+  if (options->method != PITH_PRUNE_MAGNITUDE)
+    return pith_fail(error, PITH_UNSUPPORTED, "method obs is not there yet");
+  for (uint32_t i = 0; i < j->weights.targets.count; i++)
+    pith_mask_apply(&j->weights.parts[i].grid, j->weights.parts[i].removed, j->weights.values[i]);
+  return PITH_OK;
+}
+
+static pith_status prune(job *j, pith_error *error) {
+  const pith_prune_options *options = j->request->options;
+  const pith_graph *graph = j->model->data.graph;
+  pith_pattern pattern;
+  double sparsity = 0;
+  PITH_TRY(pith_prune_check_options(options, &pattern, &sparsity, error));
+  PITH_TRY(pith_prune_check_model(&j->model->data, options, error));
+  PITH_TRY(pith_prune_weights_init(&j->weights, graph, &options->exclude, &pattern, &j->model->allocator, error));
+  const double before = (double)pith_prune_weights_count_zeros(&j->weights) / (double)j->weights.elements;
+  const bool one_shot = options->schedule == PITH_SCHEDULE_ONE_SHOT || pattern.kind == PITH_PATTERN_N_OF_M || before >= sparsity;
+  const uint64_t steps = one_shot ? 1 : options->steps;
+  for (uint64_t step = 1; step <= steps; step++)
+    PITH_TRY(prune_to(j, pith_schedule_get(options->schedule, before, sparsity, (double)step / (double)steps), error));
+  j->out->summary = (pith_prune_summary){.weights = j->weights.targets.count,
+                                         .elements = j->weights.elements,
+                                         .zeros = pith_prune_weights_count_zeros(&j->weights)};
+  PITH_TRY(pith_prune_weights_store(&j->weights, graph, &j->model->allocator, &j->out->graph, error));
+  PITH_TRY(pith_sparse_choose_layouts(j->out->graph, &j->out->graph->arena, &j->out->summary.choices, error));
+  j->out->data.graph = j->out->graph;
+  return add_history(j, error);
+}
+
+pith_status pith_prune_check_model(const pith_model_data *data, const pith_prune_options *options, pith_error *error) {
+  pith_pattern pattern;
+  double sparsity;
+  PITH_TRY(pith_prune_check_options(options, &pattern, &sparsity, error));
+  PITH_TRY(pith_recipe_check_graph(options->graph, data->graph, error));
+  pith_prune_targets targets;
+  pith_arena arena;
+  pith_arena_init(&arena, NULL);
+  const pith_status status = pith_prune_find_targets(data->graph, &options->exclude, &arena, &targets, error);
+  pith_arena_deinit(&arena);
+  return status;
+}
+
+pith_status pith_prune_model(const pith_model *model, const pith_prune_request *request, pith_pruned *out,
+                             pith_error *error) {
+  *out = (pith_pruned){.data = model->data};
+  pith_arena_init(&out->arena, &model->allocator);
+  out->data.report = NULL; /* measured on other weights */
+  out->data.report_count = 0;
+  job j = {.model = model, .request = request, .out = out};
+  pith_arena_init(&j.weights.arena, &model->allocator);
+  const pith_status status = prune(&j, error);
+  pith_prune_weights_deinit(&j.weights);
+  return status;
+}
+
+void pith_pruned_deinit(pith_pruned *pruned) {
+  pith_graph_destroy(pruned->graph);
+  pith_arena_deinit(&pruned->arena);
+}

@@ -1,0 +1,34 @@
+/* The weights that are being pruned, row-major and writable, with their masks. */
+#ifndef PITH_SPARSE_WEIGHTS_H
+#define PITH_SPARSE_WEIGHTS_H
+
+#include "sparse/mask.h"
+#include "sparse/options.h"
+#include "sparse/targets.h"
+
+typedef struct pith_prune_weights {
+  pith_prune_targets targets;
+  pith_pattern pattern;
+  float **values;        /* [targets.count] of [n, k] */
+  pith_mask_part *parts; /* [targets.count] their grids and masks; scores are those of whoever selects */
+  uint64_t elements;     /* of all */
+  pith_arena arena;      /* of all of this */
+} pith_prune_weights;
+
+/* Reads all weights. pith_prune_weights_deinit follows, whether this fails or not. */
+PITH_WARN_UNUSED pith_status pith_prune_weights_init(pith_prune_weights *weights, const pith_graph *graph,
+                                                     const pith_name_patterns *exclude, const pith_pattern *pattern,
+                                                     const pith_allocator *allocator, pith_error *error);
+void pith_prune_weights_deinit(pith_prune_weights *weights);
+uint64_t pith_prune_weights_count_zeros(const pith_prune_weights *weights);
+
+/* Masks by magnitude, in the options' scope; nothing is set to 0 yet. */
+PITH_WARN_UNUSED pith_status pith_prune_select_magnitude(pith_prune_weights *weights, const pith_prune_options *options,
+                                                         double sparsity, pith_error *error);
+
+/* A new graph with these weights, their patterns and counts set. */
+PITH_WARN_UNUSED pith_status pith_prune_weights_store(const pith_prune_weights *weights, const pith_graph *graph,
+                                                      const pith_allocator *allocator, pith_graph **out_graph,
+                                                      pith_error *error);
+
+#endif

@@ -1,0 +1,194 @@
+/* pith prune as a process: what it says, what it writes, and what leaves no file. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include <cjson/cJSON.h>
+
+#include "tests/cli/command_fixture.h"
+
+static const char config[] =
+    "{\"model_type\":\"bert\",\"architectures\":[\"BertForSequenceClassification\"],\"vocab_size\":300,\"hidden_size\":32,"
+    "\"num_hidden_layers\":2,\"num_attention_heads\":2,\"intermediate_size\":64,\"hidden_act\":\"gelu\","
+    "\"max_position_embeddings\":32,\"type_vocab_size\":2,\"initializer_range\":0.3,\"layer_norm_eps\":1e-12,"
+    "\"pad_token_id\":0,\"num_labels\":2}";
+enum { ELEMENTS = 2 * (4 * 32 * 32 + 2 * 32 * 64) };
+
+static char bare[600], rows[600], out[600], recipe[600];
+
+static int make_models(void **state) {
+  (void)state;
+  const char *from = in_folder("config.json");
+  write_text(from, config, sizeof config - 1);
+  snprintf(bare, sizeof bare, "%s", in_folder("bare.pith"));
+  snprintf(rows, sizeof rows, "%s", in_folder("rows.jsonl"));
+  snprintf(out, sizeof out, "%s", in_folder("out.pith"));
+  snprintf(recipe, sizeof recipe, "%s", in_folder("recipe.json"));
+  outcome o = run_pith(NULL, "new", from, "--seed", "3", "-o", bare, NULL);
+  assert_success(&o);
+  /* Labels that are the float model's own answers: it is right each time. */
+  char text[8000], lines[8000];
+  size_t bytes = 0;
+  for (int i = 0; i < 60; i++)
+    bytes += (size_t)snprintf(text + bytes, sizeof text - bytes, "{\"ids\":[%d,%d,%d,%d]}\n", i, 5 * i % 300, 7 * i % 300,
+                              299 - i);
+  write_text(rows, text, bytes);
+  o = run_pith(NULL, "run", bare, "--input", rows, "--json", NULL);
+  assert_success(&o);
+  const char *line = o.out;
+  bytes = 0;
+  for (int i = 0; i < 60; i++) {
+    cJSON *answer = cJSON_ParseWithOpts(line, &line, 0);
+    assert_non_null(answer);
+    bytes += (size_t)snprintf(lines + bytes, sizeof lines - bytes, "{\"ids\":[%d,%d,%d,%d],\"label\":\"%s\"}\n", i, 5 * i % 300,
+                              7 * i % 300, 299 - i, cJSON_GetObjectItem(answer, "label")->valuestring);
+    cJSON_Delete(answer);
+  }
+  write_text(rows, lines, bytes);
+  return 0;
+}
+
+static int remove_models(void **state) {
+  (void)state;
+  remove_folder();
+  return 0;
+}
+
+static bool exists(const char *path) {
+  struct stat info;
+  return stat(path, &info) == 0;
+}
+
+static void assert_refused(const outcome *o, int status, const char *says) {
+  assert_failure(o, status, says);
+  assert_false(exists(out));
+}
+
+static cJSON *parse(const outcome *o) {
+  assert_success(o);
+  cJSON *json = cJSON_Parse(o->out);
+  assert_non_null(json);
+  return json;
+}
+
+static double number(const cJSON *object, const char *name) {
+  const cJSON *item = cJSON_GetObjectItem(object, name);
+  assert_true(cJSON_IsNumber(item));
+  return item->valuedouble;
+}
+
+static void test_magnitude(void **state) {
+  (void)state;
+  outcome o = run_pith(NULL, "prune", bare, "--pattern", "4x1", "--sparsity", "0.75", "--json", "-o", out, NULL);
+  cJSON *json = parse(&o);
+  assert_true(number(json, "elements") == ELEMENTS);
+  assert_true(number(json, "zeros") == 0.75 * ELEMENTS);
+  assert_true(number(json, "weights") == 12);
+  cJSON_Delete(json);
+  o = run_pith(NULL, "verify", out, NULL);
+  assert_success(&o);
+  o = run_pith(NULL, "inspect", out, NULL);
+  assert_success(&o);
+  assert_non_null(strstr(o.out, "\"pattern\":\"4x1\",\"sparsity\":0.75,\"method\":\"magnitude\",\"scope\":\"global\""));
+  /* Again, from what is pruned: its zeros stay. */
+  const char *again = in_folder("again.pith");
+  o = run_pith(NULL, "prune", out, "--pattern", "element", "--sparsity", "0.5", "-o", again, NULL);
+  assert_success(&o);
+  assert_non_null(strstr(o.out, "12288 of 16384 weights in 12 products are 0: sparsity 0.7500, pattern element"));
+  unlink(out);
+}
+
+static void test_then_int8(void **state) {
+  (void)state;
+  outcome o = run_pith(NULL, "prune", bare, "--pattern", "4x1", "--sparsity", "0.5", "--quantize", "dynamic", "-o", out, NULL);
+  assert_success(&o);
+  assert_non_null(strstr(o.out, "products in INT8 (dynamic)"));
+  o = run_pith(NULL, "verify", out, NULL);
+  assert_success(&o);
+  o = run_pith(NULL, "run", out, "--input", rows, NULL);
+  assert_success(&o);
+  const char *other = in_folder("other.pith");
+  o = run_pith(NULL, "prune", out, "--pattern", "4x1", "--sparsity", "0.5", "-o", other, NULL);
+  assert_failure(&o, 1, "prune the float model, then quantize");
+  assert_false(exists(other));
+  unlink(out);
+  static const char both[] = "{\"prune\":{\"pattern\":\"2:4\",\"exclude\":[\"*layer.1.*\"]},\"quantize\":{\"mode\":\"static\"}}";
+  write_text(recipe, both, sizeof both - 1);
+  o = run_pith(NULL, "prune", bare, "--recipe", recipe, "--data", rows, "--json", "-o", out, NULL);
+  cJSON *json = parse(&o);
+  assert_true(number(json, "elements") == ELEMENTS / 2 && number(json, "zeros") == ELEMENTS / 4);
+  assert_true(cJSON_IsTrue(cJSON_GetObjectItem(json, "quantized")));
+  cJSON_Delete(json);
+  o = run_pith(NULL, "inspect", out, NULL);
+  assert_success(&o);
+  assert_true(strstr(o.out, "history       prune") < strstr(o.out, "history       quantize"));
+  unlink(out);
+}
+
+static void test_budget(void **state) {
+  (void)state;
+  outcome o = run_pith(NULL, "prune", bare, "--pattern", "element", "--sparsity", "0.1", "--eval", "classification", "--eval-data",
+                       rows, "--max-loss", "100%", "--json", "-o", out, NULL);
+  cJSON *json = parse(&o);
+  const cJSON *eval = cJSON_GetObjectItem(json, "eval");
+  assert_true(number(cJSON_GetObjectItem(eval, "before"), "accuracy") == 1);
+  cJSON_Delete(json);
+  unlink(out);
+  o = run_pith(NULL, "prune", bare, "--pattern", "element", "--sparsity", "0.98", "--eval", "classification", "--eval-data", rows,
+               "--max-loss", "0", "-o", out, NULL);
+  assert_refused(&o, 1, "classification accuracy falls from 1.0000 to ");
+}
+
+static void test_wrong(void **state) {
+  (void)state;
+  static const struct {
+    const char *options[6];
+    int status;
+    const char *says;
+  } cases[] = {
+      {{"--sparsity", "0.5"}, 2, "--pattern is missing"},
+      {{"--pattern", "4x1"}, 2, "--sparsity is missing"},
+      {{"--pattern", "4x1", "--sparsity", "1.5"}, 2, "--sparsity is '1.5'; it takes a number from 0 to 1"},
+      {{"--pattern", "4x1", "--sparsity", "-0.5"}, 2, "--sparsity is '-0.5'"},
+      {{"--pattern", "4x1", "--sparsity", "1"}, 2, "--sparsity is 1, outside the minimum and maximum of each weight, 0 to 0.98"},
+      {{"--pattern", "4y1", "--sparsity", "0.5"}, 2, "'4y1'"},
+      {{"--pattern", "4:2"}, 2, "4:2"},
+      {{"--pattern", "2:4", "--sparsity", "0.6"}, 2, "pattern 2:4 leaves a sparsity of 0.5"},
+      {{"--pattern", "neuron", "--sparsity", "0.5"}, 2, "weights are set to 0 by"},
+      {{"--pattern", "4x1", "--sparsity", "0.5", "--exclude", "*"}, 1, "exclude leaves no product"},
+      {{"--pattern", "4x1", "--sparsity", "0.5", "--exclude", "nothing"}, 1, "exclude pattern 'nothing' matches no product"},
+      {{"--pattern", "4x1", "--sparsity", "0.5", "--method", "obd"}, 2, "--method is 'obd'; it takes magnitude, obs"},
+      {{"--pattern", "4x1", "--sparsity", "0.5", "--data", "x.txt"}, 2, "--data is of no use with --method magnitude"},
+      {{"--pattern", "4x1", "--sparsity", "0.5", "--quantize", "fast"}, 2, "--quantize: mode is 'fast'"},
+      {{"--pattern", "4x1", "--sparsity", "0.5", "--max-loss", "1%"}, 2, "--max-loss goes with --eval"},
+  };
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    const char *const *a = cases[i].options;
+    const outcome o = run_pith(NULL, "prune", bare, "-o", out, a[0], a[1], a[2], a[3], a[4], a[5], NULL);
+    assert_refused(&o, cases[i].status, cases[i].says);
+  }
+  write_text(recipe, "{\"prune\":{\"patern\":\"4x1\"}}", 26);
+  outcome o = run_pith(NULL, "prune", bare, "--recipe", recipe, "-o", out, NULL);
+  assert_refused(&o, 1, "no key 'patern' in recipes of prune, did you mean 'pattern'?");
+  write_text(recipe, "{\"prune\":{\"pattern\":\"2:4\",\"data\":\"a\"},\"quantize\":{\"data\":\"b\"}}", 62);
+  o = run_pith(NULL, "prune", bare, "--recipe", recipe, "-o", out, NULL);
+  assert_refused(&o, 2, "data is 'a' in prune and 'b' in quantize");
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_magnitude),
+      cmocka_unit_test(test_then_int8),
+      cmocka_unit_test(test_budget),
+      cmocka_unit_test(test_wrong),
+  };
+  return cmocka_run_group_tests(tests, make_models, remove_models);
+}
