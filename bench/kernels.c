@@ -10,7 +10,8 @@
 enum { MAX_SAMPLES = 400, MIN_SAMPLES = 5 };
 
 static const bench_operator *const operators[] = {&bench_gemm_f32,       &bench_gemm_u8s8,  &bench_attention_f32,
-                                                &bench_attention_u8s8, &bench_vector_f32, NULL};
+                                                &bench_attention_u8s8, &bench_vector_f32, &bench_sparse_gemm_f32,
+                                                &bench_sparse_gemm_u8s8, NULL};
 
 static double seconds_now(void) {
   struct timespec now;
@@ -73,6 +74,28 @@ void bench_measure_as(const bench_options *options, pith_peak_kind kind, const c
   fflush(stdout);
 }
 
+bench_pair bench_measure_pair(const bench_options *options, bench_work work, void *context, void *other_context) {
+  static double times[2][MAX_SAMPLES], ratios[MAX_SAMPLES];
+  void *const contexts[2] = {context, other_context};
+  size_t turns[2] = {0, 0}, each[2] = {1, 1}, samples = 0;
+  for (size_t i = 0; i < 2; ++i)
+    for (double t = run_for(work, contexts[i], &turns[i], 1); t * (double)each[i] < 1e-3; each[i] *= 2)
+      t = run_for(work, contexts[i], &turns[i], each[i]);
+  const double begin = seconds_now();
+  while (samples < MAX_SAMPLES && (samples < MIN_SAMPLES || seconds_now() - begin < options->seconds)) {
+    for (size_t i = 0; i < 2; ++i)
+      times[i][samples] = run_for(work, contexts[i], &turns[i], each[i]);
+    ratios[samples] = times[1][samples] / times[0][samples];
+    ++samples;
+  }
+  for (size_t i = 0; i < 2; ++i)
+    qsort(times[i], samples, sizeof *times[i], compare_doubles);
+  qsort(ratios, samples, sizeof *ratios, compare_doubles);
+  const double median = times[0][samples / 2];
+  return (bench_pair){median, (times[0][samples * 9 / 10] - times[0][samples / 10]) / median, times[1][samples / 2],
+                      ratios[samples / 2]};
+}
+
 bool bench_read_shapes(const bench_options *options, const char *path,
                        bool (*line)(const bench_options *options, const char *line)) {
   FILE *file = fopen(path, "r");
@@ -94,7 +117,7 @@ static int fail_usage(const char *what) {
   fprintf(stderr,
           "pith-bench-kernels: %s\n"
           "usage: pith-bench-kernels [--shapes DIRECTORY] [--operator NAME] [--kernel TEXT] [--shape TEXT]\n"
-          "                          [--seconds S] [--cold MEGABYTES] [--without FEATURE]...\n",
+          "                          [--seconds S] [--cold MEGABYTES] [--weights SAFETENSORS] [--without FEATURE]...\n",
           what);
   return 2;
 }
@@ -118,6 +141,8 @@ int main(int argc, char **argv) {
       options.seconds = strtod(value, NULL);
     else if (strcmp(name, "--cold") == 0)
       options.cold_megabytes = strtod(value, NULL);
+    else if (strcmp(name, "--weights") == 0)
+      options.weights = value;
     else if (strcmp(name, "--without") == 0) {
       unsigned bit = 0;
       while (pith_cpu_feature_text(bit) && strcmp(pith_cpu_feature_text(bit), value) != 0)
@@ -128,13 +153,17 @@ int main(int argc, char **argv) {
     } else
       return fail_usage("an unknown option");
   }
-  puts("kernel,shape,median_us,spread,gflops,fraction_of_peak,best_fraction,ns_per_element,gbytes_per_s");
+  static const char usual_columns[] = "kernel,shape,median_us,spread,gflops,fraction_of_peak,best_fraction,ns_per_element,gbytes_per_s";
+  const char *columns = NULL;
   int status = 0;
   for (const bench_operator *const *op = operators; *op; ++op) {
     char path[4096];
     if (only && strcmp((*op)->name, only) != 0)
       continue;
     snprintf(path, sizeof path, "%s/%s.txt", options.shapes, (*op)->name);
+    const char *wanted = (*op)->columns ? (*op)->columns : usual_columns;
+    if (wanted != columns)
+      puts(columns = wanted);
     if (!(*op)->run(&options, path))
       status = 1;
   }

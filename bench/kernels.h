@@ -13,6 +13,7 @@ typedef struct bench_options {
   const char *shape;         /* only shapes whose name contains this, or NULL */
   double seconds;            /* for each kernel and shape */
   double cold_megabytes;     /* weights are copied until they take so much, and used in turn */
+  const char *weights;       /* a safetensors file for masks of a trained model, or NULL */
   pith_cpu_set cpu;
 } bench_options;
 
@@ -32,6 +33,13 @@ void bench_measure(const bench_options *options, const char *kernel, pith_cpu_se
 void bench_measure_as(const bench_options *options, pith_peak_kind kind, const char *kernel, pith_cpu_set needs,
                       const char *shape, double operations, double elements, double bytes, bench_work work, void *context);
 
+/* Two works measured by turns, sample by sample, so that both see the same clock. */
+typedef struct bench_pair {
+  double median, spread, other_median; /* seconds; (9th - 1st decile) / median */
+  double ratio;                        /* the median of other / work */
+} bench_pair;
+bench_pair bench_measure_pair(const bench_options *options, bench_work work, void *context, void *other_context);
+
 /* Gives every line of a file of shapes to `line`, but comments (#) and empty ones; false (with a message on standard
  * error) where the file cannot be read or a line is refused. */
 bool bench_read_shapes(const bench_options *options, const char *path,
@@ -42,9 +50,10 @@ bool bench_read_shapes(const bench_options *options, const char *path,
 typedef struct bench_operator {
   const char *name; /* <name>.txt holds its shapes */
   bool (*run)(const bench_options *options, const char *path);
+  const char *columns; /* NULL: those of bench_measure */
 } bench_operator;
 
 extern const bench_operator bench_gemm_f32, bench_gemm_u8s8, bench_attention_f32, bench_attention_u8s8,
-    bench_vector_f32;
+    bench_vector_f32, bench_sparse_gemm_f32, bench_sparse_gemm_u8s8;
 
 #endif

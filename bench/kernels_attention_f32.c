@@ -52,4 +52,4 @@ static bool run(const bench_options *options, const char *path) {
   return bench_read_shapes(options, path, run_line);
 }
 
-const bench_operator bench_attention_f32 = {"attention_f32", run};
+const bench_operator bench_attention_f32 = {.name = "attention_f32", .run = run};

@@ -92,4 +92,4 @@ static bool run(const bench_options *options, const char *path) {
   return bench_read_shapes(options, path, run_line);
 }
 
-const bench_operator bench_attention_u8s8 = {"attention_u8s8", run};
+const bench_operator bench_attention_u8s8 = {.name = "attention_u8s8", .run = run};

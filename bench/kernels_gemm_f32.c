@@ -139,4 +139,4 @@ static bool run(const bench_options *options, const char *path) {
   return bench_read_shapes(options, path, run_line);
 }
 
-const bench_operator bench_gemm_f32 = {"gemm_f32", run};
+const bench_operator bench_gemm_f32 = {.name = "gemm_f32", .run = run};

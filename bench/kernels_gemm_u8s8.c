@@ -140,4 +140,4 @@ static bool run(const bench_options *options, const char *path) {
   return bench_read_shapes(options, path, run_line);
 }
 
-const bench_operator bench_gemm_u8s8 = {"gemm_u8s8", run};
+const bench_operator bench_gemm_u8s8 = {.name = "gemm_u8s8", .run = run};

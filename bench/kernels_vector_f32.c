@@ -306,4 +306,4 @@ static bool run(const bench_options *options, const char *path) {
   return bench_read_shapes(options, path, run_line);
 }
 
-const bench_operator bench_vector_f32 = {"vector_f32", run};
+const bench_operator bench_vector_f32 = {.name = "vector_f32", .run = run};
