@@ -21,9 +21,13 @@ enum {
   TILE_PITCH = TILE * DOT_BYTES + 4, /* bytes of a row of values; 64 would put what a step reads into one bank of the cache */
 };
 
-/* Once for all that calls it, and small where it is seldom called. */
+/* Once for all that calls it, without copies for constant arguments; and small, where it is seldom called. */
+#if defined(__clang__)
+#define TILE_ONCE __attribute__((noinline)) static
+#else
 #define TILE_ONCE __attribute__((noinline, noclone)) static
-#define TILE_SELDOM __attribute__((noinline, noclone, cold)) static
+#endif
+#define TILE_SELDOM __attribute__((cold)) TILE_ONCE
 
 typedef struct tile_scratch {
   uint8_t *keys, *values, *query, *weights, *sums;
