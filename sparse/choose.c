@@ -98,21 +98,18 @@ static pith_tensor_id get_operand(const pith_graph *graph, pith_tensor_id tensor
   return operand;
 }
 
-static bool is_weight(const pith_graph *graph, pith_tensor_id id, pith_tensor_id *out_x) {
-  const pith_tensor *tensor = &graph->tensors[id];
+pith_tensor_id pith_sparse_get_product_input(const pith_graph *graph, pith_tensor_id weight) {
+  const pith_tensor *tensor = &graph->tensors[weight];
+  pith_tensor_id x = PITH_NONE;
   if ((tensor->kind != PITH_TENSOR_PARAMETER && tensor->kind != PITH_TENSOR_CONSTANT) || tensor->rank != 2 ||
       tensor->dims[0].constant == 0 || tensor->dims[1].constant == 0 ||
       tensor->dims[1].constant > PITH_SPARSE_MAX_K ||
       (tensor->dtype != PITH_DTYPE_F32 && tensor->dtype != PITH_DTYPE_S8))
-    return false;
-  const pith_tensor_id operand = get_operand(graph, id);
-  return operand != PITH_NONE && only_products_read(graph, operand, out_x);
+    return PITH_NONE;
+  const pith_tensor_id operand = get_operand(graph, weight);
+  return operand != PITH_NONE && only_products_read(graph, operand, &x) ? x : PITH_NONE;
 }
 
-bool pith_sparse_is_product_weight(const pith_graph *graph, pith_tensor_id tensor) {
-  pith_tensor_id x;
-  return is_weight(graph, tensor, &x);
-}
 
 static pith_status no_memory(const pith_tensor *tensor, pith_error *error) {
   return pith_fail(error, PITH_OUT_OF_MEMORY, "no memory for the weight '%s'", tensor->name);
@@ -206,9 +203,10 @@ static pith_status choose_all(pith_graph *graph, weight *weights, pith_arena *ar
   size_t count = 0;
   for (pith_tensor_id t = 0; t < graph->tensor_count; t++) {
     weight *w = &weights[count];
-    if (graph->tensors[t].data == NULL || !is_weight(graph, t, &w->x))
-      continue;
     w->tensor = t;
+    w->x = graph->tensors[t].data == NULL ? PITH_NONE : pith_sparse_get_product_input(graph, t);
+    if (w->x == PITH_NONE)
+      continue;
     PITH_TRY(predict(graph, w, error));
     count++;
   }

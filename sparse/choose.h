@@ -5,9 +5,9 @@
 
 #include "engine/ir/graph.h"
 
-/* A weight [n, k] that only products read, as [n, k]: f32 directly, s8 through a DequantizeLinear. Takes time in the size of the
- * graph. */
-bool pith_sparse_is_product_weight(const pith_graph *graph, pith_tensor_id tensor);
+/* Of a weight [n, k] that only products read, as [n, k] (f32 directly, s8 through a DequantizeLinear): the other factor of the
+ * first of them. PITH_NONE: it is no such weight. Takes time in the size of the graph. */
+pith_tensor_id pith_sparse_get_product_input(const pith_graph *graph, pith_tensor_id weight);
 
 /* Rewrites the stored bytes of such a weight; the new ones live in `arena`. */
 PITH_WARN_UNUSED pith_status pith_sparse_set_layout(pith_graph *graph, pith_tensor_id tensor, pith_layout layout,
