@@ -105,8 +105,7 @@ const float *pith_rewriter_read(pith_rewriter *rewriter, pith_tensor_id old) {
     pith_builder_fail(builder, PITH_OUT_OF_MEMORY, "tensor '%s': no memory for %llu bytes", tensor->name,
                       (unsigned long long)bytes);
   if (builder->status == PITH_OK)
-    builder->status = pith_layout_convert(tensor->dtype, tensor->rank, tensor->dims, tensor->layout, tensor->data,
-                                          PITH_LAYOUT_ROW_MAJOR, values, rewriter->scratch.allocator, builder->error);
+    builder->status = pith_tensor_unpack(tensor, values, rewriter->scratch.allocator, builder->error);
   if (builder->status == PITH_OK)
     check_finite(builder, tensor, values, bytes / sizeof *values);
   return builder->status == PITH_OK ? values : NULL;

@@ -401,6 +401,18 @@ pith_status read_data(Reader &r, const pith::file::Tensor *from, pith_tensor *to
   return read_copies(r, from, to);
 }
 
+pith_status read_pattern(Reader &r, const pith::file::Tensor *from, pith_tensor *to) {
+  to->kept = from->kept();
+  if (from->pattern() == nullptr)
+    return PITH_OK;
+  const char *text;
+  pith_error detail;
+  TRY(read_shared_name(r, from->pattern(), "a tensor's pattern", &text));
+  if (pith_pattern_parse(text, &to->pattern, &detail) != PITH_OK)
+    return pith_fail(r.error, PITH_FORMAT, "tensor '%s': %s", to->name, detail.message);
+  return PITH_OK;
+}
+
 pith_status read_tensor(Reader &r, const pith::file::Tensor *from, pith_tensor *to) {
   TRY(read_string(r, from->name(), "a tensor's name", &to->name));
   if (from->kind() >= r.kinds || from->dtype() >= r.dtypes || from->layout() >= r.layouts)
@@ -411,6 +423,7 @@ pith_status read_tensor(Reader &r, const pith::file::Tensor *from, pith_tensor *
   to->layout = static_cast<pith_layout>(r.layout_rows[from->layout()]);
   to->producer = PITH_NONE;
   TRY(read_dims(r, from, to));
+  TRY(read_pattern(r, from, to));
   return read_data(r, from, to);
 }
 

@@ -116,7 +116,8 @@ uint64_t graph_bound(const pith_graph &graph) {
     bytes += text_bound(graph.symbols[i]);
   for (uint32_t i = 0; i < graph.tensor_count; i++) {
     const pith_tensor &tensor = graph.tensors[i];
-    bytes += table_bytes + text_bound(tensor.name) + 2 * vector_bytes + sizeof(int64_t) * tensor.rank;
+    bytes += table_bytes + text_bound(tensor.name) + 2 * vector_bytes + sizeof(int64_t) * tensor.rank +
+             vector_bytes + PITH_PATTERN_TEXT_BYTES;
     for (uint32_t d = 0; d < tensor.rank; d++)
       bytes += sizeof(pf::DimTerm) * uint64_t{tensor.dims[d].term_count};
     bytes += vector_bytes;
@@ -157,10 +158,10 @@ uint64_t bound_bytes(const pith_model_data &data, uint32_t segment_count) {
 
 // ---- graph --------------------------------------------------------------------------------------------------------
 
-// All of a table's names, in its own order: an index into it is then the row itself.
-pith_status add_names(Writer &w, pith_format_names names, Vector<Text> *out) {
+// A table's names, `most` at most, in its own order: an index into it is then the row itself.
+pith_status add_names(Writer &w, pith_format_names names, uint32_t most, Vector<Text> *out) {
   uint32_t count = 0;
-  while (names(count) != nullptr)
+  while (count < most && names(count) != nullptr)
     count++;
   Text *texts;
   TRY(new_array(w, count, &texts));
@@ -177,6 +178,18 @@ pith_status add_texts(Writer &w, const char *const *from, uint32_t count, Vector
     texts[i] = add_text(w, from[i]);
   *out = w.builder->CreateVector(texts, count);
   return PITH_OK;
+}
+
+// Layouts up to the last one in use: a reader that lacks a newer one is not troubled by files that do without.
+uint32_t count_layouts(const pith_graph &graph) {
+  uint32_t count = 1;
+  for (uint32_t i = 0; i < graph.tensor_count; i++) {
+    const pith_tensor &tensor = graph.tensors[i];
+    count = tensor.layout < count ? count : tensor.layout + 1;
+    for (uint32_t c = 0; c < tensor.copy_count; c++)
+      count = tensor.copies[c].layout < count ? count : tensor.copies[c].layout + 1;
+  }
+  return count;
 }
 
 // The copies of one tensor; none: no vector.
@@ -214,9 +227,16 @@ pith_status add_tensor(Writer &w, const pith_tensor &tensor, uint32_t segment, f
   const Vector<const pf::DimTerm *> term_vector =
       term_count == 0 ? 0 : w.builder->CreateVectorOfStructs(terms, term_count);
   const Vector<fb::Offset<pf::Copy>> copies = add_copies(w, tensor);
+  Text pattern = 0;
+  if (tensor.pattern.kind != PITH_PATTERN_DENSE) {
+    char text[PITH_PATTERN_TEXT_BYTES];
+    pith_pattern_format(&tensor.pattern, text);
+    pattern = w.builder->CreateString(text);
+  }
   *out = pf::CreateTensor(*w.builder, name, static_cast<uint16_t>(tensor.kind),
                           static_cast<uint16_t>(tensor.dtype), static_cast<uint16_t>(tensor.layout), dim_vector,
-                          term_vector, segment, 0, segment == PITH_NONE ? 0 : tensor.data_bytes, copies);
+                          term_vector, segment, 0, segment == PITH_NONE ? 0 : tensor.data_bytes, copies, pattern,
+                          tensor.kept);
   return PITH_OK;
 }
 
@@ -280,9 +300,9 @@ pith_status add_node(Writer &w, const pith_node &node, fb::Offset<pf::Node> *out
 pith_status add_graph(Writer &w, const uint32_t *tensor_segments, fb::Offset<pf::Graph> *out) {
   const pith_graph &graph = *w.data->graph;
   Vector<Text> dtypes, kinds, layouts, symbols;
-  TRY(add_names(w, pith_format_dtype_name, &dtypes));
-  TRY(add_names(w, pith_format_kind_name, &kinds));
-  TRY(add_names(w, pith_format_layout_name, &layouts));
+  TRY(add_names(w, pith_format_dtype_name, UINT32_MAX, &dtypes));
+  TRY(add_names(w, pith_format_kind_name, UINT32_MAX, &kinds));
+  TRY(add_names(w, pith_format_layout_name, count_layouts(graph), &layouts));
   TRY(add_texts(w, graph.symbols, graph.symbol_count, &symbols));
   fb::Offset<pf::Tensor> *tensors;
   TRY(new_array(w, graph.tensor_count, &tensors));

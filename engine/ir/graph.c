@@ -166,6 +166,8 @@ void pith_graph_set_data(pith_graph *graph, pith_tensor_id tensor, const void *d
     graph->tensors[tensor].data_bytes = data_bytes;
     graph->tensors[tensor].copy_count = 0;
     graph->tensors[tensor].copies = NULL;
+    graph->tensors[tensor].pattern = (pith_pattern){PITH_PATTERN_DENSE, 0, 0};
+    graph->tensors[tensor].kept = 0;
   }
 }
 

@@ -21,6 +21,7 @@
 #include "engine/base/arena.h"
 #include "engine/base/error.h"
 #include "engine/ir/pattern.h"
+#include "ops/sparse_gemm/sparse_weights.h"
 
 /* ---- dtypes: one row each ---------------------------------------------------------------------------- */
 
@@ -116,7 +117,11 @@ typedef enum pith_tensor_kind {
   X(N64_F32, "n64_f32")     /* f32 [N, K] as blocks of 64 outputs, [N/64][K][64]; the last block is        \
                                narrower, its width rounded up to 16, its padding 0 */                      \
   X(N16K4_S8, "n16k4_s8")   /* s8 [N, K], K at most 65536, as blocks of 16 outputs, [N/16][K/4 + 1][16][4], \
-                               padding 0; a block's last 64 bytes are the 16 sums of its weights, s32 */
+                               padding 0; a block's last 64 bytes are the 16 sums of its weights, s32 */  \
+  X(B4X1_S8, "b4x1_s8")     /* s8 and f32 [N, K], K at most 65536, without the blocks, outputs x inputs,   \
+                               that are all 0: ops/sparse_gemm/sparse_weights.h. Bytes depend on the data */ \
+  X(B4X4_S8, "b4x4_s8")                                                                                    \
+  X(B4X1_F32, "b4x1_f32")
 typedef enum pith_layout {
 #define PITH_LAYOUT_ENUM(name, text) PITH_LAYOUT_##name,
   PITH_LAYOUT_LIST(PITH_LAYOUT_ENUM)
@@ -127,6 +132,8 @@ typedef enum pith_layout {
 const char *pith_tensor_kind_get_name(pith_tensor_kind kind); /* NULL outside the list */
 const char *pith_layout_get_name(pith_layout layout);         /* NULL outside the list */
 pith_layout pith_layout_find(const char *name);               /* PITH_LAYOUT_COUNT: none */
+/* The form of a layout whose bytes depend on the data; PITH_SPARSE_FORM_COUNT: they depend on the shape alone. */
+pith_sparse_form pith_layout_get_sparse_form(pith_layout layout);
 
 /* The same data once more, in the layout that the kernels of some CPUs read (`pith pack`): opt-in, and never needed. */
 typedef struct pith_tensor_copy {
@@ -222,7 +229,8 @@ PITH_WARN_UNUSED pith_status pith_graph_add_input(pith_graph *graph, pith_tensor
                                                   pith_error *error);
 PITH_WARN_UNUSED pith_status pith_graph_add_output(pith_graph *graph, pith_tensor_id tensor,
                                                    pith_error *error);
-/* Sets a constant's or parameter's bytes in its layout; borrowed, 64-byte aligned. Packed copies of others are dropped. */
+/* Sets a constant's or parameter's bytes in its layout; borrowed, 64-byte aligned. Packed copies, pattern and
+ * `kept` of others are dropped. */
 void pith_graph_set_data(pith_graph *graph, pith_tensor_id tensor, const void *data, uint64_t data_bytes);
 
 /* ---- building ----------------------------------------------------------------------------------------- */
@@ -286,11 +294,18 @@ pith_symbol_id pith_graph_find_symbol(const pith_graph *graph, const char *name)
  * accepts, lowering can lower and the executor can run. Trusts nothing: made for graphs from files. */
 PITH_WARN_UNUSED pith_status pith_graph_verify(const pith_graph *graph, pith_error *error);
 
+/* PITH_FORMAT unless data of that dtype and those constant dimensions can lie in `layout`. Sizes are not checked. */
+PITH_WARN_UNUSED pith_status pith_layout_check_shape(pith_layout layout, pith_dtype dtype, uint32_t rank,
+                                                     const pith_dim *dims, pith_error *error);
 /* The bytes that `rank` constant dimensions take in `layout`; PITH_FORMAT on overflow or where the layout does not
- * take that rank or dtype. */
+ * take that rank or dtype, PITH_INVALID_ARGUMENT where the bytes depend on the data (pith_layout_measure). */
 PITH_WARN_UNUSED pith_status pith_layout_get_bytes(pith_layout layout, pith_dtype dtype, uint32_t rank,
                                                    const pith_dim *dims, uint64_t *out_bytes,
                                                    pith_error *error);
+/* PITH_FORMAT unless data of that shape can have `data_bytes` bytes in `layout`. Reads no data: where bytes depend on them,
+ * pith_layout_check_data tells whether they do have so many. */
+PITH_WARN_UNUSED pith_status pith_layout_check_bytes(pith_layout layout, pith_dtype dtype, uint32_t rank,
+                                                     const pith_dim *dims, uint64_t data_bytes, pith_error *error);
 
 /* The value of a dimension; symbol_values: [graph->symbol_count], each 0 or more. PITH_LIMIT on overflow or a negative value. */
 PITH_WARN_UNUSED pith_status pith_dim_evaluate(const pith_dim *dim, const int64_t *symbol_values,

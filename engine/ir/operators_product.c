@@ -103,7 +103,7 @@ const pith_operator pith_operator_GEMM = {
            "with weights as PyTorch keeps them, [outputs, inputs], has transB = 1.",
     .inputs = {{"A", F32, false, .doc = "[M, K], or [K, M] with transA"},
                {"B", F32, false, .doc = "[K, N], or [N, K] with transB",
-                .layouts = 1 << PITH_LAYOUT_N64_F32},
+                .layouts = 1 << PITH_LAYOUT_N64_F32 | 1 << PITH_LAYOUT_B4X1_F32},
                {"C", F32, true, .doc = "broadcasts to [M, N]"}},
     .outputs = {{"Y", F32, false, .doc = "[M, N]"}},
     .attributes =

@@ -185,7 +185,8 @@ const pith_operator pith_operator_DEQUANTIZE_LINEAR = {
            "its own (a weight) has one scale, or one for each index of axis 0. A scale that is data must be a normal number above 0: making "
            "a session refuses any other.",
     .inputs = {{"x", U8 | S8 | S32, false, .doc = "any shape",
-                .layouts = 1 << PITH_LAYOUT_N16K4_S8},
+                .layouts = 1 << PITH_LAYOUT_N16K4_S8 | 1 << PITH_LAYOUT_B4X1_S8 |
+                           1 << PITH_LAYOUT_B4X4_S8},
                {"x_scale", F32, false, .doc = SCALE_DOC},
                {"x_zero_point", U8 | S8, true, .doc = ZERO_DOC}},
     .outputs = {{"y", F32, false, .doc = "the shape of x"}},

@@ -12,7 +12,9 @@
  *     row        whole outputs
  *     column     whole inputs
  *     head       `size` consecutive outputs (query, key, value) or inputs (attention's output product)
- *     neuron     an output of the first FFN product and the same input of the second */
+ *     neuron     an output of the first FFN product and the same input of the second
+ *
+ * The text of head and neuron gives what of this tensor goes together once that is known: head:64x* (64 outputs), neuron:*x1. */
 #ifndef PITH_IR_PATTERN_H
 #define PITH_IR_PATTERN_H
 
@@ -35,16 +37,19 @@ enum { PITH_PATTERN_MAX_SIDE = 256, PITH_PATTERN_TEXT_BYTES = 24 };
 
 typedef struct pith_pattern {
   pith_pattern_kind kind;
-  uint32_t outputs, inputs; /* BLOCK: of a block; N_OF_M: N and M; HEAD: of a head, the other one 0; else 0 */
+  uint32_t outputs, inputs; /* BLOCK: of a block; N_OF_M: N and M; HEAD, NEURON: of a head or neuron, the other one 0; else 0 */
 } pith_pattern;
 
-/* "4x1", "2:4", "element" ... and back. PITH_INVALID_ARGUMENT says what is wrong with the text. "head" has its size filled in
- * by who knows the model. */
+/* "4x1", "2:4", "element" ... and back. PITH_INVALID_ARGUMENT says what is wrong with the text. "head" and
+ * "neuron" have their size filled in by who knows the model. */
 PITH_WARN_UNUSED pith_status pith_pattern_parse(const char *text, pith_pattern *out_pattern, pith_error *error);
 void pith_pattern_format(const pith_pattern *pattern, char out_text[PITH_PATTERN_TEXT_BYTES]);
+/* PITH_INVALID_ARGUMENT unless it is a row of the table with sides in its bounds, those of head and neuron filled in. */
+PITH_WARN_UNUSED pith_status pith_pattern_check(const pith_pattern *pattern, pith_error *error);
 bool pith_pattern_equal(const pith_pattern *a, const pith_pattern *b);
 
 /* Whether every mask of `pattern` is also one of `other` (4x4 of 4x1, anything of element): then kernels for `other` serve. */
+/* Both pass pith_pattern_check. */
 bool pith_pattern_implies(const pith_pattern *pattern, const pith_pattern *other);
 
 /* Elements that the mask of `w` ([n, k] row-major, s8 or f32 by `is_f32`) keeps. N_OF_M: PITH_FORMAT where more than N of M are

@@ -73,6 +73,18 @@ static void print_node(const pith_graph *graph, const pith_node *node, const pit
   pith_sink_string(sink, "\n");
 }
 
+/* " 4x1 0.80": the pattern, and the share of elements that its mask leaves out, rounded down. */
+static void write_pattern(const pith_tensor *tensor, const pith_text_sink *sink) {
+  char pattern[PITH_PATTERN_TEXT_BYTES];
+  if (tensor->pattern.kind == PITH_PATTERN_DENSE)
+    return;
+  const uint64_t count = (uint64_t)tensor->dims[0].constant * (uint64_t)tensor->dims[1].constant;
+  const uint64_t left_out = count - tensor->kept;
+  const unsigned percent = count == 0 ? 0 : (unsigned)((double)left_out * 100 / (double)count);
+  pith_pattern_format(&tensor->pattern, pattern);
+  pith_sink_format(sink, " %s %u.%02u", pattern, percent / 100, percent % 100);
+}
+
 void pith_graph_print(const pith_graph *graph, const pith_text_sink *sink) {
   pith_sink_string(sink, "graph ");
   pith_sink_string(sink, graph->name);
@@ -90,8 +102,10 @@ void pith_graph_print(const pith_graph *graph, const pith_text_sink *sink) {
     pith_sink_format(sink, "%s ", pith_tensor_kind_get_name(tensor->kind));
     write_name(graph, i, sink);
     write_shape(graph, tensor, sink);
-    pith_sink_format(sink, " %s %" PRIu64 " bytes%s\n", pith_layout_get_name(tensor->layout),
+    pith_sink_format(sink, " %s %" PRIu64 " bytes%s", pith_layout_get_name(tensor->layout),
                      tensor->data_bytes, tensor->data == NULL ? ", absent" : "");
+    write_pattern(tensor, sink);
+    pith_sink_string(sink, "\n");
   }
   for (uint32_t i = 0; i < graph->node_count; i++)
     print_node(graph, &graph->nodes[i], sink);

@@ -153,21 +153,43 @@ static pith_status check_copy(const pith_tensor *tensor, const pith_tensor_copy 
     return pith_fail(error, PITH_FORMAT, "a copy of '%s' is transposed, its rank is %u",
                      tensor->name, tensor->rank);
   const pith_dim swapped[2] = {tensor->dims[1], tensor->dims[0]};
-  uint64_t bytes;
+  /* A product trusts the bytes of such a layout: those of a tensor itself are checked where weights become a session's. */
+  if (pith_layout_get_sparse_form(copy->layout) != PITH_SPARSE_FORM_COUNT)
+    return pith_fail(error, PITH_FORMAT, "a copy of '%s' cannot be in layout %s", tensor->name,
+                     pith_layout_get_name(copy->layout));
   pith_error detail;
   pith_status status =
-      pith_layout_get_bytes(copy->layout, tensor->dtype, tensor->rank,
-                            copy->transposed ? swapped : tensor->dims, &bytes, &detail);
+      pith_layout_check_bytes(copy->layout, tensor->dtype, tensor->rank,
+                              copy->transposed ? swapped : tensor->dims, copy->data_bytes, &detail);
   if (status != PITH_OK)
     return pith_fail(error, status, "a copy of '%s': %s", tensor->name, detail.message);
-  if (copy->data_bytes != bytes)
-    return pith_fail(error, PITH_FORMAT,
-                     "a copy of '%s' has %llu bytes, its shape in layout %s takes %llu",
-                     tensor->name, (unsigned long long)copy->data_bytes,
-                     pith_layout_get_name(copy->layout), (unsigned long long)bytes);
-  if ((copy->data == NULL && bytes != 0) || (uintptr_t)copy->data % 64 != 0)
+  if ((copy->data == NULL && copy->data_bytes != 0) || (uintptr_t)copy->data % 64 != 0)
     return pith_fail(error, PITH_FORMAT, "a copy of '%s' has no data at a multiple of 64",
                      tensor->name);
+  return PITH_OK;
+}
+
+/* The mask itself is in the data, which are not read. */
+static pith_status check_pattern(const pith_tensor *tensor, pith_error *error) {
+  const bool has_pattern = tensor->pattern.kind != PITH_PATTERN_DENSE;
+  pith_error detail;
+  if (pith_pattern_check(&tensor->pattern, &detail) != PITH_OK)
+    return pith_fail(error, PITH_FORMAT, "tensor '%s': %s", tensor->name, detail.message);
+  if (!has_pattern && tensor->kept != 0)
+    return pith_fail(error, PITH_FORMAT, "tensor '%s' keeps %llu elements of no pattern", tensor->name,
+                     (unsigned long long)tensor->kept);
+  if (!has_pattern)
+    return PITH_OK;
+  if ((tensor->kind != PITH_TENSOR_CONSTANT && tensor->kind != PITH_TENSOR_PARAMETER) || tensor->rank != 2 ||
+      (tensor->dtype != PITH_DTYPE_F32 && tensor->dtype != PITH_DTYPE_S8))
+    return pith_fail(error, PITH_FORMAT,
+                     "%s '%s', %s of rank %u, has a pattern, only f32 and s8 constants and parameters of rank 2 do",
+                     pith_tensor_kind_get_name(tensor->kind), tensor->name, pith_dtype_get_info(tensor->dtype)->name,
+                     tensor->rank);
+  const uint64_t count = (uint64_t)tensor->dims[0].constant * (uint64_t)tensor->dims[1].constant; /* of at most 31 bits */
+  if (tensor->kept > count)
+    return pith_fail(error, PITH_FORMAT, "tensor '%s' keeps %llu elements of %llu", tensor->name,
+                     (unsigned long long)tensor->kept, (unsigned long long)count);
   return PITH_OK;
 }
 
@@ -194,20 +216,15 @@ static pith_status check_data(const pith_graph *graph, const pith_tensor *tensor
       return pith_fail(error, PITH_FORMAT, "%s '%s' is %s, its dimension %u must be a number", kind,
                        tensor->name, shape, i);
     }
-  uint64_t bytes;
   pith_error detail;
-  pith_status status = pith_layout_get_bytes(tensor->layout, tensor->dtype, tensor->rank,
-                                             tensor->dims, &bytes, &detail);
+  pith_status status = pith_layout_check_bytes(tensor->layout, tensor->dtype, tensor->rank,
+                                               tensor->dims, tensor->data_bytes, &detail);
   if (status != PITH_OK)
     return pith_fail(error, status, "%s '%s': %s", kind, tensor->name, detail.message);
-  if (tensor->data_bytes != bytes)
-    return pith_fail(error, PITH_FORMAT,
-                     "%s '%s' has %llu bytes of data, its shape in layout %s takes %llu", kind,
-                     tensor->name, (unsigned long long)tensor->data_bytes,
-                     pith_layout_get_name(tensor->layout), (unsigned long long)bytes);
   if ((uintptr_t)tensor->data % 64 != 0)
     return pith_fail(error, PITH_FORMAT, "%s '%s': its data lies %u bytes past a multiple of 64",
                      kind, tensor->name, (unsigned)((uintptr_t)tensor->data % 64));
+  PITH_TRY(check_pattern(tensor, error));
   return check_copies(tensor, error);
 }
 
@@ -217,7 +234,7 @@ static pith_status check_no_data(const pith_tensor *tensor, pith_error *error) {
     return pith_fail(error, PITH_FORMAT,
                      "%s '%s' has data or a layout, only constants and parameters do",
                      pith_tensor_kind_get_name(tensor->kind), tensor->name);
-  return PITH_OK;
+  return check_pattern(tensor, error);
 }
 
 static pith_status check_tensor(verifier *v, pith_tensor_id id) {

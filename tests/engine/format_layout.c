@@ -86,6 +86,74 @@ static void check_s8(int64_t n, int64_t k) {
   free(rows), free(packed), free(back);
 }
 
+/* [n, k] of a sparse layout's dtype in which one block of 4 x `inputs` in `of` is not 0; any bits where it is not. */
+static void fill_blocks(uint8_t *w, size_t n, size_t k, size_t bytes, size_t inputs, uint32_t of) {
+  for (size_t o = 0; o < n; o++)
+    for (size_t i = 0; i < k; i++) {
+      const uint32_t block = (uint32_t)(o / 4 * 7919 + i / inputs) * 2654435761u >> 8;
+      const uint32_t value = block % of == 0 ? (uint32_t)(o * k + i) * 2654435761u | 1 << 8 : 0;
+      memcpy(w + (o * k + i) * bytes, &value, bytes);
+    }
+}
+
+/* Through a sparse layout and back, from row-major and from the dense layout; the bytes are measured, checked and complete. */
+static void check_sparse(pith_layout layout, int64_t n, int64_t k, uint32_t of) {
+  const pith_dim dims[] = {pith_dim_of(n), pith_dim_of(k)};
+  const pith_dtype dtype = layout == PITH_LAYOUT_B4X1_F32 ? PITH_DTYPE_F32 : PITH_DTYPE_S8;
+  const pith_layout dense = dtype == PITH_DTYPE_F32 ? PITH_LAYOUT_N64_F32 : PITH_LAYOUT_N16K4_S8;
+  const size_t count = (size_t)(n * k), element = dtype == PITH_DTYPE_F32 ? 4 : 1;
+  uint64_t dense_bytes = 0, bytes = 0, again = 0;
+  pith_error error = {0};
+  assert_int_equal(pith_layout_get_bytes(dense, dtype, 2, dims, &dense_bytes, &error), PITH_OK);
+  assert_int_equal(pith_layout_get_bytes(layout, dtype, 2, dims, &bytes, &error), PITH_INVALID_ARGUMENT);
+  uint8_t *rows = new_floats(count, 0), *back = new_floats(count, 0xA5), *other = new_floats((size_t)dense_bytes / 4 + 1, 0xA5);
+  fill_blocks(rows, (size_t)n, (size_t)k, element, layout == PITH_LAYOUT_B4X4_S8 ? 4 : 1, of);
+#define MEASURE(from, in, to, out) pith_layout_measure(dtype, 2, dims, from, in, to, out, NULL, &error)
+#define CONVERT(from, in, to, out) pith_layout_convert(dtype, 2, dims, from, in, to, out, NULL, &error)
+  assert_int_equal(MEASURE(PITH_LAYOUT_ROW_MAJOR, rows, layout, &bytes), PITH_OK);
+  assert_int_equal(pith_layout_check_bytes(layout, dtype, 2, dims, bytes, &error), PITH_OK);
+  assert_int_equal(pith_layout_check_bytes(layout, dtype, 2, dims, bytes + 1, &error), PITH_FORMAT);
+  assert_int_equal(pith_layout_check_bytes(layout, dtype, 2, dims, UINT64_MAX, &error), PITH_FORMAT);
+  uint8_t *packed = new_floats((size_t)bytes / 4 + 1, 0xA5), *same = new_floats((size_t)bytes / 4 + 1, 0xA5);
+  assert_int_equal(CONVERT(PITH_LAYOUT_ROW_MAJOR, rows, layout, packed), PITH_OK);
+  assert_int_equal(packed[bytes], 0xA5);
+  assert_int_equal(pith_layout_check_data(layout, dims, packed, bytes, &error), PITH_OK);
+  assert_int_equal(pith_layout_check_data(layout, dims, packed, bytes - 1, &error), PITH_FORMAT);
+  assert_int_equal(CONVERT(layout, packed, PITH_LAYOUT_ROW_MAJOR, back), PITH_OK);
+  assert_memory_equal(back, rows, count * element);
+  assert_int_equal(MEASURE(layout, packed, layout, &again), PITH_OK);
+  assert_int_equal(again, bytes);
+  assert_int_equal(CONVERT(layout, packed, layout, same), PITH_OK);
+  assert_memory_equal(same, packed, (size_t)bytes + 1);
+  assert_int_equal(CONVERT(layout, packed, dense, other), PITH_OK);
+  assert_int_equal(other[dense_bytes], 0xA5);
+  assert_int_equal(MEASURE(dense, other, layout, &again), PITH_OK);
+  assert_int_equal(again, bytes);
+  memset(same, 0xA5, (size_t)bytes);
+  assert_int_equal(CONVERT(dense, other, layout, same), PITH_OK);
+  assert_memory_equal(same, packed, (size_t)bytes + 1);
+  const pith_tensor tensor = {.name = "w", .kind = PITH_TENSOR_CONSTANT, .dtype = dtype, .layout = layout, .rank = 2,
+                              .dims = {dims[0], dims[1]}, .data = packed, .data_bytes = bytes};
+  assert_int_equal(pith_tensor_unpack(&tensor, back, NULL, &error), PITH_OK);
+  packed[0] = 1; /* the first start is always 0 */
+  assert_int_equal(pith_tensor_unpack(&tensor, back, NULL, &error), PITH_FORMAT);
+  assert_non_null(strstr(error.message, "tensor 'w': its"));
+#undef MEASURE
+#undef CONVERT
+  free(rows), free(back), free(other), free(packed), free(same);
+}
+
+static void test_sparse(void **state) {
+  (void)state;
+  static const int64_t widths[] = {0, 1, 3, 4, 5, 17, 64, 131};
+  static const uint32_t shares[] = {1, 3, 1000000}; /* all blocks, a third, almost none */
+  for (pith_layout layout = PITH_LAYOUT_B4X1_S8; layout <= PITH_LAYOUT_B4X1_F32; layout++)
+    for (size_t n = 0; n < sizeof widths / sizeof *widths; n++)
+      for (size_t k = 0; k < sizeof widths / sizeof *widths; k++)
+        for (size_t s = 0; s < 3; s++)
+          check_sparse(layout, widths[n], widths[k], shares[s]);
+}
+
 static void test_inverse_s8(void **state) {
   (void)state;
   static const int64_t widths[] = {0, 1, 2, 3, 4, 5, 15, 16, 17, 33, 384, 1001};
@@ -122,6 +190,7 @@ static void test_refused(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_inverse), cmocka_unit_test(test_inverse_s8), cmocka_unit_test(test_refused)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_inverse), cmocka_unit_test(test_inverse_s8),
+                                     cmocka_unit_test(test_sparse), cmocka_unit_test(test_refused)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

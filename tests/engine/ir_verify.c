@@ -35,6 +35,23 @@ static pith_dim_term many_terms[PITH_MAX_DIM_TERMS + 1];
   static void function_name(pith_graph *graph) {                                                   \
     statement;                                                                                     \
   }
+/* A tensor's layout, pattern and so on at once. */
+static void set_sparse(pith_graph *graph, const char *name, pith_layout layout, uint64_t bytes) {
+  get_tensor(graph, name)->layout = layout;
+  get_tensor(graph, name)->data_bytes = bytes;
+}
+static void set_pattern(pith_graph *graph, const char *name, pith_pattern_kind kind, uint32_t outputs,
+                        uint32_t inputs, uint64_t kept) {
+  get_tensor(graph, name)->pattern = (pith_pattern){kind, outputs, inputs};
+  get_tensor(graph, name)->kept = kept;
+}
+static void copy_sparse(pith_graph *graph, const char *name) {
+  static const char *const any[] = {PITH_TARGET_ANY};
+  static _Alignas(64) const uint8_t data[64];
+  static const pith_tensor_copy copy = {PITH_LAYOUT_B4X1_F32, false, 1, any, data, 16};
+  get_tensor(graph, name)->copies = &copy;
+  get_tensor(graph, name)->copy_count = 1;
+}
 /* graph */
 BREAK(no_name, graph->name = NULL)
 BREAK(empty_name, graph->name = "")
@@ -50,6 +67,26 @@ BREAK(lacks_symbols, graph->symbols = NULL)
 BREAK(lacks_inputs, graph->inputs = NULL)
 BREAK(lacks_outputs, graph->outputs = NULL)
 BREAK(no_outputs, graph->output_count = 0)
+/* sparse layouts and patterns; pooler.weight is f32 [8, 8] */
+BREAK(sparse_short, set_sparse(graph, "pooler.weight", PITH_LAYOUT_B4X1_F32, 0))
+BREAK(sparse_uneven, set_sparse(graph, "pooler.weight", PITH_LAYOUT_B4X1_F32, 16 + 21))
+BREAK(sparse_long, set_sparse(graph, "pooler.weight", PITH_LAYOUT_B4X1_F32, 16 + 17 * 20))
+BREAK(sparse_dtype, set_sparse(graph, "pooler.weight", PITH_LAYOUT_B4X1_S8, 48))
+BREAK(sparse_rank, set_sparse(graph, "pooler.bias", PITH_LAYOUT_B4X1_F32, 16))
+BREAK(sparse_value, set_sparse(graph, "pool", PITH_LAYOUT_B4X1_F32, 0))
+BREAK(sparse_copy, copy_sparse(graph, "pooler.weight"))
+BREAK(sparse_port, set_sparse(graph, "embeddings.words", PITH_LAYOUT_B4X1_F32, 64))
+BREAK(pattern_unknown, set_pattern(graph, "pooler.weight", PITH_PATTERN_COUNT, 0, 0, 1))
+BREAK(pattern_side, set_pattern(graph, "pooler.weight", PITH_PATTERN_BLOCK, 4, 257, 1))
+BREAK(pattern_side_none, set_pattern(graph, "pooler.weight", PITH_PATTERN_BLOCK, 0, 1, 1))
+BREAK(pattern_n_of_m, set_pattern(graph, "pooler.weight", PITH_PATTERN_N_OF_M, 4, 4, 1))
+BREAK(pattern_head, set_pattern(graph, "pooler.weight", PITH_PATTERN_HEAD, 0, 0, 1))
+BREAK(pattern_row_sides, set_pattern(graph, "pooler.weight", PITH_PATTERN_ROW, 1, 0, 1))
+BREAK(pattern_rank, set_pattern(graph, "pooler.bias", PITH_PATTERN_ELEMENT, 0, 0, 1))
+BREAK(pattern_value, set_pattern(graph, "pool", PITH_PATTERN_ELEMENT, 0, 0, 1))
+BREAK(pattern_input, set_pattern(graph, "ids", PITH_PATTERN_ELEMENT, 0, 0, 1))
+BREAK(pattern_kept, set_pattern(graph, "pooler.weight", PITH_PATTERN_BLOCK, 4, 1, 65))
+BREAK(pattern_none_kept, set_pattern(graph, "pooler.weight", PITH_PATTERN_DENSE, 0, 0, 1))
 /* names */
 BREAK(symbol_null, graph->symbols[1] = NULL)
 BREAK(symbol_digit, graph->symbols[1] = "1st")
@@ -247,7 +284,7 @@ static const broken_case cases[] = {
     CASE(node_twice, "two nodes are named 'pool'"),
     CASE(dtype_unknown, "tensor 'pool': dtype 9 is not in the table of 9"),
     CASE(dtype_negative, "tensor 'pool': dtype -1"),
-    CASE(layout_unknown, "'pooler.bias': layout 3"),
+    CASE(layout_unknown, "'pooler.bias': layout 6 is not"),
     CASE(kind_unknown, "'pooler.bias': kind 4"),
     CASE(rank_nine, "'pool': rank 9 is over 8"),
     CASE(dim_zero, "'pool': dimension 1 is 0, not in 1 .. 2147483647"),
@@ -277,9 +314,9 @@ static const broken_case cases[] = {
     CASE(parameter_symbolic,
          "parameter 'pooler.bias' is [tokens], its dimension 0 must be a number"),
     CASE(parameter_short,
-         "parameter 'pooler.bias' has 31 bytes of data, its shape in layout row_major takes 32"),
+         "parameter 'pooler.bias': it has 31 bytes of data, its shape in layout row_major takes 32"),
     CASE(parameter_long,
-         "parameter 'pooler.weight' has 576 bytes of data, its shape in layout n64_f32 takes 512"),
+         "parameter 'pooler.weight': it has 576 bytes of data, its shape in layout n64_f32 takes 512"),
     CASE(parameter_layout, "parameter 'pooler.bias': layout n64_f32 takes f32 of rank 2"),
     CASE(weight_layout_dtype,
          "parameter 'pooler.weight': layout n16k4_s8 takes s8 of rank 2, not f32 of rank 2"),
@@ -288,8 +325,28 @@ static const broken_case cases[] = {
     CASE(weight_layout_inputs,
          "parameter 'quantized.weight': layout n16k4_s8 takes 65536 inputs at most, not 65537"),
     CASE(weight_layout_bytes,
-         "'quantized.weight' has 64 bytes of data, its shape in layout n16k4_s8 takes 192"),
+         "'quantized.weight': it has 64 bytes of data, its shape in layout n16k4_s8 takes 192"),
     CASE(weight_layout_overflow, "'quantized.weight' takes more than"),
+    CASE(sparse_short,
+         "'pooler.weight': it has 0 bytes of data, its shape in layout b4x1_f32 takes 16 and 0 to 16 times 20"),
+    CASE(sparse_uneven, "'pooler.weight': it has 37 bytes of data"),
+    CASE(sparse_long, "'pooler.weight': it has 356 bytes of data"),
+    CASE(sparse_dtype, "'pooler.weight': layout b4x1_s8 takes s8 of rank 2, not f32 of rank 2"),
+    CASE(sparse_rank, "'pooler.bias': layout b4x1_f32 takes f32 of rank 2, not f32 of rank 1"),
+    CASE(sparse_value, "value 'pool' has data or a layout"),
+    CASE(sparse_copy, "a copy of 'pooler.weight' cannot be in layout b4x1_f32"),
+    CASE(sparse_port, "'embeddings.words' cannot be in layout b4x1_f32"),
+    CASE(pattern_unknown, "'pooler.weight': pattern 8 is not in the table of 8"),
+    CASE(pattern_side, "'pooler.weight': a block has sides of 1 to 256, not 4 x 257"),
+    CASE(pattern_side_none, "'pooler.weight': a block has sides of 1 to 256, not 0 x 1"),
+    CASE(pattern_n_of_m, "'pooler.weight': N:M keeps 1 to M - 1 of M inputs, M at most 256, not 4:4"),
+    CASE(pattern_head, "'pooler.weight': pattern head takes a number of outputs or of inputs"),
+    CASE(pattern_row_sides, "'pooler.weight': pattern row has no sides, not 1 and 0"),
+    CASE(pattern_rank, "parameter 'pooler.bias', f32 of rank 1, has a pattern"),
+    CASE(pattern_value, "value 'pool', f32 of rank 2, has a pattern"),
+    CASE(pattern_input, "input 'ids', s32 of rank 1, has a pattern"),
+    CASE(pattern_kept, "'pooler.weight' keeps 65 elements of 64"),
+    CASE(pattern_none_kept, "'pooler.weight' keeps 1 elements of no pattern"),
     CASE(zero_point_dtype, "y_zero_point 'quantized.zero_point' is s8, not u8"),
     CASE(levels_dtype, "'quantized.dynamic.0' is stored as u8, inference gives s8"),
     CASE(block_huge, "(DynamicQuantize): attribute 'block_size' is 2147483648, not in 0"),
