@@ -21,13 +21,8 @@ enum {
   TILE_PITCH = TILE * DOT_BYTES + 4, /* bytes of a row of values; 64 would put what a step reads into one bank of the cache */
 };
 
-/* Once for all that calls it, without copies for constant arguments; and small, where it is seldom called. */
-#if defined(__clang__)
-#define TILE_ONCE __attribute__((noinline)) static
-#else
-#define TILE_ONCE __attribute__((noinline, noclone)) static
-#endif
-#define TILE_SELDOM __attribute__((cold)) TILE_ONCE
+/* For what is seldom called: small. */
+#define ATTENTION_SELDOM __attribute__((cold)) ATTENTION_ONCE
 
 typedef struct tile_scratch {
   uint8_t *keys, *values, *query, *weights, *sums;
@@ -88,7 +83,7 @@ V16_INLINE void tile_store(const tile_place *at, void *p, size_t rows, n16 x) {
 /* ---- packing ------------------------------------------------------------------------------------------------------ */
 
 /* Features [4 * f, 4 * f + 4) of a head, whose first is `column`, where heads do not begin or end at multiples of 4. */
-TILE_SELDOM n16 tile_gather(const uint8_t *x, size_t features, size_t column, size_t count, const tile_place *at) {
+ATTENTION_SELDOM n16 tile_gather(const uint8_t *x, size_t features, size_t column, size_t count, const tile_place *at) {
   uint8_t bytes[64] = {0};
   for (size_t i = 0; i < at->lanes; ++i)
     for (size_t f = 0; f < count; ++f)
@@ -97,7 +92,7 @@ TILE_SELDOM n16 tile_gather(const uint8_t *x, size_t features, size_t column, si
 }
 
 /* A head of 16 tokens of q or k, to vectors `stride` bytes apart; returns k's sums. */
-TILE_ONCE n16 tile_pack16(const uint8_t *x, const pith_attention_tile_u8s8_args *a, size_t head, const tile_place *at,
+ATTENTION_ONCE n16 tile_pack16(const uint8_t *x, const pith_attention_tile_u8s8_args *a, size_t head, const tile_place *at,
                        bool is_signed, uint8_t *out, size_t stride) {
   const size_t features = a->heads * a->head_size, column = head * a->head_size, groups = (features + 3) / 4;
   const uint8_t *from = x + ((at->token / TILE * groups + column / 4) * TILE + at->token % TILE) * 4;
@@ -119,7 +114,7 @@ TILE_ONCE n16 tile_pack16(const uint8_t *x, const pith_attention_tile_u8s8_args 
   return sums;
 }
 
-TILE_ONCE void tile_pack_keys(const pith_attention_tile_u8s8_args *a, const tile_unit *u, const tile_scratch *s) {
+ATTENTION_ONCE void tile_pack_keys(const pith_attention_tile_u8s8_args *a, const tile_unit *u, const tile_scratch *s) {
   const n16 minus_zero = n16_set(-(int32_t)*a->q_zero);
   const size_t bytes = attention_steps(a->head_size) * 64;
   for (size_t key = 0; key < u->keys; key += 16) {
@@ -142,7 +137,7 @@ V16_INLINE void tile_copy_values(const uint8_t *from, size_t keys, uint8_t *to) 
   }
 }
 
-TILE_ONCE void tile_pack_values(const pith_attention_tile_u8s8_args *a, const tile_unit *u, const tile_scratch *s) {
+ATTENTION_ONCE void tile_pack_values(const pith_attention_tile_u8s8_args *a, const tile_unit *u, const tile_scratch *s) {
   const size_t features = a->heads * a->value_size, shift = u->first_key % TILE, column = u->head * a->value_size;
   const uint8_t *from = (const uint8_t *)a->v + (u->first_key / TILE * features + column) * TILE;
   for (size_t key = 0; key < u->keys; key += TILE, from += features * TILE) {
@@ -218,7 +213,7 @@ V16_INLINE void tile_dots(const uint8_t *a, const uint8_t *b, size_t row_bytes, 
 }
 
 /* The best of TILE_ROWS keys' sums where a query does not see all of them, or the smallest is best. */
-TILE_SELDOM void tile_take_best(tile_block *b, size_t key, size_t vectors) {
+ATTENTION_SELDOM void tile_take_best(tile_block *b, size_t key, size_t vectors) {
   const uint8_t *sum = b->scratch->sums + key * vectors * 64;
   for (size_t i = 0; i < TILE_ROWS * vectors; ++i, sum += 64) {
     const n16 best = b->best[i % vectors], x = n16_load(sum), better = b->is_negative ? n16_min(x, best) : n16_max(x, best);
@@ -261,7 +256,7 @@ V16_INLINE void tile_sum_keys(tile_block *b, size_t vectors) {
 
 /* A vector's sums become weights, and these its outputs' factors. Rounding never changes which of two sums is the larger, so
  * the best sum is that of the largest score; where no score is finite, no weight is over 0, whatever is subtracted. */
-TILE_ONCE void tile_weigh(tile_block *b, size_t vector, size_t vectors) {
+ATTENTION_ONCE void tile_weigh(tile_block *b, size_t vector, size_t vectors) {
   const v16 zero = v16_set(0.0f), scale = b->scale, max = v16_mul(n16_to_float(b->best[vector]), scale);
   const uint8_t *x = b->scratch->sums + 64 * vector;
   uint8_t *out = b->scratch->weights + 64 * vector;
@@ -293,7 +288,7 @@ TILE_ONCE void tile_weigh(tile_block *b, size_t vector, size_t vectors) {
 }
 
 /* Bytes of tile64x4 where a head's outputs do not begin or end at multiples of 4. */
-TILE_SELDOM void tile_scatter(const pith_attention_tile_u8s8_args *a, const tile_place *at, size_t column, size_t count,
+ATTENTION_SELDOM void tile_scatter(const pith_attention_tile_u8s8_args *a, const tile_place *at, size_t column, size_t count,
                               const uint8_t rows[64]) {
   for (size_t i = 0; i < count; ++i)
     for (size_t lane = 0; lane < at->lanes; ++lane)
@@ -334,7 +329,7 @@ V16_INLINE void tile_output(const tile_block *b, const tile_place *at, size_t co
 }
 
 /* TILE_ROWS outputs, or those that are left, of all vectors. */
-TILE_ONCE void tile_output_all(const tile_block *b, size_t first, const n16 *sum, size_t vectors) {
+ATTENTION_ONCE void tile_output_all(const tile_block *b, size_t first, const n16 *sum, size_t vectors) {
   const size_t value_size = b->args->value_size, left = value_size - first;
   for (size_t v = 0; v < vectors; ++v) {
     const tile_place at = b->at[v];
@@ -371,7 +366,7 @@ V16_INLINE void tile_values(const tile_block *b, size_t vectors) {
 }
 
 /* How many keys 16 queries see, where that is not the same. */
-TILE_SELDOM v16 tile_get_visible(const tile_unit *u, size_t query) {
+ATTENTION_SELDOM v16 tile_get_visible(const tile_unit *u, size_t query) {
   float visible[16];
   for (size_t i = 0; i < 16; ++i)
     visible[i] = (float)attention_visible(true, u->queries, u->keys, query + i);
@@ -396,10 +391,10 @@ V16_INLINE void tile_attend(tile_block *b, size_t begin, size_t count, size_t ve
   tile_values(b, vectors);
 }
 
-TILE_ONCE void tile_attend_one(tile_block *b, size_t begin, size_t count) {
+ATTENTION_ONCE void tile_attend_one(tile_block *b, size_t begin, size_t count) {
   tile_attend(b, begin, count, 1);
 }
-TILE_ONCE void tile_attend_all(tile_block *b, size_t begin, size_t count) {
+ATTENTION_ONCE void tile_attend_all(tile_block *b, size_t begin, size_t count) {
   tile_attend(b, begin, count, TILE_VECTORS);
 }
 
@@ -437,10 +432,11 @@ static tile_unit tile_get_unit(const pith_attention_tile_u8s8_args *a, size_t in
 }
 
 /* The inputs of unit `index`, over the blocks and keys of the one before it. Short sequences are not worth it. */
-TILE_ONCE tile_prefetch tile_prefetch_of(const pith_attention_tile_u8s8_args *a, const tile_unit *before, size_t index,
+ATTENTION_ONCE tile_prefetch tile_prefetch_of(const pith_attention_tile_u8s8_args *a, const tile_unit *before, size_t index,
                                          size_t parts) {
   const tile_unit u = tile_get_unit(a, index, parts);
-  const size_t steps = (before->end - before->begin + TILE_VECTORS * 16 - 1) / (TILE_VECTORS * 16) * (before->keys / TILE_ROWS);
+  const size_t lanes = TILE_VECTORS * 16, blocks = (before->end - before->begin + lanes - 1) / lanes;
+  const size_t steps = blocks * (before->keys / TILE_ROWS);
   if (u.keys < TILE || steps == 0)
     return (tile_prefetch){.at = 3};
   const size_t groups = (a->heads * a->head_size + 3) / 4 * 4, features = a->heads * a->value_size;

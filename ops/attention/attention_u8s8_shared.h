@@ -5,6 +5,13 @@
 #include "ops/attention/attention_u8s8_internal.h"
 #include "ops/split.h"
 
+/* Once for all that calls it, without copies for constant arguments. */
+#if defined(__clang__)
+#define ATTENTION_ONCE __attribute__((noinline)) static
+#else
+#define ATTENTION_ONCE __attribute__((noinline, noclone)) static
+#endif
+
 enum { ATTENTION_ROWS = 16 }; /* a row to a lane of n16_fold */
 
 V16_INLINE size_t attention_round(size_t n, size_t multiple) {

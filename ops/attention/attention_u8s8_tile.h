@@ -87,24 +87,19 @@ V16_INLINE void attention_score(const attention_score_tile *t, size_t begin, siz
   }
 }
 
-/* last: lanes of the last vector that exist. */
-V16_INLINE void attention_value(const attention_value_tile *t, size_t begin, size_t rows, size_t vectors, size_t last) {
-  n16 sum[N16_TILE_ROWS * N16_TILE_VECTORS];
-  PITH_UNROLL
-  for (size_t i = 0; i < rows * vectors; ++i)
-    sum[i] = n16_set(0);
-  attention_dots(t->weights + begin * t->weight_stride, t->weight_stride, t->v, t->v_stride, t->steps, rows, vectors, sum);
-  const float *factors = t->factors + begin;
+/* Writes a tile's sums, [rows][vectors]. Once, not for every height: that would be many times the products' code, and behind
+ * as many steps as there are keys it costs little. last: lanes of the last vector that exist. */
+ATTENTION_ONCE void attention_write_values(const attention_value_tile *t, size_t begin, size_t rows, size_t vectors,
+                                           size_t last, const n16 *sum) {
+  const quantizer to_bytes = t->to_bytes;
+  const float *factors = t->factors + begin; /* read once: stores might change what t points to, for all the compiler knows */
   const size_t y_stride = t->y_stride, bytes_stride = t->bytes_stride;
   float *y = t->y ? t->y + begin * y_stride : NULL;
   uint8_t *bytes = t->bytes ? t->bytes + begin * bytes_stride : NULL;
-  const quantizer to_bytes = t->to_bytes;
-  PITH_UNROLL
   for (size_t r = 0; r < rows; ++r) {
     const v16 factor = v16_set(factors[r]);
-    PITH_UNROLL
-    for (size_t v = 0; v < vectors; ++v) {
-      const v16 z = v16_mul(n16_to_float(sum[r * vectors + v]), factor);
+    for (size_t v = 0; v < vectors; ++v, ++sum) {
+      const v16 z = v16_mul(n16_to_float(*sum), factor);
       const bool is_whole = v + 1 < vectors || last == 16;
       if (y && is_whole)
         v16_store(y + r * y_stride + 16 * v, z);
@@ -116,6 +111,17 @@ V16_INLINE void attention_value(const attention_value_tile *t, size_t begin, siz
         quantizer_store_first(&to_bytes, last, z, bytes + r * bytes_stride + 16 * v);
     }
   }
+}
+V16_INLINE void attention_value(const attention_value_tile *t, size_t begin, size_t rows, size_t vectors, size_t last) {
+  n16 sum[N16_TILE_ROWS * N16_TILE_VECTORS], out[N16_TILE_ROWS * N16_TILE_VECTORS];
+  PITH_UNROLL
+  for (size_t i = 0; i < rows * vectors; ++i)
+    sum[i] = n16_set(0);
+  attention_dots(t->weights + begin * t->weight_stride, t->weight_stride, t->v, t->v_stride, t->steps, rows, vectors, sum);
+  PITH_UNROLL
+  for (size_t i = 0; i < rows * vectors; ++i)
+    out[i] = sum[i];
+  attention_write_values(t, begin, rows, vectors, last, out);
 }
 
 /* Of `left` rows, those of the next tile: nearly equal heights, for a tile of one or two rows waits for its own sums. */
