@@ -185,6 +185,7 @@ static pith_status pack_workload(const pith_sequence *sequences, size_t count, c
     PITH_TRY(pith_bench_count_operations(&counter, offsets, n, 0, &operations, error));
     out->operations.all += operations.all;
     out->operations.integer += operations.integer;
+    out->operations.done += operations.done;
     out->tokens += tokens;
   }
   return PITH_OK;
