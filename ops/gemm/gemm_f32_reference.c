@@ -6,6 +6,10 @@
 #include "ops/gemm/gemm_f32_finish.h"
 #include "ops/gemm/gemm_f32_internal.h"
 
+void pith_gemm_f32_finish_plain(size_t rows, const pith_gemm_f32_finish *f) {
+  gemm_finish(rows, f);
+}
+
 /* A task is one block of one segment, all rows. */
 static size_t count_blocks(const pith_gemm_f32_segment *s) {
   return (s->n + PITH_GEMM_BLOCK - 1) / PITH_GEMM_BLOCK;
@@ -44,7 +48,7 @@ static void run(const void *args, size_t threads, size_t task, void *scratch) {
         .residual = a->residual ? a->residual + t * a->residual_stride + n0 : NULL,
         .y = s->y + t * s->y_stride + n0,
     };
-    gemm_finish(1, &finish);
+    pith_gemm_f32_finish_plain(1, &finish);
   }
 }
 

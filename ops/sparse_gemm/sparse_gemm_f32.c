@@ -1,11 +1,8 @@
 /* The table, the reference, and the walk of the others. */
+#include <math.h>
 #include <string.h>
 
-#include "ops/math/v16_plain.h"
-
-#include "ops/math/functions.h"
-
-#include "ops/gemm/gemm_f32_finish.h"
+#include "ops/gemm/gemm_f32_internal.h"
 #include "ops/sparse_gemm/sparse_gemm_f32_internal.h"
 
 enum {
@@ -44,7 +41,7 @@ static void sum_group(const pith_sparse_gemm_f32_args *a, const pith_sparse_part
 }
 
 static void run_token(const void *args, size_t threads, size_t token, void *scratch) {
-  enum { OUTPUTS = 16 };
+  enum { OUTPUTS = 16 }; /* whole groups, within a block of the finish */
   const pith_sparse_gemm_f32_args *a = args;
   (void)threads;
   (void)scratch;
@@ -52,18 +49,22 @@ static void run_token(const void *args, size_t threads, size_t token, void *scra
     for (size_t n0 = 0; n0 < s->n; n0 += OUTPUTS) {
       const pith_sparse_parts w = pith_sparse_get_parts(PITH_SPARSE_B4X1_F32, s->n, s->w);
       const size_t columns = min_size(s->n - n0, OUTPUTS);
-      const m16 m = m16_first(columns);
-      float sums[OUTPUTS] = {0};
+      float sums[OUTPUTS], residual[OUTPUTS], y[OUTPUTS];
+      size_t at[OUTPUTS];
       for (size_t j = 0; j < columns; j += GROUP)
         sum_group(a, &w, (n0 + j) / GROUP, token, sums + j);
-      v16 z = v16_load(sums);
-      if (s->bias)
-        z = v16_add(z, v16_load_masked(m, s->bias + n0));
-      v16_store(sums, gemm_activate(a->activation, z));
       for (size_t j = 0; j < columns; ++j) {
-        const size_t at = pith_activation_index(PITH_ACTIVATION_LAYOUT_TILE64, s->n, token, n0 + j);
-        s->y[at] = a->residual ? sums[j] + a->residual[at] : sums[j];
+        at[j] = pith_activation_index(PITH_ACTIVATION_LAYOUT_TILE64, s->n, token, n0 + j);
+        residual[j] = a->residual ? a->residual[at[j]] : 0.0f;
       }
+      pith_gemm_f32_finish_plain(1, &(pith_gemm_f32_finish){.c = sums,
+                                                            .columns = columns,
+                                                            .bias = s->bias ? s->bias + n0 : NULL,
+                                                            .activation = a->activation,
+                                                            .residual = a->residual ? residual : NULL,
+                                                            .y = y});
+      for (size_t j = 0; j < columns; ++j)
+        s->y[at[j]] = y[j];
     }
 }
 

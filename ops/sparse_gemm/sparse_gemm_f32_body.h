@@ -1,7 +1,5 @@
 /* The code of a range of groups; included after a v16 header. A register tile is 4 outputs x V16_TILE_VECTORS x 16 tokens at most:
  * for each unit the tokens of one input are loaded, the group's 4 weights broadcast. */
-#include <string.h>
-
 #include "ops/math/functions.h"
 
 #include "ops/gemm/gemm_f32_finish.h"
@@ -9,9 +7,9 @@
 
 enum { GROUP = PITH_SPARSE_GROUP, TILE = PITH_TILE_TOKENS, UNIT_BYTES = sizeof(uint32_t) + GROUP * sizeof(float) };
 
-/* Bias, activation, residual for a group's first `outputs`, `vectors` x 16 tokens: y in place. */
-static __attribute__((noinline)) void sparse_finish(const pith_sparse_gemm_f32_range *r, size_t group, size_t outputs,
-                                                    size_t vectors) {
+/* Bias, activation, residual for a group's first `outputs`: y in place. Once in the code, for any number of tokens. */
+static __attribute__((noinline)) void sparse_finish(const pith_sparse_gemm_f32_range *r, size_t group, size_t outputs) {
+  const size_t vectors = (r->tokens + 15) / 16;
   for (size_t j = 0; j < outputs; ++j) {
     const size_t output = group * GROUP + j;
     const v16 bias = v16_set(r->bias ? r->bias[output] : 0.0f);
@@ -32,10 +30,8 @@ static __attribute__((noinline)) void sparse_finish(const pith_sparse_gemm_f32_r
 V16_INLINE const uint8_t *sparse_sum(const size_t vectors, const uint8_t *unit, const uint8_t *last, const float *x,
                                      size_t end, v16 sums[GROUP][V16_TILE_VECTORS]) {
   for (; unit != last; unit += UNIT_BYTES) {
-    uint32_t input;
-    float w[GROUP];
-    memcpy(&input, unit, sizeof input);
-    memcpy(w, unit + sizeof input, sizeof w);
+    const uint32_t input = *(const uint32_t *)(const void *)unit; /* aligned, as units are */
+    const float *w = (const float *)(const void *)(unit + sizeof input); /* no copy: broadcast from memory */
     if (input >= end)
       break;
     const float *at = x + (size_t)input * TILE;
@@ -85,7 +81,7 @@ V16_INLINE void sparse_groups(const size_t vectors, const pith_sparse_gemm_f32_r
     if (r->next)
       r->next[group - r->first] = next;
     if (finish)
-      sparse_finish(r, group, outputs, all);
+      sparse_finish(r, group, outputs);
   }
 }
 
