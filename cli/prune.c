@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "cli/compress.h"
+#include "cli/shrink.h"
 #include "cli/task.h"
 #include "engine/exec/model.h"
 #include "engine/format/format.h"
@@ -31,9 +32,10 @@ typedef struct job {
   pith_cli_gate gate;
   pith_cli_calibration calibration;
   pith_progress progress;
+  pith_cli_shrink shrink;
   pith_pruned pruned;
   pith_quantized quantized;
-  pith_model_data data; /* what is written */
+  pith_model model; /* the open one, its data as it is by now; graphs keep its allocator */
 } job;
 
 /* ---- options ------------------------------------------------------------------------------------------------------------ */
@@ -86,8 +88,18 @@ static int read_options(job *j) {
   return j->quantizes ? share_options(j) : PITH_EXIT_OK;
 }
 
+/* Heads, neurons or layers leave. */
+static bool removes_parts(const job *j) {
+  return pith_structure_find(j->options.pattern) != PITH_STRUCTURE_COUNT;
+}
+
+/* Weights become 0; only a vocabulary can do without. */
+static bool sets_zeros(const job *j) {
+  return !removes_parts(j) && (j->options.pattern != NULL || j->options.vocabulary == NULL);
+}
+
 static bool needs_data(const job *j) {
-  return j->options.method == PITH_PRUNE_OBS || (j->quantizes && pith_quant_needs_data(&j->quant));
+  return (removes_parts(j) && j->options.data != NULL) || j->options.method == PITH_PRUNE_OBS || (j->quantizes && pith_quant_needs_data(&j->quant));
 }
 
 static int check_options(job *j) {
@@ -95,7 +107,12 @@ static int check_options(job *j) {
   pith_error error = {0};
   pith_pattern pattern;
   double sparsity;
-  if (pith_prune_check_options(given, &pattern, &sparsity, &error) != PITH_OK)
+  pith_status valid = PITH_OK;
+  if (removes_parts(j))
+    valid = pith_structured_check_options(given, &error);
+  else if (sets_zeros(j))
+    valid = pith_prune_check_options(given, &pattern, &sparsity, &error);
+  if (valid != PITH_OK)
     return pith_usage_error("--%s", error.message);
   const int status = pith_cli_gate_init(&j->gate, given->eval, given->eval_data, given->max_loss);
   if (status != PITH_EXIT_OK)
@@ -122,10 +139,18 @@ static pith_status prune(job *j, pith_error *error) {
                                       .session = pith_cli_calibration_session(&j->open, &j->settings->limits),
                                       .progress = show_work,
                                       .context = j};
+  j->model = *j->open.model;
+  if (j->options.vocabulary != NULL)
+    PITH_TRY(pith_cli_shrink_words(&j->shrink, &j->model, j->options.vocabulary, j->options.data_task, error));
   pith_progress_begin(&j->progress, "prune", 0);
-  const pith_status status = pith_prune_model(j->open.model, &request, &j->pruned, error);
+  pith_status status = PITH_OK;
+  if (removes_parts(j))
+    status = pith_cli_shrink_parts(&j->shrink, &j->model, &request, error);
+  else if (sets_zeros(j)) {
+    status = pith_prune_model(&j->model, &request, &j->pruned, error);
+    j->model.data = j->pruned.data;
+  }
   pith_progress_end(&j->progress);
-  j->data = j->pruned.data;
   return status;
 }
 
@@ -137,8 +162,6 @@ static void show_pass(void *context, uint32_t pass, uint64_t sequences) {
 static pith_status quantize(job *j, pith_error *error) {
   if (!j->quantizes)
     return PITH_OK;
-  pith_model pruned = *j->open.model;
-  pruned.data = j->pruned.data;
   const pith_quantize_request request = {.options = &j->quant,
                                          .source = pith_quant_needs_data(&j->quant) ? &j->calibration.source : NULL,
                                          .random_ids = j->calibration.random.count != 0,
@@ -146,15 +169,16 @@ static pith_status quantize(job *j, pith_error *error) {
                                          .progress = show_pass,
                                          .context = j};
   pith_progress_begin(&j->progress, "calibrate", j->calibration.count * pith_quantize_count_passes(&j->quant));
-  const pith_status status = pith_quantize_model(&pruned, &request, &j->quantized, error);
+  const pith_status status = pith_quantize_model(&j->model, &request, &j->quantized, error);
   pith_progress_end(&j->progress);
-  j->data = j->quantized.data;
+  j->model.data = j->quantized.data;
   return status;
 }
 
 static pith_status compress(job *j, pith_error *error) {
   const pith_prune_options *given = &j->options;
-  PITH_TRY(pith_prune_check_model(&j->open.model->data, given, error));
+  if (sets_zeros(j))
+    PITH_TRY(pith_prune_check_model(&j->open.model->data, given, error));
   if (needs_data(j))
     PITH_TRY(pith_cli_calibration_open(&j->calibration, &j->open, given->data, given->data_task, given->samples, given->seed,
                                        given->method == PITH_PRUNE_OBS
@@ -164,16 +188,18 @@ static pith_status compress(job *j, pith_error *error) {
   PITH_TRY(pith_cli_gate_measure_before(&j->gate, &j->open, error));
   PITH_TRY(prune(j, error));
   PITH_TRY(quantize(j, error));
-  PITH_TRY(pith_cli_gate_measure_after(&j->gate, &j->open, &j->data, error));
-  PITH_TRY(pith_cli_gate_add_report(&j->gate, &j->data, &j->arena, error));
-  return pith_format_write(j->settings->output, &j->data, error);
+  PITH_TRY(pith_cli_gate_measure_after(&j->gate, &j->open, &j->model.data, error));
+  PITH_TRY(pith_cli_gate_add_report(&j->gate, &j->model.data, &j->arena, error));
+  return pith_format_write(j->settings->output, &j->model.data, error);
 }
 
 /* ---- what was done -------------------------------------------------------------------------------------------------------- */
 
 static void print_text(const job *j) {
   const pith_prune_summary *s = &j->pruned.summary;
-  printf("%llu of %llu weights in %u products are 0: sparsity %.4f, pattern %s\n", (unsigned long long)s->zeros,
+  pith_cli_shrink_print(&j->shrink, j->options.pattern);
+  if (sets_zeros(j))
+    printf("%llu of %llu weights in %u products are 0: sparsity %.4f, pattern %s\n", (unsigned long long)s->zeros,
          (unsigned long long)s->elements, s->weights, (double)s->zeros / (double)s->elements, j->options.pattern);
   if (j->quantizes)
     printf("%u products in INT8 (%s): %.1f MB, were %.1f MB\n", j->quantized.summary.products,
@@ -184,7 +210,9 @@ static void print_text(const job *j) {
 
 static void print_json(const job *j) {
   const pith_prune_summary *s = &j->pruned.summary;
-  printf("{\"pattern\":\"%s\",\"weights\":%u,\"elements\":%llu,\"zeros\":%llu,\"quantized\":%s", j->options.pattern,
+  printf("{");
+  pith_cli_shrink_print_json(&j->shrink);
+  printf("\"pattern\":\"%s\",\"weights\":%u,\"elements\":%llu,\"zeros\":%llu,\"quantized\":%s", j->options.pattern == NULL ? "" : j->options.pattern,
          s->weights, (unsigned long long)s->elements, (unsigned long long)s->zeros, j->quantizes ? "true" : "false");
   pith_cli_gate_print_json(&j->gate);
   puts("}");
@@ -208,6 +236,7 @@ static int run(const void *given_settings) {
   }
   pith_quantized_deinit(&j.quantized);
   pith_pruned_deinit(&j.pruned);
+  pith_cli_shrink_deinit(&j.shrink);
   pith_cli_calibration_close(&j.calibration);
   pith_cli_gate_deinit(&j.gate);
   pith_cli_session_close(&j.open);

@@ -160,12 +160,20 @@ static const char *guess_task(const char *path) {
   return NULL;
 }
 
-static pith_status open_texts(pith_texts *texts, const char *task_name, uint64_t *out_count, pith_error *error) {
-  const char *name = task_name != NULL ? task_name : guess_task(texts->path);
+/* NULL: the file is lines. */
+static pith_status find_task(const char *path, const char *task_name, const pith_eval_task **out_task, pith_error *error) {
+  const char *name = task_name != NULL ? task_name : guess_task(path);
   const pith_eval_task *task = name == NULL ? NULL : pith_eval_task_find(name);
   if (name != NULL && task == NULL)
     return pith_fail(error, PITH_INVALID_ARGUMENT, "no task '%s'", name);
-  if (task != NULL && task->format != PITH_DATASET_JSONL) {
+  *out_task = task != NULL && task->format != PITH_DATASET_JSONL ? task : NULL;
+  return PITH_OK;
+}
+
+static pith_status open_texts(pith_texts *texts, const char *task_name, uint64_t *out_count, pith_error *error) {
+  const pith_eval_task *task;
+  PITH_TRY(find_task(texts->path, task_name, &task, error));
+  if (task != NULL) {
     PITH_TRY(pith_dataset_read(texts->path, task->format, NULL, &texts->dataset, error));
     PITH_TRY(choose_from_dataset(texts, error));
     *out_count = texts->count;
@@ -200,4 +208,41 @@ void pith_texts_close(pith_texts *texts) {
     pith_input_close(&texts->input);
   pith_dataset_deinit(&texts->dataset);
   pith_arena_deinit(&texts->arena);
+}
+
+/* ---- all of them ---------------------------------------------------------------------------------------------------------------- */
+
+static pith_status visit_dataset(const char *path, pith_dataset_format format,
+                                 pith_status (*visit)(void *context, const pith_dataset_row *row, pith_error *error),
+                                 void *context, pith_error *error) {
+  pith_dataset dataset;
+  PITH_TRY(pith_dataset_read(path, format, NULL, &dataset, error));
+  pith_status status = PITH_OK;
+  for (size_t i = 0; i < dataset.count && status == PITH_OK; i++)
+    status = visit(context, &dataset.rows[i], error);
+  pith_dataset_deinit(&dataset);
+  return status;
+}
+
+pith_status pith_texts_visit(const char *path, const char *task_name,
+                             pith_status (*visit)(void *context, const pith_dataset_row *row, pith_error *error),
+                             void *context, pith_error *error) {
+  const pith_eval_task *task;
+  PITH_TRY(find_task(path, task_name, &task, error));
+  if (task != NULL)
+    return visit_dataset(path, task->format, visit, context, error);
+  pith_input input;
+  PITH_TRY(pith_input_open(&input, path, false, error));
+  pith_status status = PITH_OK;
+  for (bool end = false; status == PITH_OK && !end;) {
+    pith_arena arena;
+    pith_arena_init(&arena, NULL);
+    pith_dataset_row row;
+    status = pith_input_next(&input, &arena, &row, &end, error);
+    if (status == PITH_OK && !end)
+      status = visit(context, &row, error);
+    pith_arena_deinit(&arena);
+  }
+  pith_input_close(&input);
+  return status;
 }

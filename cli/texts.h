@@ -27,4 +27,11 @@ PITH_WARN_UNUSED pith_status pith_texts_open(pith_texts *texts, const char *path
                                              uint64_t seed, bool split_pairs, pith_error *error);
 void pith_texts_close(pith_texts *texts);
 
+/* Every row of such a file, one after the other, empty ones too; what `visit` gets lives until it returns. Stops at the first
+ * failure. */
+PITH_WARN_UNUSED pith_status pith_texts_visit(const char *path, const char *task,
+                                              pith_status (*visit)(void *context, const pith_dataset_row *row,
+                                                                   pith_error *error),
+                                              void *context, pith_error *error);
+
 #endif

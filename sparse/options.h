@@ -40,7 +40,7 @@ typedef struct pith_prune_options {
   uint64_t samples, seed;   /* of OBS, as in pith_quant_options */
   const char *graph;        /* what pith_recipe_hash_graph gives for the model that this is meant for; NULL: any */
   /* What the command reads; the library opens no files. NULL where there is none. */
-  const char *data, *data_task, *eval, *eval_data, *max_loss;
+  const char *data, *data_task, *vocabulary, *eval, *eval_data, *max_loss;
 } pith_prune_options;
 
 extern const pith_prune_options pith_prune_defaults;
@@ -48,7 +48,8 @@ extern const pith_prune_options pith_prune_defaults;
 /* Fields that the command has options for: field, name, type, argument as help shows it, minimum, maximum, words, what it does. */
 #define PITH_PRUNE_KEY_LIST(X)                                                                             \
   X(pattern, "pattern", TEXT, "PATTERN", 0, 0, NULL,                                                       \
-    "element, blocks of outputs x inputs such as 4x1 and 4x4, N:M such as 2:4, row or column")             \
+    "element, blocks of outputs x inputs such as 4x1 and 4x4, N:M such as 2:4, row or column; head, neuron "\
+    "and layer make the model smaller")                                                                    \
   X(sparsity, "sparsity", NUMBER, "S", 0, 1, pith_prune_sparsity_words,                                    \
     "share of zeros, 0 to 1; N:M says it itself")                                                          \
   X(method, "method", WORD, "NAME", 0, 0, pith_prune_method_words,                                         \
@@ -69,6 +70,8 @@ extern const pith_prune_options pith_prune_defaults;
   X(data_task, "data-task", TEXT, "TASK", 0, 0, NULL, "whose file the data is, where its name does not tell") \
   X(samples, "samples", COUNT, "N", 0, 1e6, NULL, "calibrate on so many texts (0: all)")                   \
   X(seed, "seed", COUNT, "N", 0, 9007199254740992.0, NULL, "draw the texts at random (default 0: the first ones)") \
+  X(vocabulary, "vocabulary", FILE, "FILE", 0, 0, NULL,                                                    \
+    "keep the tokens of these texts (as --data) and single characters or bytes, and leave out the rest")   \
   X(eval, "eval", TEXT, "TASK", 0, 0, NULL, "measure this task before and after")                          \
   X(eval_data, "eval-data", FILE, "FILE", 0, 0, NULL, "the task's data")                                   \
   X(max_loss, "max-loss", TEXT, "LOSS", 0, 0, NULL, "refuse a larger loss: 1% of the metric, or 0.005 of it absolute")

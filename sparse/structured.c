@@ -62,25 +62,30 @@ pith_status pith_structured_count(double sparsity, size_t total, const char *wha
 /* ---- the whole ---------------------------------------------------------------------------------
  */
 
-static pith_status check(const pith_structured_job *job, pith_error *error) {
-  const pith_prune_options *options = job->request->options;
-  if (job->structure == PITH_STRUCTURE_COUNT)
+pith_status pith_structured_check_options(const pith_prune_options *options, pith_error *error) {
+  const char *pattern = options->pattern == NULL ? "" : options->pattern;
+  if (pith_structure_find(options->pattern) == PITH_STRUCTURE_COUNT)
     return pith_fail(error, PITH_INVALID_ARGUMENT,
-                     "pattern is '%s'; what leaves whole is head, neuron or layer",
-                     options->pattern == NULL ? "" : options->pattern);
+                     "pattern is '%s'; what leaves whole is head, neuron or layer", pattern);
   if (options->sparsity == PITH_PRUNE_SPARSITY_OF_PATTERN)
     return pith_fail(error, PITH_INVALID_ARGUMENT,
-                     "sparsity is missing: pattern %s does not say it", options->pattern);
-  if (!(options->sparsity >= 0 && options->sparsity <= 1))
-    return pith_fail(error, PITH_INVALID_ARGUMENT, "sparsity is %g, outside 0 to 1",
-                     options->sparsity);
+                     "sparsity is missing: pattern %s does not say it", pattern);
+  if (!(options->sparsity > 0 && options->sparsity < 1))
+    return pith_fail(error, PITH_INVALID_ARGUMENT,
+                     "sparsity is %g: some %ss have to leave and some to stay, above 0 and below 1",
+                     options->sparsity, pattern);
   if (!(options->minimum <= options->maximum))
     return pith_fail(error, PITH_INVALID_ARGUMENT, "minimum is %g, over the maximum of %g",
                      options->minimum, options->maximum);
   if (options->schedule != PITH_SCHEDULE_ONE_SHOT)
     return pith_fail(error, PITH_INVALID_ARGUMENT,
-                     "a schedule goes with weights that become 0; %ss leave at once",
-                     options->pattern);
+                     "schedule goes with weights that become 0; %ss leave at once", pattern);
+  return PITH_OK;
+}
+
+static pith_status check(const pith_structured_job *job, pith_error *error) {
+  const pith_prune_options *options = job->request->options;
+  PITH_TRY(pith_structured_check_options(options, error));
   if (options->method == PITH_PRUNE_OBS && job->request->source == NULL)
     return pith_fail(error, PITH_INVALID_ARGUMENT, "obs looks at data, and there is none");
   return pith_recipe_check_graph(options->graph, job->model->data.graph, error);

@@ -42,6 +42,10 @@ typedef struct pith_structured {
   pith_arena arena;
 } pith_structured;
 
+/* What the options' own values allow: PITH_INVALID_ARGUMENT says what does not go. */
+PITH_WARN_UNUSED pith_status pith_structured_check_options(const pith_prune_options *options,
+                                                           pith_error *error);
+
 /* Of the options' keys: `pattern` names the structure; `sparsity` is the share of all heads,
  * neurons or layers that leave, rounded to whole ones; scope LAYER takes that share of each layer,
  * GLOBAL from where it costs least, leaving one at least and no more than `minimum` and `maximum`
