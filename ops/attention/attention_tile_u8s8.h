@@ -1,5 +1,6 @@
 /* attention_u8s8 (static) on tiles, with its bits: nothing is transposed, because queries lie side by side in vectors. q and
- * k as tile64x4, v as tile64, results as tile64 or tile64x4. */
+ * k as tile64x4, v as tile64, results as tile64 or tile64x4. Sequences begin at any token of a tile; of the results' places only
+ * those of their tokens are written. Fastest where heads' sizes are multiples of 4. */
 #ifndef PITH_OPS_ATTENTION_TILE_U8S8_H
 #define PITH_OPS_ATTENTION_TILE_U8S8_H
 
