@@ -6,7 +6,6 @@ const pith_kernel *const pith_sparse_gemm_u8s8_kernels[] = {
     &pith_sparse_gemm_u8s8_reference,
 #if defined(__x86_64__)
     &pith_sparse_gemm_u8s8_avx2,
-    &pith_sparse_gemm_u8s8_avx512,
     &pith_sparse_gemm_u8s8_avxvnni,
     &pith_sparse_gemm_u8s8_avx512vnni,
 #endif

@@ -12,13 +12,15 @@
 
 #include "ops/sparse_gemm/sparse_gemm_u8s8_finish.h"
 
+enum { SPARSE_AHEAD = 2 /* groups that lines of results are asked for early */ };
+
 /* A group's sums for `vectors` x 16 tokens from x on. */
 typedef struct sparse_group {
   const uint8_t *x, *unit, *end;
   const int32_t *w_sums;     /* [4] */
   const int32_t *minus_zero; /* of each token */
   bool zero_per_row;         /* else all are the first */
-  int32_t *sums;             /* [4][64] */
+  void *sums;                /* s32 [4][64] */
 } sparse_group;
 
 V16_INLINE s16 sparse_broadcast(const uint8_t *w) {
@@ -106,15 +108,18 @@ V16_INLINE void sparse_sum(const pith_sparse_form form, const size_t vectors, co
   }
 }
 
-V16_INLINE void sparse_multiply(const pith_sparse_form form, const size_t vectors, const sparse_group *g) {
-  s16 sums[SPARSE_GROUP][SPARSE_PASS];
-  sparse_sum(form, vectors, g, sums);
-  int32_t *out = g->sums;
+V16_INLINE void sparse_store(const size_t vectors, s16 sums[SPARSE_GROUP][SPARSE_PASS], int32_t *out) {
   PITH_UNROLL
   for (size_t o = 0; o < SPARSE_GROUP; ++o)
     PITH_UNROLL
     for (size_t v = 0; v < vectors; ++v)
       s16_store(out + o * SPARSE_TOKENS + 16 * v, sums[o][v]);
+}
+
+V16_INLINE void sparse_multiply(const pith_sparse_form form, const size_t vectors, const sparse_group *g) {
+  s16 sums[SPARSE_GROUP][SPARSE_PASS];
+  sparse_sum(form, vectors, g, sums);
+  sparse_store(vectors, sums, g->sums);
 }
 
 #define DEFINE_MULTIPLY(form, vectors)                                                                     \
@@ -149,12 +154,11 @@ static void sparse_aim(const pith_sparse_gemm_u8s8_range *r, size_t group, spars
   g->w_sums = r->w.sums + group * SPARSE_GROUP;
 }
 
-/* Sums by way of memory: of any number of tokens and kind. */
 static void sparse_run_any(const sparse_finish *f, size_t first, size_t last, sparse_group g) {
   const pith_sparse_gemm_u8s8_range *r = f->range;
   const size_t token_bytes = r->form == PITH_SPARSE_B4X4_S8 ? 4 : 1;
   const int32_t *minus_zero = g.minus_zero;
-  _Alignas(64) int32_t sums[SPARSE_GROUP * SPARSE_TOKENS];
+  _Alignas(64) float sums[SPARSE_GROUP * SPARSE_TOKENS]; /* s32 at first */
   for (size_t group = first; group < last; ++group) {
     sparse_aim(r, group, &g);
     for (size_t v = 0; v < f->vectors; v += SPARSE_PASS) {
@@ -163,14 +167,19 @@ static void sparse_run_any(const sparse_finish *f, size_t first, size_t last, sp
       g.sums = sums + 16 * v;
       multipliers[r->form][f->vectors - v < SPARSE_PASS ? f->vectors - v - 1 : SPARSE_PASS - 1](&g);
     }
-    const bool whole = (group + 1) * SPARSE_GROUP <= r->n;
-    if (whole && r->activation == PITH_ACTIVATION_NONE)
-      sparse_finish_group(SPARSE_NONE, f, group, sums);
-    else if (whole && r->activation == PITH_ACTIVATION_GELU && r->for_8bit)
-      sparse_finish_group(SPARSE_GELU, f, group, sums);
-    else
-      sparse_finish_any(f, group, sums);
+    sparse_finish_group(f, group, sums);
   }
+}
+
+/* Asks for the lines of floats that finishing a group, a little ahead, will read and write. */
+V16_INLINE void sparse_fetch(const pith_sparse_gemm_u8s8_range *r, size_t group) {
+  const size_t at = (group + SPARSE_AHEAD) * SPARSE_GROUP * SPARSE_TOKENS;
+  if (r->residual)
+    for (size_t i = 0; i < SPARSE_GROUP * SPARSE_TOKENS; i += 16)
+      __builtin_prefetch(r->residual + at + i, 0, 3);
+  if (r->y)
+    for (size_t i = 0; i < SPARSE_GROUP * SPARSE_TOKENS; i += 16)
+      __builtin_prefetch(r->y + at + i, 1, 3);
 }
 
 #if SPARSE_FUSES
@@ -180,8 +189,22 @@ V16_INLINE void sparse_run_whole(const pith_sparse_form form, const sparse_kind 
   for (size_t group = first; group < last; ++group) {
     s16 sums[SPARSE_GROUP][SPARSE_PASS];
     sparse_aim(f->range, group, &g);
+    sparse_fetch(f->range, group);
     sparse_sum(form, SPARSE_PASS, &g, sums);
     const sparse_outputs outputs = sparse_get_outputs(f, group);
+    if (kind == SPARSE_GELU) { /* takes so long that a way by memory is worth a quarter of the code */
+      _Alignas(64) int32_t stored[SPARSE_GROUP * SPARSE_TOKENS];
+      sparse_store(SPARSE_PASS, sums, stored);
+#pragma GCC unroll 1
+      for (size_t v = 0; v < SPARSE_PASS; ++v) {
+        v16 of_v[SPARSE_GROUP];
+        PITH_UNROLL
+        for (size_t o = 0; o < SPARSE_GROUP; ++o)
+          of_v[o] = gemm_load_sums(stored + o * SPARSE_TOKENS + 16 * v);
+        sparse_finish_vector(kind, true, f, &outputs, v, of_v);
+      }
+      continue;
+    }
     PITH_UNROLL
     for (size_t v = 0; v < SPARSE_PASS; ++v) {
       v16 of_v[SPARSE_GROUP];

@@ -56,7 +56,7 @@ V16_INLINE void sparse_finish_vector(const sparse_kind kind, const bool whole, c
   PITH_UNROLL
   for (size_t o = 0; o < SPARSE_GROUP; ++o)
     scale[o] = outputs->scale[o];
-  if (r->x_per_row) {
+  if (kind != SPARSE_DONE && r->x_per_row) {
     PITH_UNROLL
     for (size_t o = 0; o < SPARSE_GROUP; ++o)
       scale[o] = v16_mul(v16_load(f->x_scale + 16 * v), scale[o]);
@@ -90,30 +90,30 @@ V16_INLINE void sparse_finish_vector(const sparse_kind kind, const bool whole, c
   }
 }
 
-/* The sums of a group, [4][64], where they are few or of any kind. */
-__attribute__((noinline)) static void sparse_finish_any(const sparse_finish *f, size_t group, const int32_t *sums) {
-  const sparse_outputs outputs = sparse_get_outputs(f, group);
+/* A group's sums, [4][64], become activated floats in place. */
+V16_INLINE void sparse_activate(const sparse_finish *f, const sparse_outputs *outputs, float *sums) {
   const pith_activation activation = f->range->activation;
-  for (size_t v = 0; v < f->vectors; ++v) {
-    v16 z[SPARSE_GROUP];
-    for (size_t o = 0; o < SPARSE_GROUP; ++o) {
-      const v16 x_scale = v16_load(f->x_scale + 16 * v);
-      const v16 scale = f->range->x_per_row ? v16_mul(x_scale, outputs.scale[o]) : outputs.scale[o];
-      z[o] = v16_fma(gemm_load_sums(sums + o * SPARSE_TOKENS + 16 * v), scale, outputs.bias[o]);
-      z[o] = f->range->for_8bit ? gemm_activate_8bit(activation, z[o]) : gemm_activate(activation, z[o]);
+  for (size_t o = 0; o < SPARSE_GROUP; ++o)
+    for (size_t v = 0; v < f->vectors; ++v) {
+      float *at = sums + o * SPARSE_TOKENS + 16 * v;
+      v16 scale = outputs->scale[o];
+      if (f->range->x_per_row)
+        scale = v16_mul(v16_load(f->x_scale + 16 * v), scale);
+      const v16 z = v16_fma(gemm_load_sums((const int32_t *)(const void *)at), scale, outputs->bias[o]);
+      v16_store(at, f->range->for_8bit ? gemm_activate_8bit(activation, z) : gemm_activate(activation, z));
     }
-    sparse_finish_vector(SPARSE_DONE, false, f, &outputs, v, z);
-  }
 }
 
-V16_INLINE void sparse_finish_group(const sparse_kind kind, const sparse_finish *f, size_t group, const int32_t *sums) {
+/* A group of any kind and number of tokens, by way of memory; that is destroyed. */
+V16_INLINE void sparse_finish_group(const sparse_finish *f, size_t group, float *sums) {
   const sparse_outputs outputs = sparse_get_outputs(f, group);
+  sparse_activate(f, &outputs, sums);
   for (size_t v = 0; v < f->vectors; ++v) {
-    v16 of_v[SPARSE_GROUP];
+    v16 z[SPARSE_GROUP];
     PITH_UNROLL
     for (size_t o = 0; o < SPARSE_GROUP; ++o)
-      of_v[o] = gemm_load_sums(sums + o * SPARSE_TOKENS + 16 * v);
-    sparse_finish_vector(kind, true, f, &outputs, v, of_v);
+      z[o] = v16_load(sums + o * SPARSE_TOKENS + 16 * v);
+    sparse_finish_vector(SPARSE_DONE, false, f, &outputs, v, z);
   }
 }
 

@@ -5,7 +5,6 @@
 #include "ops/sparse_gemm/sparse_gemm_u8s8.h"
 
 extern const pith_kernel pith_sparse_gemm_u8s8_reference;
-extern const pith_kernel pith_sparse_gemm_u8s8_avx2, pith_sparse_gemm_u8s8_avx512;
-extern const pith_kernel pith_sparse_gemm_u8s8_avxvnni, pith_sparse_gemm_u8s8_avx512vnni;
+extern const pith_kernel pith_sparse_gemm_u8s8_avx2, pith_sparse_gemm_u8s8_avxvnni, pith_sparse_gemm_u8s8_avx512vnni;
 
 #endif
