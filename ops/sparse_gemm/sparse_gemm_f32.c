@@ -7,7 +7,7 @@
 
 enum {
   GROUP = PITH_SPARSE_GROUP,
-  MAX_CHUNK = 1024,     /* inputs: 256 KiB of x */
+  MAX_CHUNK = 4096,     /* inputs: 1 MiB of x. Less is slower: weights then come in short runs */
   GROUP_COST = 8,       /* of finishing a group, in units */
   TASKS_PER_THREAD = 4, /* at least, where there is that much to share out: threads may differ in speed */
   MIN_TASK_COST = 2048, /* units: some 5 us */
