@@ -6,6 +6,7 @@
 #include "engine/exec/model.h"
 #include "engine/exec/session_access.h"
 #include "engine/format/names.h"
+#include "engine/format/stored_layout.h"
 #include "engine/lower/program.h"
 #include "engine/ir/operator.h"
 
@@ -28,22 +29,22 @@ static uint64_t count_elements(const pith_tensor *tensor) {
   return count;
 }
 
-/* Elements whose every byte is zero, which for f32 leaves negative zero out; a layout's padding is zero and no element, and
- * neither are the 64 bytes of sums behind each block of n16k4_s8. */
-static uint64_t count_zeros(const pith_tensor *tensor) {
+/* Elements that are 0, counted in the data as row-major; -0 is 0. */
+static pith_status count_zeros(const pith_tensor *tensor, uint64_t *out_zeros, pith_error *error) {
   static const unsigned char zero[8];
-  size_t bytes = pith_dtype_get_info(tensor->dtype)->bits / 8;
-  uint64_t zeros = 0, places = 0, block = tensor->data_bytes, sums = 0;
-  const unsigned char *data = tensor->data;
-  if (tensor->layout == PITH_LAYOUT_N16K4_S8) {
-    sums = 64;
-    block = ((uint64_t)tensor->dims[1].constant + 3) / 4 * 64 + sums;
-  }
-  for (uint64_t begin = 0; begin < tensor->data_bytes; begin += block)
-    for (uint64_t at = begin; at + bytes <= begin + block - sums; at += bytes, places++)
-      zeros += memcmp(data + at, zero, bytes) == 0;
-  uint64_t padding = places - count_elements(tensor);
-  return zeros >= padding ? zeros - padding : 0;
+  const size_t bytes = pith_dtype_get_info(tensor->dtype)->bits / 8, count = (size_t)count_elements(tensor);
+  *out_zeros = 0;
+  if (tensor->data == NULL || count == 0)
+    return PITH_OK;
+  unsigned char *plain = pith_allocate(NULL, count * bytes);
+  if (plain == NULL)
+    return pith_fail(error, PITH_OUT_OF_MEMORY, "tensor '%s': no memory for %zu elements", tensor->name, count);
+  pith_status status = pith_tensor_unpack(tensor, plain, NULL, error);
+  for (size_t i = 0; i < count && status == PITH_OK; i++)
+    *out_zeros += tensor->dtype == PITH_DTYPE_F32 ? ((const float *)(const void *)plain)[i] == 0
+                                                  : memcmp(plain + i * bytes, zero, bytes) == 0;
+  pith_release(NULL, plain, count * bytes);
+  return status;
 }
 
 static bool is_stored(const pith_tensor *tensor) {
@@ -166,7 +167,7 @@ static void print_json_copies(const pith_tensor *tensor) {
   putchar(']');
 }
 
-static void print_json_tensors(const pith_graph *graph) {
+static pith_status print_json_tensors(const pith_graph *graph, pith_error *error) {
   const char *before = "";
   for (uint32_t i = 0; i < graph->tensor_count; i++) {
     const pith_tensor *tensor = &graph->tensors[i];
@@ -179,15 +180,20 @@ static void print_json_tensors(const pith_graph *graph) {
            pith_format_layout_name(tensor->layout));
     for (uint32_t d = 0; d < tensor->rank; d++)
       printf("%s%lld", d == 0 ? "" : ",", (long long)tensor->dims[d].constant);
-    uint64_t elements = count_elements(tensor);
-    printf("],\"bytes\":%llu,\"sparsity\":%.6f", (unsigned long long)tensor->data_bytes,
-           elements == 0 ? 0 : (double)count_zeros(tensor) / (double)elements);
+    uint64_t elements = count_elements(tensor), zeros;
+    char pattern[PITH_PATTERN_TEXT_BYTES];
+    pith_pattern_format(&tensor->pattern, pattern);
+    PITH_TRY(count_zeros(tensor, &zeros, error));
+    printf("],\"bytes\":%llu,\"sparsity\":%.6f,\"pattern\":\"%s\",\"kept\":%llu", (unsigned long long)tensor->data_bytes,
+           elements == 0 ? 0 : (double)zeros / (double)elements, pattern,
+           (unsigned long long)(tensor->pattern.kind == PITH_PATTERN_DENSE ? elements : tensor->kept));
     print_json_copies(tensor);
     putchar('}');
   }
+  return PITH_OK;
 }
 
-static void print_json(const pith_model *model, const pith_model_info *info) {
+static pith_status print_json(const pith_model *model, const pith_model_info *info, pith_error *error) {
   const pith_graph *graph = model->data.graph;
   putchar('{');
   print_json_text("architecture", info->architecture);
@@ -220,7 +226,7 @@ static void print_json(const pith_model *model, const pith_model_info *info) {
       before = ",";
     }
   fputs("},\"tensors\":[", stdout);
-  print_json_tensors(graph);
+  PITH_TRY(print_json_tensors(graph, error));
   fputs("],\"history\":[", stdout);
   for (uint32_t i = 0; i < model->data.history_count; i++) {
     printf("%s{", i == 0 ? "" : ",");
@@ -241,6 +247,7 @@ static void print_json(const pith_model *model, const pith_model_info *info) {
            (unsigned long long)model->data.report[i].samples);
   }
   puts("]}");
+  return PITH_OK;
 }
 
 /* ---- what this machine makes of it -------------------------------------------------------------------- */
@@ -328,7 +335,7 @@ static int run(const void *given) {
     else if (settings->svg)
       status = pith_graph_print_svg(model->data.graph, &sink, &error);
     else if (settings->json)
-      print_json(model, &info);
+      status = print_json(model, &info, &error);
     else
       print_summary(model, &info);
   }

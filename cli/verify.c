@@ -21,6 +21,8 @@ static int run(const void *given) {
   pith_status status = pith_format_check_hashes(model->bytes, model->size, &watcher, &error);
   pith_progress_end(&progress);
   if (status == PITH_OK)
+    status = pith_format_check_weights(model->data.graph, &error);
+  if (status == PITH_OK)
     printf("%s: every check holds\n", settings->operand);
   pith_model_close(model);
   return status == PITH_OK ? PITH_EXIT_OK : pith_report_error(&error);
@@ -32,7 +34,8 @@ const pith_command pith_command_verify = {
     .name = "verify",
     .operand = "M.pith",
     .summary = "check a model file whole, hashes included",
-    .details = "Loading checks structure, graph and bounds and reads no weight; this reads every byte.",
+    .details = "Loading checks structure, graph and bounds and reads no weight; this reads every byte, "
+               "unpacks every weight, and counts what patterns keep.",
     .options = options,
     .defaults = &(const verify_settings){0},
     .settings_bytes = sizeof(verify_settings),

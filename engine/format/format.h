@@ -16,6 +16,10 @@ PITH_WARN_UNUSED pith_status pith_format_read(const void *bytes, size_t size, co
 PITH_WARN_UNUSED pith_status pith_format_check_hashes(const void *bytes, size_t size, const pith_watcher *watcher,
                                                       pith_error *error);
 
+/* What neither opening nor a hash can tell: weights in a stored layout are what packing them gives, and every pattern's mask
+ * keeps as many elements as its tensor says. Reads all such weights, one at a time as row-major. The message names the tensor. */
+PITH_WARN_UNUSED pith_status pith_format_check_weights(const pith_graph *graph, pith_error *error);
+
 /* Writes a model: to a temporary name in the same folder, synced, renamed. On failure nothing is left behind and an
  * earlier file at `path` is untouched. Part of libpith-compress. */
 PITH_WARN_UNUSED pith_status pith_format_write(const char *path, const pith_model_data *data, pith_error *error);

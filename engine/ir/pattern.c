@@ -44,7 +44,8 @@ static bool read_name(const char *text, pith_pattern *pattern) {
     pattern->kind = (pith_pattern_kind)kind;
     if (text[length] == '\0')
       return true;
-    return is_sized(pattern->kind) && text[length] == ':' && read_sides(text + length + 1, 'x', true, pattern);
+    return is_sized(pattern->kind) && text[length] == ':' && read_sides(text + length + 1, 'x', true, pattern) &&
+           pattern->outputs != pattern->inputs; /* not both `*` */
   }
   return false;
 }

@@ -4,7 +4,7 @@ function(pith_format_test name)
             LIBS pith_format_writer pith_engine pith_ops ${PTHREADPOOL_LIBRARY} Threads::Threads ${ARGN})
 endfunction()
 
-foreach(name IN ITEMS file hash hostile layout round_trip share)
+foreach(name IN ITEMS file hash hostile layout round_trip share sparse)
   pith_format_test(format_${name})
 endforeach()
 pith_test(pack_model pack_model.c exec_fixture.c integer_fixture.c format_fixture.c ir_fixture.c

@@ -6,6 +6,7 @@ endfunction()
 pith_ir_test(ir_graph)
 pith_ir_test(ir_infer)
 pith_ir_test(ir_verify)
+pith_ir_test(ir_pattern)
 pith_ir_test(ir_print)
 pith_ir_test(ir_hostile)
 
