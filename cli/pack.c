@@ -54,10 +54,10 @@ static pith_status tune(const pith_cli_session *open, const pack_settings *setti
 
 static void print_tuning(const pith_tuning *tuning) {
   if (tuning->layer_count == 0) {
-    puts("nothing to tune: no weight of a product has zeros that leave out blocks");
+    puts("nothing to tune: no product's weights have zeros that leave out blocks");
     return;
   }
-  printf("%-44s %9s %9s %9s %9s %9s  %s\n", "ms at each layout", "4x1 kept", "4x4 kept", "dense", "4x1", "4x4", "fastest");
+  printf("%-44s %9s %9s %9s %9s %9s  %s\n", "ms at each layout", "4x1 kept", "4x4 kept", "dense", "4x1", "4x4", "mixed");
   for (uint32_t i = 0; i < tuning->layer_count; i++) {
     const pith_tune_layer *layer = &tuning->layers[i];
     printf("%-44.44s %8.1f%% %8.1f%% %9.4f", layer->name, 100 * layer->occupancy[PITH_TUNE_4X1],

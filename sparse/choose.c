@@ -8,22 +8,22 @@
 
 /* What a product takes for a token, in the time that the dense kernel takes to multiply one weight:
  *
- *     n rounded up to a whole number of blocks of outputs * (weights + output * its inputs that are multiplied)
+ *     weights that are multiplied (dense: n k; sparse: those of its units) * weight + n * output
  *
- * `weight` is what one weight of a unit takes, `output` what ends each output: sums into numbers, bias, activation, storing. Fitted to
- * bench/results/sparse_gemm_u8s8_avx512vnni.csv and sparse_gemm_f32_avx512.csv; on other CPUs the ratios are similar, and
- * `pith pack --tune` measures. */
+ * `output` is what it takes to end an output: sums into numbers, bias, storing. Fitted to measurements with AVX-512 VNNI and AVX-512
+ * (bench/results/sparse_gemm_u8s8_avx512vnni.csv; off by 11 % in the mean); `pith pack --tune` measures itself. */
 typedef struct cost {
   double weight, output;
 } cost;
 static const cost costs[PITH_LAYOUT_COUNT] = {
-    [PITH_LAYOUT_N16K4_S8] = {1, 60},    [PITH_LAYOUT_B4X1_S8] = {2.0, 60}, [PITH_LAYOUT_B4X4_S8] = {1.15, 60},
-    [PITH_LAYOUT_N64_F32] = {1, 20}, [PITH_LAYOUT_B4X1_F32] = {1.3, 20},
+    [PITH_LAYOUT_N16K4_S8] = {1, 65}, [PITH_LAYOUT_B4X1_S8] = {1.33, 40}, [PITH_LAYOUT_B4X4_S8] = {1.19, 25},
+    [PITH_LAYOUT_N64_F32] = {1, 20},  [PITH_LAYOUT_B4X1_F32] = {1.9, 20},
 };
 
 /* A product among dense ones pays for Reorders, and the model is off by a few percent: what is expected to gain less than that
  * stays dense. */
 #define LEAST_GAIN 0.08
+#define MOST_KEPT 0.9 /* of all blocks */
 
 static double predict_units(pith_layout layout, size_t n, size_t k, size_t units) {
   const pith_sparse_form form = pith_layout_get_sparse_form(layout);
@@ -168,6 +168,7 @@ static const pith_layout ways_f32[WAYS] = {PITH_LAYOUT_N64_F32, PITH_LAYOUT_B4X1
 typedef struct weight {
   pith_tensor_id tensor, x;
   double times[WAYS];
+  bool stays_dense[WAYS]; /* whatever its group does: blocks would leave out next to nothing */
 } weight;
 
 /* The way of least time for the weights of products of one x, summed. */
@@ -181,7 +182,7 @@ static pith_layout choose(const pith_graph *graph, const weight *weights, size_t
   int best = 1;
   for (int way = 2; way < WAYS; way++)
     best = sums[way] < sums[best] ? way : best;
-  if (sums[best] > sums[0] * (1 - LEAST_GAIN))
+  if (sums[best] > sums[0] * (1 - LEAST_GAIN) || weights[of].stays_dense[best])
     best = 0;
   return dtype == PITH_DTYPE_S8 ? ways_s8[best] : ways_f32[best];
 }
@@ -192,8 +193,14 @@ static pith_status predict(const pith_graph *graph, weight *w, pith_error *error
   void *rows;
   uint64_t bytes;
   PITH_TRY(unpack(tensor, &rows, &bytes, error));
-  for (int way = 0; way < WAYS; way++)
-    w->times[way] = predict_time(ways[way], (size_t)tensor->dims[0].constant, (size_t)tensor->dims[1].constant, rows);
+  const size_t n = (size_t)tensor->dims[0].constant, k = (size_t)tensor->dims[1].constant;
+  for (int way = 0; way < WAYS; way++) {
+    const pith_sparse_form form = pith_layout_get_sparse_form(ways[way]);
+    const size_t units = form == PITH_SPARSE_FORM_COUNT ? 0 : pith_sparse_count_units(form, n, k, rows);
+    w->stays_dense[way] =
+        form == PITH_SPARSE_FORM_COUNT || (double)units > MOST_KEPT * (double)pith_sparse_max_units(form, n, k);
+    w->times[way] = w->stays_dense[way] ? predict_units(ways[0], n, k, 0) : predict_units(ways[way], n, k, units);
+  }
   pith_release(NULL, rows, (size_t)bytes);
   return PITH_OK;
 }

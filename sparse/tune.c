@@ -21,6 +21,9 @@ const char *pith_tune_way_get_name(pith_tune_way way) {
   return way_names[way];
 }
 
+/* Medians of one layer move by this much from noise, and a layer that reads other tiles costs a Reorder. */
+#define LEAST_GAIN 0.05
+
 /* A model stored in one way, with a session on it. */
 typedef struct variant {
   struct pith_model model; /* its graph is ours */
@@ -263,15 +266,32 @@ static double get_median(double *seconds, size_t count) {
 
 /* ---- deciding -------------------------------------------------------------------------------------------------------- */
 
+/* The fastest of all but the mixed way, by whole runs. */
+static pith_tune_way choose_uniform(tuner *t) {
+  pith_tune_way best = PITH_TUNE_DENSE;
+  double seconds[PITH_TUNE_MIXED];
+  for (int way = 0; way < PITH_TUNE_MIXED; way++) {
+    variant *v = &t->variants[way];
+    seconds[way] = v->runs ? get_median(v->seconds, t->rounds) : 0;
+    if (v->runs && seconds[way] < seconds[best])
+      best = (pith_tune_way)way;
+  }
+  return best;
+}
+
+/* A layer leaves the way that is best for the whole model where it clearly gains. */
 static void choose_layers(tuner *t) {
+  const pith_tune_way uniform = choose_uniform(t);
   for (uint32_t i = 0; i < t->tuning->layer_count; i++) {
     pith_tune_layer *layer = &t->tuning->layers[i];
-    for (int way = 0; way < PITH_TUNE_MIXED; way++) {
-      variant *v = &t->variants[way];
-      layer->seconds[way] = v->runs ? get_median(v->layers + i * t->rounds, t->rounds) : 0;
-      if (v->runs && layer->seconds[way] < layer->seconds[layer->way])
+    for (int way = 0; way < PITH_TUNE_MIXED; way++)
+      if (t->variants[way].runs)
+        layer->seconds[way] = get_median(t->variants[way].layers + i * t->rounds, t->rounds);
+    layer->way = uniform;
+    for (int way = 0; way < PITH_TUNE_MIXED; way++)
+      if (t->variants[way].runs && layer->seconds[way] < layer->seconds[uniform] * (1 - LEAST_GAIN) &&
+          layer->seconds[way] < layer->seconds[layer->way])
         layer->way = (pith_tune_way)way;
-    }
   }
 }
 

@@ -35,7 +35,7 @@ typedef struct pith_tune_layer {
   pith_tensor_id *tensors; /* [weights] */
   double occupancy[PITH_TUNE_MIXED]; /* of its blocks, those that are kept; DENSE: 1 */
   double seconds[PITH_TUNE_MIXED];   /* median of a run */
-  pith_tune_way way;                 /* the fastest */
+  pith_tune_way way;                 /* in MIXED: that of the fastest model of one way, or one clearly faster here */
 } pith_tune_layer;
 
 typedef struct pith_tuning {

@@ -26,7 +26,7 @@ static bool add_layer(cJSON *layers, const pith_tune_layer *layer) {
   }
   return cJSON_AddStringToObject(object, "name", layer->name) != NULL &&
          cJSON_AddNumberToObject(object, "weights", layer->weights) != NULL &&
-         cJSON_AddStringToObject(object, "fastest", pith_tune_way_get_name(layer->way)) != NULL &&
+         cJSON_AddStringToObject(object, "mixed", pith_tune_way_get_name(layer->way)) != NULL &&
          add_numbers(object, "occupancy", layer->occupancy, PITH_TUNE_MIXED, 1) &&
          add_numbers(object, "ms", layer->seconds, PITH_TUNE_MIXED, 1e3);
 }

@@ -88,6 +88,53 @@ static void test_wrong_use(void **state) {
   assert_failure(&o, 1, "absent.pith");
 }
 
+/* Where blocks are zero, runs decide; the answers stay, and the file says what was found. */
+static void test_tune(void **state) {
+  (void)state;
+  const char *model = make_model("dense.pith", "BertForSequenceClassification"), *pruned = in_folder("pruned.pith"),
+             *tuned = in_folder("tuned.pith");
+  outcome o = run_pith(NULL, "pack", model, "--tune", "-o", tuned, "--seq", "16", NULL);
+  assert_success(&o);
+  assert_non_null(strstr(o.out, "nothing to tune: no product's weights have zeros that leave out blocks\n"));
+  o = run_pith(NULL, "prune", model, "--pattern", "4x4", "--sparsity", "0.9", "-o", pruned, NULL);
+  assert_success(&o);
+  o = run_pith(NULL, "pack", pruned, "--tune", "--batch", "2", "--seq", "16", "--threads", "1", "-o", tuned, NULL);
+  assert_success(&o);
+  assert_non_null(strstr(o.out, "the model, 2 x 16, 1 thread: dense "));
+  assert_non_null(strstr(o.out, "; stored "));
+  o = run_pith(NULL, "verify", tuned, NULL);
+  assert_success(&o);
+  o = run_pith(NULL, "inspect", tuned, NULL);
+  assert_success(&o);
+  assert_non_null(strstr(o.out, "tune"));
+  char before[4096];
+  o = run_pith(NULL, "bench", pruned, "--batch", "2", "--seq", "16", "--seconds", "0.05", "--outputs",
+               in_folder("before.jsonl"), NULL);
+  assert_success(&o);
+  o = run_pith(NULL, "bench", tuned, "--batch", "2", "--seq", "16", "--seconds", "0.05", "--outputs",
+               in_folder("after.jsonl"), NULL);
+  assert_success(&o);
+  FILE *a = fopen(in_folder("before.jsonl"), "rb"), *b = fopen(in_folder("after.jsonl"), "rb");
+  assert_non_null(a);
+  assert_non_null(b);
+  char after[sizeof before];
+  const size_t bytes = fread(before, 1, sizeof before, a);
+  assert_true(bytes > 20); /* two labels of two texts */
+  assert_int_equal(fread(after, 1, sizeof after, b), bytes);
+  assert_memory_equal(before, after, bytes);
+  fclose(a);
+  fclose(b);
+  o = run_pith(NULL, "pack", pruned, "--tune", "--seq", "16", "--json", "-o", tuned, NULL);
+  assert_success(&o);
+  assert_non_null(strstr(o.out, "\"tune\":{\"batch\":1,\"seq\":16,"));
+  assert_non_null(strstr(o.out, "\"layers\":[{"));
+  /* A run may be no longer than what the model takes, and a shape is of --tune. */
+  o = run_pith(NULL, "pack", pruned, "--tune", "--seq", "33", "-o", in_folder("no.pith"), NULL);
+  assert_failure(&o, 1, "longer than the model's 32");
+  o = run_pith(NULL, "pack", pruned, "--seq", "16", "-o", in_folder("no.pith"), NULL);
+  assert_failure(&o, 2, "--batch, --seq and --threads go with --tune");
+}
+
 static int teardown(void **state) {
   (void)state;
   remove_folder();
@@ -99,6 +146,7 @@ int main(void) {
       cmocka_unit_test(test_tied),
       cmocka_unit_test(test_nothing),
       cmocka_unit_test(test_wrong_use),
+      cmocka_unit_test(test_tune),
   };
   return cmocka_run_group_tests(tests, NULL, teardown);
 }

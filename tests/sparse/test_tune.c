@@ -187,8 +187,8 @@ static void test_tuning_keeps_answers_and_says_what_it_did(void **state) {
         assert_true(layer->occupancy[PITH_TUNE_4X1] < 0.2 && layer->occupancy[PITH_TUNE_4X4] < 0.2);
         for (int way = 0; way < PITH_TUNE_MIXED; way++) /* f32 has no 4x4 of its own */
           assert_true(layer->seconds[way] > 0 || (h == 2 && way == PITH_TUNE_4X4));
-        for (int way = 0; way < PITH_TUNE_MIXED; way++)
-          assert_true(layer->seconds[way] == 0 || layer->seconds[layer->way] <= layer->seconds[way]);
+        for (int way = 0; way < PITH_TUNE_MIXED; way++) /* none is left that would clearly gain */
+          assert_true(layer->seconds[way] == 0 || 0.95 * layer->seconds[layer->way] <= layer->seconds[way]);
       }
       for (int way = 0; way < PITH_TUNE_WAY_COUNT; way++)
         assert_true(tuning.seconds[way] == 0 || tuning.seconds[tuning.way] <= tuning.seconds[way]);
