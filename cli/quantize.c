@@ -57,6 +57,9 @@ static int check_options(job *j) {
   const int status = pith_cli_gate_init(&j->gate, given->eval, given->eval_data, given->max_loss);
   if (status != PITH_EXIT_OK)
     return status;
+  pith_error error = {0};
+  if (pith_quantize_check_options(given, &error) != PITH_OK)
+    return pith_usage_error("%s", error.message);
   if (given->data != NULL && !needs_data(j))
     return pith_usage_error("--data is of no use with --mode dynamic: it needs no ranges");
   if (given->data_task != NULL && pith_cli_task_find(given->data_task) == NULL)

@@ -27,6 +27,27 @@ uint32_t pith_quantize_count_passes(const pith_quant_options *options) {
   return pith_quant_uses_smoothquant(options) ? 1 + (again ? 1 + histogram : 0) : 1 + histogram;
 }
 
+pith_status pith_quantize_check_options(const pith_quant_options *options, pith_error *error) {
+#define WORD(name, text) text,
+  static const char *const observers[] = {PITH_OBSERVER_LIST(WORD)};
+#undef WORD
+  const pith_quant_options *defaults = &pith_quant_defaults;
+  const char *observer = observers[options->observer];
+  if (options->mode == PITH_QUANT_DYNAMIC && options->observer != defaults->observer)
+    return pith_fail(error, PITH_INVALID_ARGUMENT,
+                     "observer %s does nothing in dynamic mode, where each token has a range of its own", observer);
+  if (options->percentile != defaults->percentile && options->observer != PITH_OBSERVER_PERCENTILE)
+    return pith_fail(error, PITH_INVALID_ARGUMENT, "percentile %g does nothing with observer %s: it goes with %s",
+                     options->percentile, observer, observers[PITH_OBSERVER_PERCENTILE]);
+  if (options->averaging != defaults->averaging && options->observer != PITH_OBSERVER_MOVING_AVERAGE)
+    return pith_fail(error, PITH_INVALID_ARGUMENT, "averaging %g does nothing with observer %s: it goes with %s",
+                     options->averaging, observer, observers[PITH_OBSERVER_MOVING_AVERAGE]);
+  if (options->seed != 0 && options->samples == 0 && options->data != NULL)
+    return pith_fail(error, PITH_INVALID_ARGUMENT, "seed %llu does nothing with samples 0: all texts are used",
+                     (unsigned long long)options->seed);
+  return PITH_OK;
+}
+
 static void keep_graph(job *j, pith_graph *graph) {
   j->out->graphs[j->out->graph_count++] = graph;
   j->graph = graph;
@@ -122,6 +143,7 @@ static pith_status quantize(job *j, pith_error *error) {
   const pith_allocator *allocator = &j->model->allocator;
   pith_quantized *out = j->out;
   pith_graph *graph;
+  PITH_TRY(pith_quantize_check_options(options, error));
   PITH_TRY(pith_quant_check_float(j->graph, error));
   PITH_TRY(pith_recipe_check_graph(options->graph, j->graph, error));
   if (options->equalize) {

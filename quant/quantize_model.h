@@ -30,11 +30,14 @@ typedef struct pith_quantized {
   pith_arena arena;
 } pith_quantized;
 
+/* PITH_INVALID_ARGUMENT where one of the options has no effect beside the others, unless it is the default. */
+PITH_WARN_UNUSED pith_status pith_quantize_check_options(const pith_quant_options *options, pith_error *error);
+
 /* Passes over the data that these options take. */
 uint32_t pith_quantize_count_passes(const pith_quant_options *options);
 
 /* `model` stays open for as long as the result lives. Errors: those of the steps; also PITH_INVALID_ARGUMENT where the recipe
- * is for another graph. pith_quantized_deinit follows, whether this fails or not. */
+ * is for another graph, and pith_quantize_check_options'. pith_quantized_deinit follows, whether this fails or not. */
 PITH_WARN_UNUSED pith_status pith_quantize_model(const pith_model *model, const pith_quantize_request *request,
                                                  pith_quantized *out, pith_error *error);
 void pith_quantized_deinit(pith_quantized *quantized);

@@ -132,6 +132,8 @@ static void test_wrong_data(void **state) {
   write_text(line, "only this\n", 10);
   outcome o = run_pith(NULL, "quantize", embedder, "--mode", "static", "-o", out, NULL);
   assert_refused(&o, 1, "--data is missing");
+  o = run_pith(NULL, "quantize", embedder, "--data", texts, "--percentile", "99", "-o", out, NULL);
+  assert_refused(&o, 2, "percentile 99 does nothing with observer min_max: it goes with percentile");
   o = run_pith(NULL, "quantize", embedder, "--data", empty, "-o", out, NULL);
   assert_refused(&o, 1, "empty.txt: has no text");
   o = run_pith(NULL, "quantize", embedder, "--data", line, "-o", out, NULL);
@@ -220,7 +222,7 @@ static void test_over_budget(void **state) {
   /* Ranges of two sequences, cut in half: answers change. */
   const char *few = in_folder("few.jsonl");
   write_text(few, "{\"ids\":[1,2]}\n{\"ids\":[3,4]}\n", 28);
-  o = run_pith(NULL, "quantize", bare, "--data", few, "--percentile", "60", "--eval", "classification", "--eval-data",
+  o = run_pith(NULL, "quantize", bare, "--data", few, "--observer", "percentile", "--percentile", "60", "--eval", "classification", "--eval-data",
                own, "--max-loss", "0", "-o", out, NULL);
   assert_refused(&o, 1, "classification accuracy falls from 1.0000 to ");
   assert_non_null(strstr(o.err, "over the budget of 0 by 0."));

@@ -1,6 +1,7 @@
 #!/bin/sh
 # Real models through the command. Arguments: pith, the source folder, and which: stsb (all-MiniLM-L6-v2's Spearman x 100 is
-# 82.03), sst2 (777 of 872 right), start (process start to first answer), memory (resident at 8 x 128). Exits 77 where
+# 82.03), sst2 (777 of 872 right), start (process start to first answer), memory (resident at 8 x 128), ranges (what `eval --ranges` says of other
+# languages). Exits 77 where
 # data or model are absent: PITH_DATA, PITH_MODELS, PITH_MINILM say where they are.
 set -eu
 pith=$1 source=$2 which=$3
@@ -14,7 +15,7 @@ need() {
 case $which in
 stsb) model=$minilm file=$data/stsb/stsb-en-test.csv; need "$model/config.json" "$file" ;;
 sst2) model=$models/minilm-sst2 file=$data/sst2/test.tsv; need "$model/config.json" "$file" ;;
-start | memory) model=$minilm; need "$model/config.json" ;;
+start | memory | ranges) model=$minilm; need "$model/config.json" ;;
 *) echo "no part '$which'"; exit 1 ;;
 esac
 folder=$(mktemp -d)
@@ -39,6 +40,21 @@ start)
   echo "$said"
   fastest=$(echo "$said" | sed -E 's/.*fastest ([0-9.]+).*/\1/')
   awk "BEGIN { exit !($fastest > 0 && $fastest <= 45) }" || { echo "start to first answer: $fastest ms, over 45"; exit 1; }
+  ;;
+ranges)
+  # Calibrated on English: other languages leave its ranges, more of them and further than English does.
+  english=$source/tests/golden/minilm/sentences.txt other=$source/tests/cli/other_languages.txt
+  "$pith" quantize "$folder/m.pith" --data "$english" -o "$folder/q.pith"
+  exceeded() {
+    "$pith" eval "$folder/q.pith" --ranges --data "$1" 2>&1 >"$folder/table" | sed -E 's/.*warning: ([0-9]+) of .*/\1/'
+  }
+  saturated() { awk -F'\t' 'NR > 1 { sum += $2 } END { print sum + 0 }' "$folder/table"; }
+  few=$(exceeded "$english") few_saturated=$(saturated)
+  many=$(exceeded "$other") many_saturated=$(saturated)
+  echo "activations beyond their ranges: ${few:-0}, other languages ${many:-0}; saturated $few_saturated, $many_saturated"
+  [ "${many:-0}" -gt "$((2 * ${few:-0}))" ] || { echo "no warning that tells the languages apart"; exit 1; }
+  awk "BEGIN { exit !($many_saturated > 3 * $few_saturated && $many_saturated > 0) }" ||
+    { echo "other languages do not saturate more"; exit 1; }
   ;;
 memory)
   resident=$("$pith" bench "$folder/m.pith" --batch 8 --seq 128 --threads 1 --seconds 0.5 --json | field rss_bytes)

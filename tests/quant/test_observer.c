@@ -4,7 +4,9 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include <cmocka.h>
 
@@ -221,10 +223,73 @@ static void test_wrong_values(void **state) {
   }
 }
 
+/* Ranges by NumPy (tests/golden/observers/make.py) on its own data. */
+enum { GOLDEN_SETS = 3, GOLDEN_BATCHES = 6, GOLDEN_SIZE = 1500 };
+static float golden_values[GOLDEN_SETS][GOLDEN_BATCHES * GOLDEN_SIZE];
+
+static void observe_golden(const float *set, pith_observer_kind kind, bool is_signed, float *low, float *high) {
+  pith_quant_options options = pith_quant_defaults;
+  options.observer = kind;
+  options.percentile = 99.5;
+  options.averaging = 0.25;
+  pith_observer observer;
+  pith_observer_init(&observer, &options, is_signed);
+  uint64_t bad;
+  for (int b = 0; b < GOLDEN_BATCHES; b++)
+    assert_true(pith_observer_see_range(&observer, set + b * GOLDEN_SIZE, GOLDEN_SIZE, &bad));
+  uint64_t bins[PITH_OBSERVER_BINS] = {0};
+  if (pith_observer_needs_histogram(kind)) {
+    pith_observer_begin_histogram(&observer, bins);
+    pith_observer_see_values(&observer, set, GOLDEN_BATCHES * GOLDEN_SIZE);
+  }
+  pith_observer_choose(&observer, low, high);
+}
+
+static void test_golden(void **state) {
+  (void)state;
+  static const char *const sets[GOLDEN_SETS] = {"tails", "gelu", "shifted"};
+#define WORD(name, text) text,
+  static const char *const observers[] = {PITH_OBSERVER_LIST(WORD)};
+#undef WORD
+  FILE *file = fopen(PITH_SOURCE_DIR "/tests/golden/observers/values.f32", "rb");
+  assert_non_null(file);
+  assert_int_equal(fread(golden_values, sizeof golden_values, 1, file), 1);
+  fclose(file);
+  file = fopen(PITH_SOURCE_DIR "/tests/golden/observers/golden.txt", "r");
+  assert_non_null(file);
+  char set[32], observer[32];
+  int is_signed, rows = 0;
+  unsigned seen = 0;
+  double low, high, tolerance;
+  while (fscanf(file, "%31s %31s %d %lf %lf %lf", set, observer, &is_signed, &low, &high, &tolerance) == 6) {
+    int s = 0, o = 0;
+    while (s < GOLDEN_SETS && strcmp(sets[s], set) != 0)
+      s++;
+    while (o < PITH_OBSERVER_COUNT && strcmp(observers[o], observer) != 0)
+      o++;
+    assert_true(s < GOLDEN_SETS && o < PITH_OBSERVER_COUNT);
+    float found_low, found_high;
+    observe_golden(golden_values[s], (pith_observer_kind)o, is_signed != 0, &found_low, &found_high);
+    tolerance += 1e-6 * fmax(-low, high); /* nine digits of a float */
+    double off = fmax(fabs((double)found_low - low), fabs((double)found_high - high));
+    if (is_signed) /* the larger end alone decides */
+      off = fabs(fmax((double)-found_low, (double)found_high) - high);
+    if (!(off <= tolerance))
+      fail_msg("%s, %s%s: %.9g to %.9g, NumPy's %.9g to %.9g, tolerance %.3g", set, observer, is_signed ? ", signed" : "",
+               (double)found_low, (double)found_high, low, high, tolerance);
+    seen |= 1u << o;
+    rows++;
+  }
+  fclose(file);
+  assert_int_equal(rows, GOLDEN_SETS * (PITH_OBSERVER_COUNT + 1));
+  assert_int_equal(seen, (1u << PITH_OBSERVER_COUNT) - 1);
+}
+
 int main(void) {
   make_values();
   sort_values(sorted);
   const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_golden),
       cmocka_unit_test(test_min_max), cmocka_unit_test(test_means),     cmocka_unit_test(test_percentile),
       cmocka_unit_test(test_mse),     cmocka_unit_test(test_kl),        cmocka_unit_test(test_streaming),
       cmocka_unit_test(test_wrong_values),

@@ -446,12 +446,42 @@ static void test_refused(void **state) {
   pith_quantized_deinit(&quantized);
 }
 
+/* What would be read over in silence is refused, and what has an effect is not. */
+static void test_options_without_effect(void **state) {
+  (void)state;
+  pith_quant_options options = pith_quant_defaults;
+  options.percentile = 99.5;
+  assert_refused(&options, PITH_INVALID_ARGUMENT, "percentile 99.5 does nothing with observer min_max: it goes with percentile");
+  options.observer = PITH_OBSERVER_KL;
+  assert_refused(&options, PITH_INVALID_ARGUMENT, "percentile 99.5 does nothing with observer kl");
+  options.observer = PITH_OBSERVER_PERCENTILE;
+  assert_int_equal(pith_quantize_check_options(&options, &error), PITH_OK);
+  options.averaging = 0.5;
+  assert_refused(&options, PITH_INVALID_ARGUMENT, "averaging 0.5 does nothing with observer percentile: it goes with moving_average");
+  options = pith_quant_defaults;
+  options.observer = PITH_OBSERVER_MOVING_AVERAGE;
+  options.averaging = 0.5;
+  assert_int_equal(pith_quantize_check_options(&options, &error), PITH_OK);
+  options.mode = PITH_QUANT_DYNAMIC;
+  assert_refused(&options, PITH_INVALID_ARGUMENT, "observer moving_average does nothing in dynamic mode");
+  options = pith_quant_defaults;
+  options.mode = PITH_QUANT_DYNAMIC;
+  assert_int_equal(pith_quantize_check_options(&options, &error), PITH_OK);
+  options = pith_quant_defaults;
+  options.seed = 7;
+  options.samples = 0;
+  assert_int_equal(pith_quantize_check_options(&options, &error), PITH_OK); /* of random ids */
+  options.data = "texts.txt";
+  assert_refused(&options, PITH_INVALID_ARGUMENT, "seed 7 does nothing with samples 0");
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, open_model, close_model)
       TEST(test_smoothquant), TEST(test_equalization), TEST(test_bias_correction), TEST(test_close_to_float),
       TEST(test_identity),    TEST(test_seeds),        TEST(test_weight_rows),     TEST(test_report),
       TEST(test_ranges_at_run_time), TEST(test_wrong_numbers), TEST(test_refused),
+      TEST(test_options_without_effect),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
