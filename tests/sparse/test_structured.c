@@ -158,6 +158,32 @@ static void test_silent_neurons(void **state) {
   pith_structured_deinit(&out);
 }
 
+/* Every fourth neuron says the same whatever comes in: the bias after it can say it too. */
+static float hold_inner(size_t row, size_t column, float old) {
+  (void)column;
+  return row % 4 == 1 ? 0 : old;
+}
+static float hold_inner_bias(size_t row, size_t column, float old) {
+  (void)column;
+  return row % 4 == 1 ? 3 : old;
+}
+
+static void test_constant_neurons(void **state) {
+  (void)state;
+  change("layer.1.inner.weight", hold_inner);
+  change("layer.1.inner.bias", hold_inner_bias);
+  pith_prune_options options = make_options("neuron", 0.25, PITH_PRUNE_OBS, PITH_PRUNE_LAYER);
+  options.exclude = (pith_name_patterns){1, {"layer.0.inner"}};
+  options.damping = 1e-6; /* with more, what varies little is as good as constant */
+  pith_structured out;
+  MUST(prune(&options, true, &out));
+  assert_int_equal(out.rows[1].after, EXEC_INNER - EXEC_INNER / 4);
+  const double difference = compare(&fixture.model.data, &out.data);
+  if (!(difference < 1e-4))
+    fail_msg("results differ by %g", difference);
+  pith_structured_deinit(&out);
+}
+
 /* The second head says nothing, and magnitude sees that its weights are 0. */
 static float silence_head(size_t row, size_t column, float old) {
   (void)column;
@@ -224,6 +250,22 @@ static void test_fit_lowers_errors(void **state) {
   }
 }
 
+/* The same neurons leave with and without data; with it, and with it alone, results stay near. */
+static void test_fit_helps_results(void **state) {
+  (void)state;
+  const pith_prune_options options =
+      make_options("neuron", 0.4, PITH_PRUNE_MAGNITUDE, PITH_PRUNE_LAYER);
+  double differences[2];
+  for (int data = 0; data < 2; data++) {
+    pith_structured out;
+    MUST(prune(&options, data != 0, &out));
+    differences[data] = compare(&fixture.model.data, &out.data);
+    pith_structured_deinit(&out);
+  }
+  if (!(differences[1] < 0.8 * differences[0]))
+    fail_msg("results differ by %g with the fit and by %g without", differences[1], differences[0]);
+}
+
 /* Input 2 is the sum of inputs 0 and 1: it leaves first, at no cost but damping, and they take its
  * weights. */
 static void test_known_solution(void **state) {
@@ -283,6 +325,44 @@ static void test_layers(void **state) {
     assert_true(compare(&fixture.model.data, &out.data) > 1e-4);
     pith_structured_deinit(&out);
   }
+}
+
+/* Layer 1 gives 2 x + 0.5 of an x that is normalized: the LayerNorm before it can. */
+static float be_zero(size_t row, size_t column, float old) {
+  (void)row, (void)column, (void)old;
+  return 0;
+}
+static float be_one(size_t row, size_t column, float old) {
+  return be_zero(row, column, old) + 1;
+}
+static float be_two(size_t row, size_t column, float old) {
+  return be_zero(row, column, old) + 2;
+}
+static float be_half(size_t row, size_t column, float old) {
+  return be_zero(row, column, old) + 0.5f;
+}
+
+static void test_layer_that_is_a_factor(void **state) {
+  (void)state;
+  static const char *const zeros[] = {
+      "layer.1.attention.dense.weight", "layer.1.attention.dense.bias",
+      "layer.1.outer.weight",           "layer.1.outer.bias",
+      "layer.1.attention.norm.bias",    "layer.0.norm.bias"};
+  for (size_t i = 0; i < sizeof zeros / sizeof *zeros; i++)
+    change(zeros[i], be_zero);
+  change("layer.0.norm.weight", be_one);
+  change("layer.1.attention.norm.weight", be_one);
+  change("layer.1.norm.weight", be_two);
+  change("layer.1.norm.bias", be_half);
+  const pith_prune_options options = make_options("layer", 0.5, PITH_PRUNE_OBS, PITH_PRUNE_LAYER);
+  pith_structured out;
+  MUST(prune(&options, true, &out));
+  assert_string_equal(out.rows[0].name, "layer.1.outer");
+  assert_true(out.rows[0].error < 1e-6 && out.rows[0].plain_error > 0.1);
+  const double difference = compare(&fixture.model.data, &out.data);
+  if (!(difference < 1e-4))
+    fail_msg("results differ by %g", difference);
+  pith_structured_deinit(&out);
 }
 
 /* ---- sizes that nothing divides, by layer, and INT8
@@ -406,9 +486,10 @@ static void test_pruned_model(void **state) {
 int main(void) {
 #define TEST(function) cmocka_unit_test_setup_teardown(function, open_model, close_model)
   const struct CMUnitTest tests[] = {
-      TEST(test_silent_neurons), TEST(test_silent_head), TEST(test_fit_lowers_errors),
-      TEST(test_known_solution), TEST(test_layers),      TEST(test_own_sizes),
-      TEST(test_configuration),  TEST(test_refused),     TEST(test_quantized_model),
+      TEST(test_silent_neurons),    TEST(test_silent_head),      TEST(test_fit_lowers_errors),
+      TEST(test_fit_helps_results), TEST(test_constant_neurons), TEST(test_layer_that_is_a_factor),
+      TEST(test_known_solution),    TEST(test_layers),           TEST(test_own_sizes),
+      TEST(test_configuration),     TEST(test_refused),          TEST(test_quantized_model),
       TEST(test_pruned_model),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
