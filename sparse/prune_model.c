@@ -6,6 +6,7 @@
 
 #include "engine/exec/model.h"
 #include "sparse/choose.h"
+#include "sparse/obs.h"
 #include "sparse/weights.h"
 
 /* What one call works on. */
@@ -55,11 +56,11 @@ static pith_status add_history(const job *j, pith_error *error) {
 
 /* ---- steps ----------------------------------------------------------------------------------------------------------- */
 
-static pith_status prune_to(job *j, double sparsity, pith_error *error) {
+static pith_status prune_to(job *j, double sparsity, uint64_t step, uint64_t steps, pith_error *error) {
   const pith_prune_options *options = j->request->options;
   PITH_TRY(pith_prune_select_magnitude(&j->weights, options, sparsity, error));
-  if (options->method != PITH_PRUNE_MAGNITUDE)
-    return pith_fail(error, PITH_UNSUPPORTED, "method obs is not there yet");
+  if (options->method == PITH_PRUNE_OBS)
+    return pith_prune_obs(j->model, j->request, &j->weights, step, steps, error);
   for (uint32_t i = 0; i < j->weights.targets.count; i++)
     pith_mask_apply(&j->weights.parts[i].grid, j->weights.parts[i].removed, j->weights.values[i]);
   return PITH_OK;
@@ -77,7 +78,8 @@ static pith_status prune(job *j, pith_error *error) {
   const bool one_shot = options->schedule == PITH_SCHEDULE_ONE_SHOT || pattern.kind == PITH_PATTERN_N_OF_M || before >= sparsity;
   const uint64_t steps = one_shot ? 1 : options->steps;
   for (uint64_t step = 1; step <= steps; step++)
-    PITH_TRY(prune_to(j, pith_schedule_get(options->schedule, before, sparsity, (double)step / (double)steps), error));
+    PITH_TRY(prune_to(j, pith_schedule_get(options->schedule, before, sparsity, (double)step / (double)steps), step - 1, steps,
+                      error));
   j->out->summary = (pith_prune_summary){.weights = j->weights.targets.count,
                                          .elements = j->weights.elements,
                                          .zeros = pith_prune_weights_count_zeros(&j->weights)};

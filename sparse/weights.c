@@ -28,7 +28,8 @@ static pith_status read_all(pith_prune_weights *weights, const pith_graph *graph
   const uint32_t count = weights->targets.count;
   weights->values = PITH_ARENA_NEW(&weights->arena, float *, count);
   weights->parts = PITH_ARENA_NEW(&weights->arena, pith_mask_part, count);
-  if (weights->values == NULL || weights->parts == NULL)
+  weights->data = PITH_ARENA_NEW(&weights->arena, const float *, graph->tensor_count);
+  if (weights->values == NULL || weights->parts == NULL || weights->data == NULL)
     return pith_fail(error, PITH_OUT_OF_MEMORY, "no memory to prune %u weights", count);
   pith_rewriter reader;
   pith_status status = pith_rewriter_init(&reader, graph, allocator, error);
@@ -120,10 +121,26 @@ static void store_weight(const pith_prune_weights *weights, uint32_t i, pith_rew
   pith_rewriter_set(rewriter, weights->targets.list[i].weight, made);
 }
 
+/* Biases that took up means. */
+static void store_bias(const pith_prune_weights *weights, pith_tensor_id id, pith_rewriter *rewriter) {
+  pith_builder *builder = &rewriter->builder;
+  pith_tensor tensor = rewriter->from->tensors[id];
+  void *stored = pith_rewriter_allocate(rewriter, (size_t)tensor.data_bytes, 1);
+  if (stored == NULL)
+    return;
+  tensor.data = memcpy(stored, weights->data[id], (size_t)tensor.data_bytes);
+  pith_tensor_id made = PITH_NONE;
+  builder->status = pith_graph_add_tensor(builder->graph, &tensor, &made, builder->error);
+  pith_rewriter_set(rewriter, id, made);
+}
+
 static pith_status store_all(const pith_prune_weights *weights, pith_rewriter *rewriter, pith_graph **out_graph) {
   const pith_graph *graph = rewriter->from;
   for (uint32_t i = 0; i < weights->targets.count; i++)
     store_weight(weights, i, rewriter);
+  for (uint32_t t = 0; t < graph->tensor_count; t++)
+    if (weights->data[t] != NULL && graph->tensors[t].rank == 1)
+      store_bias(weights, t, rewriter);
   for (uint32_t n = 0; n < graph->node_count && rewriter->builder.status == PITH_OK; n++) {
     pith_tensor_id inputs[PITH_MAX_PORTS];
     for (uint32_t i = 0; i < graph->nodes[n].input_count; i++)

@@ -12,6 +12,7 @@ typedef struct pith_prune_weights {
   float **values;        /* [targets.count] of [n, k] */
   pith_mask_part *parts; /* [targets.count] their grids and masks; scores are those of whoever selects */
   uint64_t elements;     /* of all */
+  const float **data;    /* [tensor_count] of the graph: row-major data in the place of its own, biases too; NULL: its own */
   pith_arena arena;      /* of all of this */
 } pith_prune_weights;
 
@@ -26,7 +27,7 @@ uint64_t pith_prune_weights_count_zeros(const pith_prune_weights *weights);
 PITH_WARN_UNUSED pith_status pith_prune_select_magnitude(pith_prune_weights *weights, const pith_prune_options *options,
                                                          double sparsity, pith_error *error);
 
-/* A new graph with these weights, their patterns and counts set. */
+/* A new graph with these weights and `data`, the weights' patterns and counts set. */
 PITH_WARN_UNUSED pith_status pith_prune_weights_store(const pith_prune_weights *weights, const pith_graph *graph,
                                                       const pith_allocator *allocator, pith_graph **out_graph,
                                                       pith_error *error);

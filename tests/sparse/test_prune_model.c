@@ -173,6 +173,63 @@ static void test_quantized(void **state) {
   pith_pruned_deinit(&pruned);
 }
 
+/* The difference of an output from the float model's, as a share. */
+static double compare_logits(const pith_graph *graph) {
+  exec_fixture_batch batch;
+  exec_fixture_make_batch(&batch, 3, (const size_t[]){1, 2, 3}, (const size_t[]){5, 19, 40});
+  double difference = 0, whole = 0;
+  float logits[2][3 * EXEC_LABELS];
+  for (int i = 0; i < 2; i++) {
+    pith_model model = fixture.model;
+    if (i == 1)
+      model.data.graph = (pith_graph *)(uintptr_t)graph;
+    const pith_session_options options = make_session();
+    pith_session *session;
+    MUST(pith_session_create(&model, &options, &session, &error));
+    pith_result result = {.struct_size = sizeof result};
+    MUST(pith_session_run(session, &batch.batch, &result, &error));
+    memcpy(logits[i], result.outputs[0].data, sizeof logits[i]);
+    pith_session_destroy(session);
+  }
+  for (int i = 0; i < 3 * EXEC_LABELS; i++) {
+    difference += pow((double)logits[0][i] - (double)logits[1][i], 2);
+    whole += pow((double)logits[0][i], 2);
+  }
+  return sqrt(difference / whole);
+}
+
+/* The same zeros as by magnitude, and outputs that change less; nothing changes where nothing goes. */
+static void test_obs(void **state) {
+  (void)state;
+  static const struct {
+    const char *pattern;
+    double sparsity; /* little: the weights are random, and none can go unnoticed */
+  } cases[] = {{"element", 0.2}, {"4x1", 0.1}, {"4x4", 0.1}, {"7:8", PITH_PRUNE_SPARSITY_OF_PATTERN}};
+  for (size_t p = 0; p < sizeof cases / sizeof *cases; p++)
+    for (int scope = 0; scope < PITH_PRUNE_SCOPE_COUNT; scope++) {
+      pith_prune_options options = make_options(cases[p].pattern, cases[p].sparsity);
+      options.scope = (pith_prune_scope)scope;
+      pith_pruned magnitude, obs;
+      MUST(prune(&fixture.model, &options, &magnitude));
+      options.method = PITH_PRUNE_OBS;
+      MUST(prune(&fixture.model, &options, &obs));
+      const uint64_t zeros = check_graph(obs.graph, cases[p].pattern), wanted = magnitude.summary.zeros;
+      assert_true(zeros <= wanted && zeros + WEIGHTS * 16 >= wanted); /* a block less in each */
+      const double by_magnitude = compare_logits(magnitude.graph), by_obs = compare_logits(obs.graph);
+      if (!(by_obs < by_magnitude))
+        fail_msg("%s: outputs differ by %g, by magnitude %g", cases[p].pattern, by_obs, by_magnitude);
+      pith_pruned_deinit(&obs);
+      pith_pruned_deinit(&magnitude);
+    }
+  pith_prune_options options = make_options("4x1", 0);
+  options.method = PITH_PRUNE_OBS;
+  pith_pruned nothing;
+  MUST(prune(&fixture.model, &options, &nothing));
+  assert_int_equal(check_graph(nothing.graph, "4x1"), 0);
+  assert_true(compare_logits(nothing.graph) < 1e-4);
+  pith_pruned_deinit(&nothing);
+}
+
 static void test_refused(void **state) {
   (void)state;
   pith_pruned pruned;
@@ -227,7 +284,7 @@ static void test_exclude(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_magnitude), cmocka_unit_test(test_steps_and_again), cmocka_unit_test(test_quantized),
-      cmocka_unit_test(test_refused),   cmocka_unit_test(test_exclude),
+      cmocka_unit_test(test_obs),       cmocka_unit_test(test_refused),         cmocka_unit_test(test_exclude),
   };
   return cmocka_run_group_tests(tests, open_model, close_model);
 }
