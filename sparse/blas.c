@@ -70,3 +70,37 @@ void pith_blas_dgemm(bool ta, bool tb, size_t m, size_t n, size_t k, double alph
   symbols[DGEMM].dgemm(ROW_MAJOR, ta ? TRANSPOSED : AS_IS, tb ? TRANSPOSED : AS_IS, (int)m, (int)n, (int)k, alpha, a, (int)lda, b,
                        (int)ldb, 1.0, c, (int)ldc);
 }
+
+/* ---- Cholesky ------------------------------------------------------------------------------------------------------ */
+
+static pith_status check(int info, size_t n, pith_error *error) {
+  if (info != 0)
+    return pith_fail(error, PITH_FORMAT,
+                     "a matrix of second moments [%zu, %zu] is not positive definite (at %d): more "
+                     "data or damping helps",
+                     n, n, info);
+  return PITH_OK;
+}
+
+pith_status pith_cholesky_factor(double *matrix, size_t n, pith_error *error) {
+  int size = (int)n, info = 0;
+  symbols[POTRF].potr("L", &size, matrix, &size, &info, 1);
+  return check(info, n, error);
+}
+
+pith_status pith_cholesky_invert(double *factor, size_t n, pith_error *error) {
+  int size = (int)n, info = 0;
+  symbols[POTRI].potr("L", &size, factor, &size, &info, 1);
+  for (size_t i = 0; i < n; i++)
+    for (size_t j = i + 1; j < n; j++)
+      factor[j * n + i] = factor[i * n + j];
+  return check(info, n, error);
+}
+
+pith_status pith_cholesky_solve(const double *factor, size_t n, double *b, size_t rows,
+                                pith_error *error) {
+  int size = (int)n, count = (int)rows, info = 0;
+  if (n != 0 && rows != 0)
+    symbols[POTRS].potrs("L", &size, &count, factor, &size, b, &size, &info, 1);
+  return check(info, n, error);
+}

@@ -22,4 +22,13 @@ void pith_blas_sgemm(bool ta, bool tb, size_t m, size_t n, size_t k, float alpha
 void pith_blas_dgemm(bool ta, bool tb, size_t m, size_t n, size_t k, double alpha, const double *a, size_t lda,
                      const double *b, size_t ldb, double *c, size_t ldc);
 
+/* The upper Cholesky factor U, a = U^T U, of a symmetric matrix [n, n] of which the upper triangle is read, in its place; what is
+ * below stays. PITH_FORMAT where it is not positive definite. */
+PITH_WARN_UNUSED pith_status pith_cholesky_factor(double *matrix, size_t n, pith_error *error);
+/* From a factor to the inverse of its matrix, whole. */
+PITH_WARN_UNUSED pith_status pith_cholesky_invert(double *factor, size_t n, pith_error *error);
+/* Solves x matrix = b for each row of b [rows, n], in its place. */
+PITH_WARN_UNUSED pith_status pith_cholesky_solve(const double *factor, size_t n, double *b, size_t rows,
+                                                 pith_error *error);
+
 #endif

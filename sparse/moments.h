@@ -1,5 +1,5 @@
 /* Second moments of what a product reads, and least squares with them. Part of libpith-compress;
- * BLAS and LAPACK by OpenBLAS.
+ * BLAS and LAPACK by sparse/blas.h.
  *
  * For rows x of calibration data: C = mean of x x^T, less mean x mean x^T where a bias can take up
  * the mean. Everything that removal asks of the data is asked of C: what an input's loss costs, and
@@ -16,7 +16,7 @@ typedef struct pith_moments {
   size_t features;
   uint64_t rows;
   double *sums;     /* [features] */
-  double *products; /* [features, features], the upper triangle */
+  double *products; /* [features, features] */
   double *chunk;    /* rows as double, some at a time */
 } pith_moments;
 
@@ -28,14 +28,5 @@ void pith_moments_add(pith_moments *moments, const float *x, size_t rows);
 /* C as above, whole; `damping` times its mean diagonal is added to the diagonal. Needs a row. In
  * `moments->products`, which it replaces: nothing can be added any more. */
 void pith_moments_finish(pith_moments *moments, bool centered, double damping);
-
-/* The Cholesky factor of a symmetric matrix [n, n], in its place. PITH_FORMAT where it is not
- * positive definite. */
-PITH_WARN_UNUSED pith_status pith_cholesky_factor(double *matrix, size_t n, pith_error *error);
-/* From a factor to the inverse of its matrix, whole. */
-PITH_WARN_UNUSED pith_status pith_cholesky_invert(double *factor, size_t n, pith_error *error);
-/* Solves x matrix = b for each row of b [rows, n], in its place. */
-PITH_WARN_UNUSED pith_status pith_cholesky_solve(const double *factor, size_t n, double *b,
-                                                 size_t rows, pith_error *error);
 
 #endif

@@ -8,7 +8,6 @@
 #include <pthreadpool.h>
 
 #include "sparse/blas.h"
-#include "sparse/moments.h"
 
 enum { CHUNK = 128 /* inputs whose masks are chosen together */, MAX_BLOCK = 32 };
 

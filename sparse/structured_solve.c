@@ -1,9 +1,8 @@
 #include "sparse/structured_solve.h"
 
-#include <cblas.h>
 #include <math.h>
 
-#include "sparse/moments.h"
+#include "sparse/blas.h"
 
 enum { MAX_AT_ONCE = 8 };
 
@@ -88,14 +87,12 @@ static pith_status leave(surgeon *s, size_t m, pith_error *error) {
     for (size_t i = 0; i < m; i++)
       s->rows[r * m + i] = s->w[r * k + s->leaving[i]];
   PITH_TRY(pith_cholesky_solve(s->block, m, s->rows, n, error));
-  cblas_dgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (int)n, (int)k, (int)m, -1, s->rows,
-              (int)m, s->h_rows, (int)k, 1, s->w, (int)k);
+  pith_blas_dgemm(false, false, n, k, m, -1, s->rows, m, s->h_rows, k, s->w, k);
   for (size_t r = 0; r < k; r++)
     for (size_t i = 0; i < m; i++)
       s->rows[r * m + i] = s->h_rows[i * k + r];
   PITH_TRY(pith_cholesky_solve(s->block, m, s->rows, k, error));
-  cblas_dgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (int)k, (int)k, (int)m, -1, s->rows,
-              (int)m, s->h_rows, (int)k, 1, s->h, (int)k);
+  pith_blas_dgemm(false, false, k, k, m, -1, s->rows, m, s->h_rows, k, s->h, k);
   for (size_t i = 0; i < m; i++) /* what rounding left */
     for (size_t r = 0; r < n; r++)
       s->w[r * k + s->leaving[i]] = 0;
@@ -136,6 +133,7 @@ static pith_status order(surgeon *s, size_t count, uint32_t *out_order, double *
 
 pith_status pith_groups_order(const pith_group_problem *problem, size_t count, uint32_t *out_order,
                               double *out_costs, pith_error *error) {
+  PITH_TRY(pith_blas_load(error));
   surgeon s = {0};
   pith_status status = surgeon_init(&s, problem, error);
   if (status == PITH_OK)
@@ -150,9 +148,12 @@ pith_status pith_groups_order(const pith_group_problem *problem, size_t count, u
 /* tr(D C D^T) for d [n, k]. */
 static double measure(const pith_group_problem *problem, const double *d, double *scratch) {
   const size_t n = problem->n, k = problem->groups * problem->size;
-  cblas_dgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (int)n, (int)k, (int)k, 1, d, (int)k,
-              problem->c, (int)k, 0, scratch, (int)k);
-  return cblas_ddot((int)(n * k), d, 1, scratch, 1);
+  double trace = 0;
+  memset(scratch, 0, n * k * sizeof *scratch);
+  pith_blas_dgemm(false, false, n, k, k, 1, d, k, problem->c, k, scratch, k);
+  for (size_t i = 0; i < n * k; i++)
+    trace += d[i] * scratch[i];
+  return trace;
 }
 
 double pith_groups_measure(const pith_group_problem *problem) {
@@ -179,8 +180,8 @@ static pith_status solve(const pith_group_problem *problem, pith_kept kept, cons
   for (size_t i = 0; i < k; i++)
     for (size_t j = 0; j < m; j++)
       between[i * m + j] = problem->c[i * k + kept.places[j]];
-  cblas_dgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (int)n, (int)m, (int)k, 1, gone, (int)k,
-              between, (int)m, 0, out, (int)m);
+  memset(out, 0, n * m * sizeof *out);
+  pith_blas_dgemm(false, false, n, m, k, 1, gone, k, between, m, out, m);
   PITH_TRY(pith_cholesky_factor(block, m, error));
   return pith_cholesky_solve(block, m, out, n, error);
 }
@@ -217,6 +218,7 @@ static pith_status compensate_in(const pith_group_problem *problem, pith_kept ke
 pith_status pith_groups_compensate(const pith_group_problem *problem, pith_kept kept,
                                    bool compensate, float *out_w, pith_group_errors *out_errors,
                                    pith_error *error) {
+  PITH_TRY(pith_blas_load(error));
   pith_arena arena;
   pith_arena_init(&arena, NULL);
   const pith_status status =
