@@ -61,6 +61,10 @@ pith_status pith_layout_check_shape(pith_layout layout, pith_dtype dtype, uint32
   return PITH_OK;
 }
 
+/* What few bytes in a sparse layout may stand for: a file that claims more would have its readers allocate that much, and
+ * go through it. Real weights are far below: where 98 % are zeros, a byte stands for 50 or fewer. */
+enum { MOST_UNPACKED_FOR_BYTE = 256, UNPACKED_ALWAYS = 1 << 28 };
+
 /* count * the constant dimensions, and nothing over PITH_MAX_TENSOR_BYTES bits / 8. */
 static pith_status multiply(uint64_t *product, uint64_t factor, pith_error *error) {
   uint64_t next;
@@ -118,5 +122,11 @@ pith_status pith_layout_check_bytes(pith_layout layout, pith_dtype dtype, uint32
                      "it has %llu bytes of data, its shape in layout %s takes %llu and 0 to %zu times %llu",
                      (unsigned long long)data_bytes, pith_layout_get_name(layout), (unsigned long long)least, units,
                      (unsigned long long)unit);
+  uint64_t unpacked;
+  PITH_TRY(pith_layout_get_bytes(PITH_LAYOUT_ROW_MAJOR, dtype, rank, dims, &unpacked, error));
+  if (unpacked > UNPACKED_ALWAYS && unpacked / MOST_UNPACKED_FOR_BYTE > data_bytes)
+    return pith_fail(error, PITH_FORMAT, "its %llu bytes of data in layout %s stand for %llu: over %d, at most %d for a byte",
+                     (unsigned long long)data_bytes, pith_layout_get_name(layout), (unsigned long long)unpacked,
+                     UNPACKED_ALWAYS, MOST_UNPACKED_FOR_BYTE);
   return PITH_OK;
 }

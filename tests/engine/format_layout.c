@@ -143,6 +143,34 @@ static void check_sparse(pith_layout layout, int64_t n, int64_t k, uint32_t of) 
   free(rows), free(back), free(other), free(packed), free(same);
 }
 
+/* Few bytes may not stand for a weight of any size. */
+static void test_proportion(void **state) {
+  (void)state;
+  static const struct {
+    pith_layout layout;
+    pith_dtype dtype;
+    int64_t n, k; /* over 256 MiB by a row of 4 */
+  } rows[] = {{PITH_LAYOUT_B4X1_F32, PITH_DTYPE_F32, 1028, 65536},
+              {PITH_LAYOUT_B4X1_S8, PITH_DTYPE_S8, 4100, 65536},
+              {PITH_LAYOUT_B4X4_S8, PITH_DTYPE_S8, 4100, 65536}};
+  for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+    pith_dim dims[] = {pith_dim_of(rows[i].n), pith_dim_of(rows[i].k)};
+    const pith_sparse_form form = pith_layout_get_sparse_form(rows[i].layout);
+    const size_t n = (size_t)rows[i].n, least = pith_sparse_packed_bytes(form, n, 0);
+    const size_t wanted = n * (size_t)rows[i].k * (rows[i].dtype == PITH_DTYPE_F32 ? 4 : 1) / 256;
+    const size_t unit = pith_sparse_packed_bytes(form, n, 1) - least, units = (wanted - least + unit - 1) / unit;
+    pith_error error = {0};
+#define CHECK(bytes) pith_layout_check_bytes(rows[i].layout, rows[i].dtype, 2, dims, bytes, &error)
+    assert_int_equal(CHECK(least), PITH_FORMAT);
+    assert_non_null(strstr(error.message, "at most 256 for a byte"));
+    assert_int_equal(CHECK(least + (units - 1) * unit), PITH_FORMAT);
+    assert_int_equal(CHECK(least + units * unit), PITH_OK);
+    dims[0] = pith_dim_of(rows[i].n - 4); /* 256 MiB exactly: all of it may be 0 */
+    assert_int_equal(CHECK(pith_sparse_packed_bytes(form, n - 4, 0)), PITH_OK);
+#undef CHECK
+  }
+}
+
 static void test_sparse(void **state) {
   (void)state;
   static const int64_t widths[] = {0, 1, 3, 4, 5, 17, 64, 131};
@@ -191,6 +219,7 @@ static void test_refused(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(test_inverse), cmocka_unit_test(test_inverse_s8),
-                                     cmocka_unit_test(test_sparse), cmocka_unit_test(test_refused)};
+                                     cmocka_unit_test(test_sparse), cmocka_unit_test(test_proportion),
+                                     cmocka_unit_test(test_refused)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -19,7 +19,7 @@
 #include "quant/tap.h"
 #include "quant/transform.h"
 #include "quant/weights.h"
-#include "tests/engine/exec_fixture.h"
+#include "tests/engine/sparse_fixture.h"
 
 static exec_fixture_model fixture;
 static exec_fixture_batch batch;
@@ -412,6 +412,39 @@ static void test_wrong_numbers(void **state) {
   memcpy(shift, all[1], sizeof all[1]);
 }
 
+/* A weight whose starts or inputs point elsewhere is refused before anything is read there. */
+static void test_wrong_sparse_weight(void **state) {
+  (void)state;
+  exec_fixture_model sparse;
+  sparse_fixture_open(&sparse, SPARSE_FIXTURE_STATIC);
+  const pith_graph *graph = sparse.model.data.graph;
+  pith_graph *floats;
+  MUST(pith_dequantize_graph(graph, NULL, &floats, &error));
+  pith_graph_destroy(floats);
+  uint32_t count = 0;
+  for (uint32_t t = 0; t < graph->tensor_count; t++) {
+    const pith_tensor *tensor = &graph->tensors[t];
+    const pith_sparse_form form = pith_layout_get_sparse_form(tensor->layout);
+    if (form == PITH_SPARSE_FORM_COUNT)
+      continue;
+    const pith_sparse_parts parts = pith_sparse_get_parts(form, (size_t)tensor->dims[0].constant, tensor->data);
+    uint32_t *const places[] = {(uint32_t *)(uintptr_t)(const void *)(parts.starts + 1),
+                                (uint32_t *)(uintptr_t)(const void *)parts.units};
+    for (int i = 0; i < 2; i++) {
+      const uint32_t right = *places[i];
+      *places[i] = UINT32_MAX;
+      floats = NULL;
+      assert_int_equal(pith_dequantize_graph(graph, NULL, &floats, &error), PITH_FORMAT);
+      assert_null(floats);
+      assert_non_null(strstr(error.message, tensor->name));
+      *places[i] = right;
+    }
+    count++;
+  }
+  assert_true(count > 6); /* both s8 layouts among them */
+  exec_fixture_close(&sparse);
+}
+
 static void test_refused(void **state) {
   (void)state;
   pith_quant_options options = pith_quant_defaults;
@@ -480,7 +513,7 @@ int main(void) {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, open_model, close_model)
       TEST(test_smoothquant), TEST(test_equalization), TEST(test_bias_correction), TEST(test_close_to_float),
       TEST(test_identity),    TEST(test_seeds),        TEST(test_weight_rows),     TEST(test_report),
-      TEST(test_ranges_at_run_time), TEST(test_wrong_numbers), TEST(test_refused),
+      TEST(test_ranges_at_run_time), TEST(test_wrong_numbers), TEST(test_refused), TEST(test_wrong_sparse_weight),
       TEST(test_options_without_effect),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
