@@ -1,6 +1,7 @@
 /* pith prune: weights of a float model become 0 in a pattern that kernels can use; then, on demand, INT8. */
 #include <stddef.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cli/compress.h"
 #include "cli/shrink.h"
@@ -32,6 +33,7 @@ typedef struct job {
   pith_cli_gate gate;
   pith_cli_calibration calibration;
   pith_progress progress;
+  const char *state_path; /* what obs has finished, beside the output: a killed run goes on from it */
   pith_cli_shrink shrink;
   pith_pruned pruned;
   pith_quantized quantized;
@@ -137,6 +139,7 @@ static pith_status prune(job *j, pith_error *error) {
                                       .source = needs_data(j) ? &j->calibration.source : NULL,
                                       .random_ids = j->calibration.random.count != 0,
                                       .session = pith_cli_calibration_session(&j->open, &j->settings->limits),
+                                      .state_path = j->state_path,
                                       .progress = show_work,
                                       .context = j};
   j->model = *j->open.model;
@@ -186,11 +189,19 @@ static pith_status compress(job *j, pith_error *error) {
                                            : "static ranges are found on texts (dynamic ones need none)",
                                        error));
   PITH_TRY(pith_cli_gate_measure_before(&j->gate, &j->open, error));
+  if (given->method == PITH_PRUNE_OBS) {
+    j->state_path = pith_arena_format(&j->arena, "%s.state", j->settings->output);
+    if (j->state_path == NULL)
+      return pith_fail(error, PITH_OUT_OF_MEMORY, "no memory for the name of a file");
+  }
   PITH_TRY(prune(j, error));
   PITH_TRY(quantize(j, error));
   PITH_TRY(pith_cli_gate_measure_after(&j->gate, &j->open, &j->model.data, error));
   PITH_TRY(pith_cli_gate_add_report(&j->gate, &j->model.data, &j->arena, error));
-  return pith_format_write(j->settings->output, &j->model.data, error);
+  PITH_TRY(pith_format_write(j->settings->output, &j->model.data, error));
+  if (j->state_path != NULL)
+    (void)unlink(j->state_path);
+  return PITH_OK;
 }
 
 /* ---- what was done -------------------------------------------------------------------------------------------------------- */

@@ -1,5 +1,6 @@
 #include "sparse/obs.h"
 
+#include <cjson/cJSON.h>
 #include <pthreadpool.h>
 
 #include "compiler/rewrite/rewriter.h"
@@ -16,8 +17,11 @@ typedef struct job {
   const pith_graph *graph;
   pith_prune_weights *weights;
   pith_readers readers;
+  pith_rewriter reader; /* of the dense weights */
   const float **pruned, **dense; /* [tensor_count] what streams run with in the place of the graph's data */
   pith_stream streams[2];
+  pith_obs_state *state;
+  uint32_t step;
   uint64_t done, total;
   pith_arena arena;
 } job;
@@ -120,19 +124,13 @@ typedef struct input_moments {
   bool centered;
 } input_moments;
 
+/* What pruning makes of a product's bias. */
 static float *get_bias(job *j, const pith_node *product, pith_error *error) {
   const pith_tensor_id id = product->inputs[2];
-  if (j->pruned[id] == NULL) {
-    pith_rewriter reader;
-    const float *values = NULL;
-    const size_t count = (size_t)j->graph->tensors[id].dims[0].constant;
-    float *copy = PITH_ARENA_NEW(&j->weights->arena, float, count);
-    if (pith_rewriter_init(&reader, j->graph, NULL, error) == PITH_OK)
-      values = pith_rewriter_read(&reader, id);
-    if (values != NULL && copy != NULL)
-      j->pruned[id] = memcpy(copy, values, count * sizeof *values);
-    pith_rewriter_deinit(&reader);
-  }
+  if (j->pruned[id] == NULL)
+    j->pruned[id] = PITH_ARENA_NEW(&j->weights->arena, float, (size_t)j->graph->tensors[id].dims[0].constant);
+  if (j->pruned[id] == NULL)
+    (void)no_memory(error);
   return (float *)(uintptr_t)j->pruned[id];
 }
 
@@ -143,6 +141,9 @@ static pith_status prune_weight(job *j, uint32_t t, const input_moments *m, pith
   const pith_node *product = &j->graph->nodes[target->node];
   const size_t n = target->n, k = target->k;
   float *w = weights->values[t];
+  const float *dense = pith_rewriter_read(&j->reader, target->weight);
+  if (dense == NULL)
+    return j->reader.builder.status;
   pith_arena arena;
   pith_arena_init(&arena, NULL);
   double *targets = PITH_ARENA_NEW(&arena, double, n *k), *before = PITH_ARENA_NEW(&arena, double, n *k);
@@ -173,9 +174,9 @@ static pith_status prune_weight(job *j, uint32_t t, const input_moments *m, pith
       sums_finish(&r, j->streams[PRUNED].tokens, m->centered);
     for (size_t i = 0; i < n; i++)
       for (size_t c = 0; c < k; c++) {
-        const double value = (double)w[i * k + c];
+        const double value = (double)dense[i * k + c];
         before[i * k + c] = value;
-        fixed[i * k + c] = value == 0;
+        fixed[i * k + c] = w[i * k + c] == 0;
         targets[i * k + c] = m->damping * value + (residual == PITH_NONE ? 0 : r.products[c * n + i]);
       }
     pith_blas_dgemm(false, true, n, k, k, 1, before, k, m->both.products, k, targets, k);
@@ -189,13 +190,14 @@ static pith_status prune_weight(job *j, uint32_t t, const input_moments *m, pith
     status = pith_reconstruct(&problem, &weights->parts[t], w, &left, error);
   }
   float *bias = status == PITH_OK && m->centered ? get_bias(j, product, error) : NULL;
-  if (status == PITH_OK && m->centered && bias == NULL)
-    status = no_memory(error);
-  for (size_t i = 0; i < n && bias != NULL; i++) {
+  const float *old_bias = bias == NULL ? NULL : pith_rewriter_read(&j->reader, product->inputs[2]);
+  if (status == PITH_OK && m->centered && old_bias == NULL)
+    status = bias == NULL ? PITH_OUT_OF_MEMORY : j->reader.builder.status;
+  for (size_t i = 0; i < n && old_bias != NULL; i++) {
     double mean = residual == PITH_NONE ? 0 : r.of_columns[i];
     for (size_t c = 0; c < k; c++)
       mean += before[i * k + c] * m->both.of_columns[c] - (double)w[i * k + c] * m->both.of_rows[c];
-    bias[i] = (float)((double)bias[i] + mean);
+    bias[i] = (float)((double)old_bias[i] + mean);
   }
   pith_arena_deinit(&arena);
   return status;
@@ -230,6 +232,39 @@ static pith_status measure_input(job *j, pith_tensor_id input, size_t k, input_m
   return PITH_OK;
 }
 
+/* Whether all products of this one's input have a bias that can take up means. */
+static bool is_centered(const job *j, uint32_t first) {
+  const pith_prune_target *list = j->weights->targets.list;
+  bool centered = true;
+  for (uint32_t t = 0; t < j->weights->targets.count; t++)
+    if (list[t].input == list[first].input)
+      centered &= has_own_bias(j, &j->graph->nodes[list[t].node]);
+  return centered;
+}
+
+/* In the order in which weights are pruned: input after input. */
+static uint32_t find_next(const job *j, const bool *done) {
+  const pith_prune_targets *targets = &j->weights->targets;
+  uint32_t first = 0;
+  while (first < targets->count && done[first])
+    first++;
+  /* What was begun with an input is finished with it. */
+  for (uint32_t t = 0; t < targets->count; t++)
+    for (uint32_t other = 0; other < t && !done[t]; other++)
+      if (done[other] && !targets->list[other].shared && targets->list[other].input == targets->list[t].input)
+        return t;
+  return first == targets->count ? PITH_NONE : first;
+}
+
+static pith_status keep_weight(job *j, uint32_t t, bool centered, pith_error *error) {
+  const pith_prune_target *target = &j->weights->targets.list[t];
+  const float *bias = centered ? j->pruned[j->graph->nodes[target->node].inputs[2]] : NULL;
+  j->pruned[target->weight] = j->weights->values[t];
+  advance(j);
+  return pith_obs_state_write(j->state, j->step, t, j->weights->values[t], target->n * target->k, bias, centered ? target->n : 0,
+                              error);
+}
+
 /* Those from `first` on that read the same input. */
 static pith_status prune_group(job *j, uint32_t first, bool *done, pith_error *error) {
   const pith_prune_target *list = j->weights->targets.list;
@@ -237,20 +272,44 @@ static pith_status prune_group(job *j, uint32_t first, bool *done, pith_error *e
   PITH_TRY(pith_stream_run(&j->streams[PRUNED], list[first].node, j->pruned, error));
   pith_arena arena;
   pith_arena_init(&arena, NULL);
-  input_moments m = {.centered = true};
-  for (uint32_t t = first; t < j->weights->targets.count; t++)
-    if (list[t].input == list[first].input)
-      m.centered &= has_own_bias(j, &j->graph->nodes[list[t].node]);
+  input_moments m = {.centered = is_centered(j, first)};
   pith_status status = measure_input(j, list[first].input, list[first].k, &m, &arena, error);
   for (uint32_t t = first; t < j->weights->targets.count && status == PITH_OK; t++)
-    if (list[t].input == list[first].input && !list[t].shared) {
+    if (list[t].input == list[first].input && !done[t]) {
       status = prune_weight(j, t, &m, error);
-      j->pruned[list[t].weight] = j->weights->values[t];
+      if (status == PITH_OK)
+        status = keep_weight(j, t, m.centered, error);
       done[t] = true;
-      advance(j);
     }
   pith_arena_deinit(&arena);
   return status;
+}
+
+/* Takes the weights that an earlier run finished; those come first. */
+static pith_status resume(job *j, bool *done, pith_error *error) {
+  bool found = true;
+  for (uint32_t t; found && (t = find_next(j, done)) != PITH_NONE;) {
+    const pith_prune_target *target = &j->weights->targets.list[t];
+    const bool centered = is_centered(j, t);
+    const size_t count = target->n * target->k, bias_count = centered ? target->n : 0;
+    pith_arena arena;
+    pith_arena_init(&arena, NULL);
+    float *w = PITH_ARENA_NEW(&arena, float, count), *b = PITH_ARENA_NEW(&arena, float, bias_count);
+    float *bias = centered ? get_bias(j, &j->graph->nodes[target->node], error) : b;
+    pith_status status = w == NULL || b == NULL || bias == NULL ? no_memory(error) : PITH_OK;
+    if (status == PITH_OK)
+      status = pith_obs_state_read(j->state, j->step, t, w, count, b, bias_count, &found, error);
+    if (status == PITH_OK && found) {
+      memcpy(j->weights->values[t], w, count * sizeof *w);
+      memcpy(bias, b, bias_count * sizeof *b);
+      j->pruned[target->weight] = j->weights->values[t];
+      done[t] = true;
+      advance(j);
+    }
+    pith_arena_deinit(&arena);
+    PITH_TRY(status);
+  }
+  return PITH_OK;
 }
 
 static pith_status prune_all(job *j, pith_error *error) {
@@ -263,36 +322,67 @@ static pith_status prune_all(job *j, pith_error *error) {
       j->pruned[j->weights->targets.list[t].weight] = j->weights->values[t];
       done[t] = true;
     }
-  for (uint32_t t = 0; t < j->weights->targets.count; t++)
-    if (!done[t])
-      PITH_TRY(prune_group(j, t, done, error));
+  PITH_TRY(resume(j, done, error));
+  for (uint32_t t; (t = find_next(j, done)) != PITH_NONE;)
+    PITH_TRY(prune_group(j, t, done, error));
   return PITH_OK;
 }
 
+/* What a state of another run differs in. */
+static pith_status open_state(job *j, pith_error *error) {
+  if (j->state->opened)
+    return PITH_OK;
+  uint8_t key[PITH_SHA256_BYTES];
+  pith_sha256 hash;
+  pith_sha256_init(&hash);
+  cJSON *json = pith_recipe_write(j->request->options, pith_prune_keys);
+  char *text = json == NULL ? NULL : cJSON_PrintUnformatted(json);
+  cJSON_Delete(json);
+  if (text == NULL)
+    return no_memory(error);
+  pith_sha256_update(&hash, text, strlen(text));
+  cJSON_free(text);
+  for (uint32_t t = 0; t < j->weights->targets.count; t++)
+    pith_sha256_update(&hash, j->weights->values[t], j->weights->targets.list[t].n * j->weights->targets.list[t].k * sizeof(float));
+  for (uint32_t b = 0; b < j->streams[DENSE].batch_count; b++)
+    for (uint32_t i = 0; i < j->graph->input_count; i++) {
+      const pith_stream_value *value = pith_stream_get(&j->streams[DENSE], b, j->graph->inputs[i]);
+      pith_sha256_update(&hash, value->data, value->bytes);
+    }
+  pith_sha256_finish(&hash, key);
+  return pith_obs_state_open(j->state, j->request->state_path, key, error);
+}
+
 pith_status pith_prune_obs(const pith_model *model, const pith_prune_request *request, pith_prune_weights *weights,
-                           uint64_t step, uint64_t steps, pith_error *error) {
+                           uint64_t step, uint64_t steps, pith_obs_state *state, pith_error *error) {
   const pith_graph *graph = model->data.graph;
   if (request->source == NULL)
     return pith_fail(error, PITH_INVALID_ARGUMENT, "method obs needs calibration data, and there is none");
   PITH_TRY(pith_blas_load(error));
-  job j = {.request = request, .graph = graph, .weights = weights};
+  job j = {.request = request, .graph = graph, .weights = weights, .state = state, .step = (uint32_t)step};
   j.done = step * weights->targets.count;
   j.total = steps * weights->targets.count;
   pith_arena_init(&j.arena, NULL);
   j.dense = PITH_ARENA_NEW(&j.arena, const float *, graph->tensor_count);
   j.pruned = weights->data;
-  pith_status status = j.dense == NULL ? no_memory(error) : PITH_OK;
+  pith_arena_init(&j.streams[DENSE].arena, NULL);
+  pith_arena_init(&j.streams[PRUNED].arena, NULL);
+  pith_status status = pith_rewriter_init(&j.reader, graph, &model->allocator, error);
+  if (status == PITH_OK && j.dense == NULL)
+    status = no_memory(error);
   if (status == PITH_OK)
     status = pith_readers_find(graph, &j.arena, &j.readers, error);
-  pith_arena_init(&j.streams[PRUNED].arena, NULL);
   if (status == PITH_OK)
     status = pith_stream_init(&j.streams[DENSE], model, request->source, &request->session, error);
   if (status == PITH_OK)
     status = pith_stream_copy(&j.streams[PRUNED], &j.streams[DENSE], error);
   if (status == PITH_OK)
+    status = open_state(&j, error);
+  if (status == PITH_OK)
     status = prune_all(&j, error);
   pith_stream_deinit(&j.streams[PRUNED]);
   pith_stream_deinit(&j.streams[DENSE]);
+  pith_rewriter_deinit(&j.reader);
   pith_arena_deinit(&j.arena);
   return status;
 }

@@ -6,12 +6,15 @@
 #ifndef PITH_SPARSE_OBS_H
 #define PITH_SPARSE_OBS_H
 
+#include "sparse/obs_state.h"
 #include "sparse/prune_model.h"
 #include "sparse/weights.h"
 
 /* Every weight of `weights` to the sparsity that its mask has (chosen by magnitude in the options' scope), or with layer scope and
- * N:M the same in each. The masks, values and biases become new ones. */
+ * N:M the same in each. The masks, values and biases become new ones. `state` is
+ * opened by the first step, and says which weights an earlier run finished. */
 PITH_WARN_UNUSED pith_status pith_prune_obs(const pith_model *model, const pith_prune_request *request,
-                                            pith_prune_weights *weights, uint64_t step, uint64_t steps, pith_error *error);
+                                            pith_prune_weights *weights, uint64_t step, uint64_t steps, pith_obs_state *state,
+                                           pith_error *error);
 
 #endif

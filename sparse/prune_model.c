@@ -14,6 +14,7 @@ typedef struct job {
   const pith_model *model;
   const pith_prune_request *request;
   pith_prune_weights weights;
+  pith_obs_state state;
   pith_pruned *out;
 } job;
 
@@ -60,7 +61,7 @@ static pith_status prune_to(job *j, double sparsity, uint64_t step, uint64_t ste
   const pith_prune_options *options = j->request->options;
   PITH_TRY(pith_prune_select_magnitude(&j->weights, options, sparsity, error));
   if (options->method == PITH_PRUNE_OBS)
-    return pith_prune_obs(j->model, j->request, &j->weights, step, steps, error);
+    return pith_prune_obs(j->model, j->request, &j->weights, step, steps, &j->state, error);
   for (uint32_t i = 0; i < j->weights.targets.count; i++)
     pith_mask_apply(&j->weights.parts[i].grid, j->weights.parts[i].removed, j->weights.values[i]);
   return PITH_OK;
@@ -111,6 +112,7 @@ pith_status pith_prune_model(const pith_model *model, const pith_prune_request *
   job j = {.model = model, .request = request, .out = out};
   pith_arena_init(&j.weights.arena, &model->allocator);
   const pith_status status = prune(&j, error);
+  pith_obs_state_close(&j.state);
   pith_prune_weights_deinit(&j.weights);
   return status;
 }

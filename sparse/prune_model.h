@@ -14,6 +14,7 @@ typedef struct pith_prune_request {
   const pith_calibration_source *source; /* NULL: none, which is an error with OBS */
   bool random_ids;                       /* the source's are no texts: the history says so */
   pith_session_options session;          /* of the runs */
+  const char *state_path;                /* NULL, or a file for what OBS has finished, which a next run goes on from; stays */
   /* NULL, or told of what is done of how much: weights and, with OBS, runs over the data between them. */
   void (*progress)(void *context, uint64_t done, uint64_t total);
   void *context;

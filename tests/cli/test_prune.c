@@ -133,6 +133,30 @@ static void test_then_int8(void **state) {
   unlink(out);
 }
 
+static void test_obs(void **state) {
+  (void)state;
+  char kept[700];
+  snprintf(kept, sizeof kept, "%s.state", out);
+  outcome o = run_pith(NULL, "prune", bare, "--pattern", "4x1", "--sparsity", "0.5", "--method", "obs", "--data", rows,
+                       "--threads", "2", "--json", "-o", out, NULL);
+  cJSON *json = parse(&o);
+  assert_true(number(json, "zeros") <= 0.5 * ELEMENTS && number(json, "zeros") > 0.5 * ELEMENTS - 12 * 4);
+  cJSON_Delete(json);
+  assert_false(exists(kept));
+  o = run_pith(NULL, "verify", out, NULL);
+  assert_success(&o);
+  /* With any number of threads the same. */
+  const char *one = in_folder("one.pith");
+  o = run_pith(NULL, "prune", bare, "--pattern", "4x1", "--sparsity", "0.5", "--method", "obs", "--data", rows, "--threads", "1",
+               "-o", one, NULL);
+  assert_success(&o);
+  const outcome a = run_pith(NULL, "run", out, "--input", rows, "--json", NULL);
+  const outcome b = run_pith(NULL, "run", one, "--input", rows, "--json", NULL);
+  assert_success(&a);
+  assert_string_equal(a.out, b.out);
+  unlink(out);
+}
+
 static void test_budget(void **state) {
   (void)state;
   outcome o = run_pith(NULL, "prune", bare, "--pattern", "element", "--sparsity", "0.1", "--eval", "classification", "--eval-data",
@@ -186,6 +210,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_magnitude),
       cmocka_unit_test(test_then_int8),
+      cmocka_unit_test(test_obs),
       cmocka_unit_test(test_budget),
       cmocka_unit_test(test_wrong),
   };

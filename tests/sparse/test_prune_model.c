@@ -4,7 +4,10 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -230,6 +233,90 @@ static void test_obs(void **state) {
   pith_pruned_deinit(&nothing);
 }
 
+/* A run that is cut off goes on where it was: the same weights, and less to do. A torn record and another run's file do no harm. */
+typedef struct cut {
+  uint64_t calls;
+} cut;
+
+static void see_progress(void *context, uint64_t done, uint64_t total) {
+  cut *c = context;
+  assert_true(done <= total && total == 2 * WEIGHTS);
+  c->calls++;
+}
+
+static pith_status prune_with_state(const pith_prune_options *options, const char *path, uint64_t seed, cut *c, pith_pruned *out) {
+  pith_random_source random;
+  MUST(pith_random_source_init(&random, &fixture.model.data, 40, seed, &error));
+  const pith_calibration_source source = pith_random_source_get(&random);
+  const pith_prune_request request = {.options = options, .source = &source, .session = make_session(), .state_path = path,
+                                      .progress = see_progress, .context = c};
+  return pith_prune_model(&fixture.model, &request, out, &error);
+}
+
+static long get_size(const char *path) {
+  struct stat info;
+  return stat(path, &info) == 0 ? (long)info.st_size : -1;
+}
+
+static void assert_same_weights(const pith_graph *a, const pith_graph *b) {
+  assert_int_equal(a->tensor_count, b->tensor_count);
+  for (uint32_t t = 0; t < a->tensor_count; t++)
+    if (a->tensors[t].data != NULL) {
+      assert_int_equal(a->tensors[t].data_bytes, b->tensors[t].data_bytes);
+      assert_memory_equal(a->tensors[t].data, b->tensors[t].data, a->tensors[t].data_bytes);
+    }
+}
+
+static void test_resume(void **state) {
+  (void)state;
+  char path[64];
+  const char *base = getenv("TMPDIR");
+  snprintf(path, sizeof path, "%.20s/state-XXXXXX", base == NULL ? "/tmp" : base);
+  const int fd = mkstemp(path);
+  assert_true(fd >= 0);
+  close(fd);
+  pith_prune_options options = make_options("4x1", 0.3);
+  options.method = PITH_PRUNE_OBS;
+  options.schedule = PITH_SCHEDULE_LINEAR;
+  options.steps = 2;
+  cut c = {0};
+  pith_pruned whole, again;
+  MUST(prune_with_state(&options, path, 1, &c, &whole));
+  assert_int_equal(c.calls, 2 * WEIGHTS);
+  const long size = get_size(path);
+  assert_true(size > 2 * ELEMENTS * (long)sizeof(float));
+  /* All there; cut in the second step, in the first, in its first record, in the head. */
+  const long cuts[] = {size, size * 3 / 4, size / 4, 100, 5};
+  for (size_t i = 0; i < sizeof cuts / sizeof *cuts; i++) {
+    assert_int_equal(truncate(path, cuts[i]), 0);
+    MUST(prune_with_state(&options, path, 1, &c, &again));
+    assert_same_weights(whole.graph, again.graph);
+    assert_int_equal(get_size(path), size);
+    pith_pruned_deinit(&again);
+  }
+  /* A bit that flipped: that record is made again. */
+  FILE *file = fopen(path, "r+b");
+  assert_non_null(file);
+  assert_int_equal(fseek(file, 200, SEEK_SET), 0);
+  assert_int_equal(fputc(0x55, file), 0x55);
+  fclose(file);
+  MUST(prune_with_state(&options, path, 1, &c, &again));
+  assert_same_weights(whole.graph, again.graph);
+  pith_pruned_deinit(&again);
+  /* Other data: nothing of the file is taken. */
+  pith_pruned other, fresh;
+  MUST(prune_with_state(&options, path, 2, &c, &other));
+  MUST(prune_with_state(&options, NULL, 2, &c, &fresh));
+  assert_same_weights(fresh.graph, other.graph);
+  pith_pruned_deinit(&fresh);
+  pith_pruned_deinit(&other);
+  pith_pruned_deinit(&whole);
+  unlink(path);
+  assert_int_equal(prune_with_state(&options, "/no/such/folder/state", 1, &c, &again), PITH_IO);
+  assert_non_null(strstr(error.message, "/no/such/folder/state: cannot keep what is done so far"));
+  pith_pruned_deinit(&again);
+}
+
 static void test_refused(void **state) {
   (void)state;
   pith_pruned pruned;
@@ -284,7 +371,7 @@ static void test_exclude(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_magnitude), cmocka_unit_test(test_steps_and_again), cmocka_unit_test(test_quantized),
-      cmocka_unit_test(test_obs),       cmocka_unit_test(test_refused),         cmocka_unit_test(test_exclude),
+      cmocka_unit_test(test_resume),    cmocka_unit_test(test_obs),       cmocka_unit_test(test_refused),         cmocka_unit_test(test_exclude),
   };
   return cmocka_run_group_tests(tests, open_model, close_model);
 }
