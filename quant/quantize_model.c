@@ -8,7 +8,7 @@
 #include "quant/observer.h"
 #include "quant/recipe.h"
 #include "quant/transform.h"
-#include "sparse/choose.h"
+#include "compiler/rewrite/choose.h"
 
 /* What one call works on. */
 typedef struct job {

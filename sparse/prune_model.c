@@ -5,7 +5,7 @@
 #include <cjson/cJSON.h>
 
 #include "engine/exec/model.h"
-#include "sparse/choose.h"
+#include "compiler/rewrite/choose.h"
 #include "sparse/obs.h"
 #include "sparse/weights.h"
 

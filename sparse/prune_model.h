@@ -6,7 +6,7 @@
 
 #include "engine/format/model_data.h"
 #include "quant/calibrate.h"
-#include "sparse/choose.h"
+#include "compiler/rewrite/choose.h"
 #include "sparse/options.h"
 
 typedef struct pith_prune_request {

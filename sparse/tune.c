@@ -8,7 +8,7 @@
 #include "engine/exec/parallel.h"
 #include "engine/exec/session_access.h"
 #include "engine/format/stored_layout.h"
-#include "sparse/choose.h"
+#include "compiler/rewrite/choose.h"
 #include "sparse/tune_internal.h"
 
 static const char *const way_names[PITH_TUNE_WAY_COUNT] = {

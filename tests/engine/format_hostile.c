@@ -335,7 +335,7 @@ static void test_copies(void **state) {
       {SEGMENT, 4, 9999, "lies in segment 9999 of"},
       {BYTES, 8, UINT64_MAX - 63, "is outside its segment"},
       {BYTES, 8, 64, "has 64 bytes of data, its shape in layout n64_f32 takes"},
-      {BYTES, 8, 0, "has 0 bytes, its shape in layout n64_f32 takes"},
+      {BYTES, 8, 0, "has 0 bytes of data, its shape in layout n64_f32 takes"},
   };
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
     format_bytes file = small_file();

@@ -5,7 +5,7 @@
 
 #include "engine/format/format.h"
 #include "engine/format/stored_layout.h"
-#include "sparse/choose.h"
+#include "compiler/rewrite/choose.h"
 #include "sparse/tune.h"
 #include "tests/engine/sparse_fixture.h"
 

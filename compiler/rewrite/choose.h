@@ -1,7 +1,7 @@
 /* How products' weights are stored: in blocks of zeros where the sparse kernel is expected to be faster, else as the dense
  * one reads them. What is stored decides which kernel runs (docs/sparsity.md has the rule). */
-#ifndef PITH_SPARSE_CHOOSE_H
-#define PITH_SPARSE_CHOOSE_H
+#ifndef PITH_COMPILER_CHOOSE_H
+#define PITH_COMPILER_CHOOSE_H
 
 #include "engine/ir/graph.h"
 

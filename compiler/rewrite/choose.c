@@ -1,4 +1,4 @@
-#include "sparse/choose.h"
+#include "compiler/rewrite/choose.h"
 
 #include "engine/format/stored_layout.h"
 #include "engine/ir/operator.h"
