@@ -2,7 +2,7 @@
 #include <stddef.h>
 #include <string.h>
 
-#include "cli/session.h"
+#include "cli/inspect.h"
 #include "engine/exec/model.h"
 #include "engine/exec/session_access.h"
 #include "engine/format/names.h"
@@ -12,7 +12,7 @@
 
 typedef struct inspect_settings {
   const char *operand;
-  bool json, graph, dot, svg, memory, program;
+  bool json, graph, dot, svg, memory, program, sparsity;
   pith_cli_limits limits;
 } inspect_settings;
 
@@ -306,20 +306,23 @@ static pith_status print_program(const inspect_settings *settings, const pith_te
 
 static int run(const void *given) {
   const inspect_settings *settings = given;
-  int views = settings->graph + settings->dot + settings->svg + settings->memory + settings->program;
+  int views = settings->graph + settings->dot + settings->svg + settings->memory + settings->program + settings->sparsity;
   if (views > 1)
-    return pith_usage_error("--graph, --dot, --svg, --memory and --program exclude each other");
+    return pith_usage_error("--graph, --dot, --svg, --memory, --program and --sparsity exclude each other");
   const pith_cli_limits *limits = &settings->limits;
   bool limited = limits->threads != 0 || limits->max_tokens != 0 || limits->max_sequences != 0 || limits->without != 0;
-  if (limited && !settings->memory && !settings->program)
-    return pith_usage_error("--max-tokens, --batch, --threads and --without go with --memory and --program");
-  if (settings->json && views == 1 && !settings->memory && !settings->program)
-    return pith_usage_error("--json goes with the summary, --memory and --program");
+  const bool lowers = settings->memory || settings->program || settings->sparsity;
+  if (limited && !lowers)
+    return pith_usage_error("--max-tokens, --batch, --threads and --without go with --memory, --program and --sparsity");
+  if (settings->json && views == 1 && !lowers)
+    return pith_usage_error("--json goes with the summary, --memory, --program and --sparsity");
   pith_error error = {0};
   const pith_text_sink sink = {write_stdout, stdout};
   pith_status status;
-  if (settings->memory || settings->program) {
-    status = settings->memory ? print_memory(settings, &error) : print_program(settings, &sink, &error);
+  if (lowers) {
+    status = settings->memory    ? print_memory(settings, &error)
+             : settings->program ? print_program(settings, &sink, &error)
+                                 : pith_inspect_sparsity(settings->operand, limits, settings->json, &error);
     return status == PITH_OK ? PITH_EXIT_OK : pith_report_error(&error);
   }
   pith_model *model;
@@ -352,6 +355,8 @@ static const pith_option options[] = {
     {"svg", 0, false, PITH_OPTION_FLAG, NULL, FIELD(svg), 0, 0, "the graph as a picture"},
     {"program", 0, false, PITH_OPTION_FLAG, NULL, FIELD(program), 0, 0,
      "the graph lowered for this CPU: steps, kernels, places in memory; what stays quantized by itself, and why"},
+    {"sparsity", 0, false, PITH_OPTION_FLAG, NULL, FIELD(sparsity), 0, 0,
+     "zeros of each product's weights and of all that count; which kernel each runs on this CPU, and why"},
     {"memory", 0, false, PITH_OPTION_FLAG, NULL, FIELD(memory), 0, 0,
      "the most bytes that a session with these limits takes"},
     PITH_OPTION_MAX_TOKENS(inspect_settings),

@@ -163,9 +163,9 @@ static void test_usage(void **state) {
       {{"bench", "m", "--batch", "2", "--max-tokens", "64"}, "--max-tokens goes with"},
       {{"bench", "m", "--jsonl"}, "--jsonl goes with --input"},
       {{"bench", "m", "--input", "x", "--seed", "3"}, "--seed"},
-      {{"inspect", "m", "--threads", "2"}, "--memory and --program"},
-      {{"inspect", "m", "--dot", "--max-tokens", "64"}, "--memory and --program"},
-      {{"inspect", "m", "--without", "avx2"}, "--memory and --program"},
+      {{"inspect", "m", "--threads", "2"}, "--memory, --program and --sparsity"},
+      {{"inspect", "m", "--dot", "--max-tokens", "64"}, "--memory, --program and --sparsity"},
+      {{"inspect", "m", "--without", "avx2"}, "--memory, --program and --sparsity"},
       {{"new", "c", "-o", "m", "--seed=1", "--cased"}, "--cased goes with --tokenizer"},
       {{"import", "s", "-o", "m", "--cased", "--without-tokenizer"}, "exclude each other"},
       {{"tokenize", "m", "--text", "x", "--jsonl"}, "--jsonl goes with --input"},
@@ -382,7 +382,8 @@ static void test_inspect(void **state) {
   static const struct {
     const char *option, *says;
   } views[] = {{"--graph", "PackedAttention"}, {"--dot", "digraph"}, {"--svg", "</svg>"},
-               {"--program", "Gemm"},          {"--memory", "bytes"}};
+               {"--program", "Gemm"},          {"--memory", "bytes"},
+               {"--sparsity", "stored dense: no block is all 0"}};
   for (size_t i = 0; i < sizeof views / sizeof *views; i++) {
     o = run_pith(NULL, "inspect", classifier, views[i].option, NULL);
     assert_success(&o);

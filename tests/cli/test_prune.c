@@ -157,6 +157,83 @@ static void test_obs(void **state) {
   unlink(out);
 }
 
+static cJSON *find_weight(cJSON *json, const char *part) {
+  cJSON *weight;
+  cJSON_ArrayForEach(weight, cJSON_GetObjectItem(json, "weights"))
+    if (strstr(cJSON_GetObjectItem(weight, "name")->valuestring, part) != NULL)
+      return weight;
+  fail_msg("no weight '%s'", part);
+  return NULL;
+}
+
+static const char *text_of(const cJSON *object, const char *name) {
+  const cJSON *item = cJSON_GetObjectItem(object, name);
+  assert_true(cJSON_IsString(item));
+  return item->valuestring;
+}
+
+/* What counts, and what each product runs: the first layer pruned in 4x4, the second dense, in floats and in INT8. */
+static void test_inspect_sparsity(void **state) {
+  (void)state;
+  for (int quantized = 0; quantized < 2; quantized++) {
+    outcome o = run_pith(NULL, "prune", bare, "--pattern", "4x4", "--sparsity", "0.75", "--exclude", "*layer.1.*", "-o", out,
+                         quantized ? "--quantize" : NULL, "dynamic", NULL);
+    assert_success(&o);
+    o = run_pith(NULL, "inspect", out, "--sparsity", "--json", NULL);
+    cJSON *json = parse(&o);
+    const cJSON *counted = cJSON_GetObjectItem(json, "counted");
+    assert_true(number(counted, "weights") == 12 && number(counted, "elements") == ELEMENTS);
+    double zeros = 0, bytes = 0;
+    int counting = 0;
+    const cJSON *weight;
+    cJSON_ArrayForEach(weight, cJSON_GetObjectItem(json, "weights")) {
+      const bool counts = cJSON_IsTrue(cJSON_GetObjectItem(weight, "counts"));
+      assert_true(counts == (strstr(text_of(weight, "name"), "encoder.layer.") != NULL));
+      counting += counts;
+      zeros += counts ? number(weight, "zeros") : 0;
+      bytes += counts ? number(weight, "bytes") : 0;
+    }
+    assert_true(counting == 12 && cJSON_GetArraySize(cJSON_GetObjectItem(json, "weights")) == 14);
+    assert_true(number(counted, "zeros") == zeros && number(counted, "bytes") == bytes);
+    /* Quantizing may make more of them 0. */
+    assert_true(quantized ? zeros > 0.375 * ELEMENTS && zeros < 0.42 * ELEMENTS : zeros == 0.375 * ELEMENTS);
+
+    weight = find_weight(json, "layer.0.intermediate");
+    const double occupancy = number(cJSON_GetObjectItem(weight, "occupancy"), "4x4");
+    assert_true(occupancy > 0.1 && occupancy < 0.4);
+    const double left = occupancy - (1 - number(weight, "sparsity")); /* both have 6 digits */
+    assert_true(quantized || (left > -3e-6 && left < 3e-6));
+    assert_true(number(cJSON_GetObjectItem(weight, "occupancy"), "4x1") <= occupancy);
+    assert_string_equal(text_of(weight, "pattern"), "4x4");
+    assert_string_equal(text_of(weight, "layout"), quantized ? "b4x4_s8" : "b4x1_f32");
+    assert_true(cJSON_IsTrue(cJSON_GetObjectItem(weight, "stored_sparse")));
+    assert_true(cJSON_IsTrue(cJSON_GetObjectItem(weight, "runs_sparse")));
+    assert_true(strncmp(text_of(weight, "kernel"), quantized ? "sparse_gemm_u8s8_" : "sparse_gemm_f32_", 16) == 0);
+    assert_non_null(strstr(text_of(weight, "reason"), "stored sparse: expected to take 0."));
+
+    weight = find_weight(json, "layer.1.intermediate");
+    assert_true(number(cJSON_GetObjectItem(weight, "occupancy"), "4x1") == 1);
+    assert_true(cJSON_IsFalse(cJSON_GetObjectItem(weight, "runs_sparse")));
+    assert_true(strncmp(text_of(weight, "kernel"), quantized ? "gemm_u8s8_" : "gemm_f32", 8) == 0);
+    assert_string_equal(text_of(weight, "reason"), "stored dense: no block is all 0");
+    cJSON_Delete(json);
+
+    o = run_pith(NULL, "inspect", out, "--sparsity", "--without", "avx512,avx2", NULL);
+    assert_success(&o);
+    assert_non_null(strstr(o.out, quantized ? "sparse_gemm_u8s8_reference: stored sparse" : "sparse_gemm_f32_reference: stored sparse"));
+    assert_non_null(strstr(o.out, "in the 12 weights that count"));
+    unlink(out);
+  }
+  /* Zeros in blocks, stored dense all the same: too few of them. */
+  outcome o = run_pith(NULL, "prune", bare, "--pattern", "4x1", "--sparsity", "0.05", "--scope", "layer", "-o", out, NULL);
+  assert_success(&o);
+  o = run_pith(NULL, "inspect", out, "--sparsity", NULL);
+  assert_success(&o);
+  assert_non_null(strstr(o.out, "stored dense: 4x1 blocks are expected to take"));
+  assert_null(strstr(o.out, "stored sparse"));
+  unlink(out);
+}
+
 static void test_budget(void **state) {
   (void)state;
   outcome o = run_pith(NULL, "prune", bare, "--pattern", "element", "--sparsity", "0.1", "--eval", "classification", "--eval-data",
@@ -211,6 +288,7 @@ int main(void) {
       cmocka_unit_test(test_magnitude),
       cmocka_unit_test(test_then_int8),
       cmocka_unit_test(test_obs),
+      cmocka_unit_test(test_inspect_sparsity),
       cmocka_unit_test(test_budget),
       cmocka_unit_test(test_wrong),
   };
