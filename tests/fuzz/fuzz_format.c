@@ -11,7 +11,7 @@
       abort();                                                                                             \
   } while (0)
 
-enum { MAX_SESSION_BYTES = 4 << 20, TOKENS = 6 };
+enum { MAX_SESSION_BYTES = 4 << 20, MAX_PARAMETERS = 1 << 20, TOKENS = 6 };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -30,6 +30,8 @@ static void describe(const pith_model *model) {
   CHECK(pith_model_get_info(model, &info, NULL) == PITH_OK);
   for (size_t i = 0; i < info.label_count; i++)
     total += strlen(info.labels[i]);
+  if (info.parameter_count <= MAX_PARAMETERS) /* of which it unpacks each */
+    (void)!pith_format_check_weights(model->data.graph, NULL);
   for (int32_t id = -1; id < 100; id++) {
     size_t bytes;
     const char *text = pith_token_text(model, id, &bytes);
