@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "compiler/import/json.h"
+#include "compiler/import/layer_sizes.h"
 
 enum { MAX_LABELS = 1 << 20 };
 
@@ -93,14 +94,11 @@ static pith_status read_key(const cJSON *json, const pith_config_key *key,
   return pith_fail(error, PITH_INVALID_ARGUMENT, "config.json: %s: no such type of key", key->name);
 }
 
-/* Keys that change any model's formula and that no architecture supports. */
-static pith_status check_foreign_keys(const cJSON *json, pith_error *error) {
-  static const char *const refused[] = {"quantization_config", "pruned_heads"};
-  for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) {
-    const cJSON *item = find_key(json, refused[i]);
-    if (item != NULL && item->child != NULL)
-      return pith_fail(error, PITH_UNSUPPORTED, "config.json: %s is not supported", refused[i]);
-  }
+/* A key that changes any model's formula and that no architecture supports. */
+static pith_status check_foreign_key(const cJSON *json, pith_error *error) {
+  const cJSON *item = find_key(json, "quantization_config");
+  if (item != NULL && item->child != NULL)
+    return pith_fail(error, PITH_UNSUPPORTED, "config.json: quantization_config is not supported");
   return PITH_OK;
 }
 
@@ -271,9 +269,10 @@ pith_status pith_config_read(const pith_config_request *request, pith_arena *are
   if (config.row == NULL)
     return pith_fail(error, PITH_UNSUPPORTED, "config.json: model_type '%.100s' is not supported",
                      type->valuestring);
-  PITH_TRY(check_foreign_keys(json, error));
+  PITH_TRY(check_foreign_key(json, error));
   for (const pith_config_key *key = config.row->keys; key->name != NULL; key++)
     PITH_TRY(read_key(json, key, &config.values, error));
+  PITH_TRY(pith_layer_sizes_read(json, arena, &config.values, error));
   PITH_TRY(find_head(request, &config, error));
   PITH_TRY(find_task(request, arena, &config, error));
   *out_config = config;

@@ -24,7 +24,8 @@ typedef struct pith_config_request {
       *sentence_transformers; /* config_sentence_transformers.json's object; NULL: there is none */
 } pith_config_request;
 
-/* Labels live in `arena`. PITH_UNSUPPORTED and PITH_FORMAT name the key and its value. */
+/* Labels and sizes of layers live in `arena`. PITH_UNSUPPORTED and PITH_FORMAT name the key and its
+ * value. */
 PITH_WARN_UNUSED pith_status pith_config_read(const pith_config_request *request, pith_arena *arena,
                                               pith_config *out_config, pith_error *error);
 

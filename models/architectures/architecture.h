@@ -28,6 +28,12 @@ typedef enum pith_hidden_act {
 /* False where `name` (as in config.json's hidden_act) is not supported. */
 bool pith_hidden_act_find(const char *name, pith_hidden_act *out_act);
 
+/* What a layer has that lost heads or neurons; a head keeps its features, hidden_size over the
+ * config's heads. */
+typedef struct pith_layer_sizes {
+  int64_t heads, intermediate_size;
+} pith_layer_sizes;
+
 typedef struct pith_architecture_config {
   int64_t vocab_size, hidden_size, layers, heads, intermediate_size, positions, type_vocab_size;
   int64_t embedding_size; /* ELECTRA; elsewhere 0 */
@@ -36,6 +42,7 @@ typedef struct pith_architecture_config {
   int64_t hidden_act;          /* pith_hidden_act */
   int64_t tie_word_embeddings; /* 0 or 1 */
   double layer_norm_eps, initializer_range;
+  const pith_layer_sizes *layer_sizes; /* [layers]; NULL: all have `heads`, `intermediate_size` */
 } pith_architecture_config;
 
 typedef enum pith_config_type {

@@ -63,7 +63,7 @@ static const pith_config_key keys[] = {
     PITH_CONFIG_KEY_INT("dim", "hidden_size", hidden_size, 768, 1, PITH_MAX_FEATURES),
     PITH_CONFIG_KEY_INT("n_layers", "num_hidden_layers", layers, 6, 1, PITH_MAX_LAYERS),
     PITH_CONFIG_KEY_INT("n_heads", "num_attention_heads", heads, 12, 1, PITH_MAX_FEATURES),
-    PITH_CONFIG_KEY_INT("hidden_dim", NULL, intermediate_size, 3072, 1, PITH_MAX_FEATURES * 4),
+    PITH_CONFIG_KEY_INT("hidden_dim", NULL, intermediate_size, 3072, 1, PITH_MAX_INTERMEDIATE),
     PITH_CONFIG_KEY_INT("max_position_embeddings", NULL, positions, 512, 1, PITH_MAX_POSITIONS),
     PITH_CONFIG_KEY_INT("pad_token_id", NULL, pad_token_id, 0, -1, PITH_MAX_VOCABULARY),
     PITH_CONFIG_KEY_ACT("activation", PITH_ACT_GELU),

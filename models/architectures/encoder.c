@@ -151,29 +151,37 @@ const pith_encoder_names pith_encoder_bert_names = {
     .output_norm = "output.LayerNorm",
 };
 
+static pith_layer_sizes get_layer_sizes(const pith_architecture_config *config, int64_t layer) {
+  return config->layer_sizes != NULL
+             ? config->layer_sizes[layer]
+             : (pith_layer_sizes){config->heads, config->intermediate_size};
+}
+
 pith_tensor_id pith_encoder_layers(pith_architecture_build *build, const pith_encoder_names *names,
                                    double epsilon, pith_tensor_id x) {
   const pith_architecture_config *config = build->config;
   int64_t hidden = config->hidden_size;
   for (int64_t layer = 0; layer < config->layers && build->builder.status == PITH_OK; layer++) {
+    const pith_layer_sizes sizes = get_layer_sizes(config, layer);
+    const int64_t inner = sizes.intermediate_size;
+    const int64_t width = hidden / config->heads * sizes.heads; /* of all the layer's heads */
     pith_name base = pith_name_of("%s%s.%d.", build->prefix, names->layers, (int)layer);
 #define NAME(part) pith_name_of("%.100s%s", base.text, part).text
-    pith_tensor_id query = pith_encoder_linear(build, NAME(names->query), x, hidden, hidden, true);
-    pith_tensor_id key = pith_encoder_linear(build, NAME(names->key), x, hidden, hidden, true);
-    pith_tensor_id value = pith_encoder_linear(build, NAME(names->value), x, hidden, hidden, true);
+    pith_tensor_id query = pith_encoder_linear(build, NAME(names->query), x, width, hidden, true);
+    pith_tensor_id key = pith_encoder_linear(build, NAME(names->key), x, width, hidden, true);
+    pith_tensor_id value = pith_encoder_linear(build, NAME(names->value), x, width, hidden, true);
     pith_tensor_id inputs[5] = {query, key, value, build->offsets, build->offsets};
-    pith_attribute_setting attributes[1] = {PITH_SET_INT("num_heads", config->heads)};
+    pith_attribute_setting attributes[1] = {PITH_SET_INT("num_heads", sizes.heads)};
     pith_tensor_id mixed =
         add_node(build, NAME("attention.self"), PITH_OP_PACKED_ATTENTION, 5, inputs, 1, attributes);
     pith_tensor_id y =
-        pith_encoder_linear(build, NAME(names->attention_output), mixed, hidden, hidden, true);
+        pith_encoder_linear(build, NAME(names->attention_output), mixed, hidden, width, true);
     x = pith_encoder_add(build, NAME("attention.residual"), y, x);
     x = pith_encoder_layer_norm(build, NAME(names->attention_norm), x, hidden, epsilon);
 
-    y = pith_encoder_linear(build, NAME(names->intermediate), x, config->intermediate_size, hidden,
-                            true);
+    y = pith_encoder_linear(build, NAME(names->intermediate), x, inner, hidden, true);
     y = pith_encoder_act(build, NAME("intermediate.act"), y, (pith_hidden_act)config->hidden_act);
-    y = pith_encoder_linear(build, NAME(names->output), y, hidden, config->intermediate_size, true);
+    y = pith_encoder_linear(build, NAME(names->output), y, hidden, inner, true);
     x = pith_encoder_add(build, NAME("output.residual"), y, x);
     x = pith_encoder_layer_norm(build, NAME(names->output_norm), x, hidden, epsilon);
 #undef NAME

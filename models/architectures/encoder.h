@@ -86,6 +86,7 @@ pith_tensor_id pith_encoder_masked_head(pith_architecture_build *build, pith_ten
 enum {
   PITH_MAX_VOCABULARY = 1 << 24,
   PITH_MAX_FEATURES = 1 << 16,
+  PITH_MAX_INTERMEDIATE = PITH_MAX_FEATURES * 4,
   PITH_MAX_LAYERS = 512,
   PITH_MAX_POSITIONS = 1 << 20
 };
@@ -96,7 +97,7 @@ enum {
       PITH_CONFIG_KEY_INT("num_hidden_layers", NULL, layers, layer_count, 1, PITH_MAX_LAYERS),     \
       PITH_CONFIG_KEY_INT("num_attention_heads", NULL, heads, head_count, 1, PITH_MAX_FEATURES),   \
       PITH_CONFIG_KEY_INT("intermediate_size", NULL, intermediate_size, intermediate, 1,           \
-                          PITH_MAX_FEATURES * 4),                                                  \
+                          PITH_MAX_INTERMEDIATE),                                                  \
       PITH_CONFIG_KEY_INT("max_position_embeddings", NULL, positions, 512, 1, PITH_MAX_POSITIONS), \
       PITH_CONFIG_KEY_INT("type_vocab_size", NULL, type_vocab_size, 2, 1, PITH_MAX_FEATURES),      \
       PITH_CONFIG_KEY_INT("pad_token_id", NULL, pad_token_id, pad, -1, PITH_MAX_VOCABULARY),       \

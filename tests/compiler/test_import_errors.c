@@ -40,7 +40,7 @@ static const struct {
     {"bert-sequence", "hidden_act", "{\"a\":1}", PITH_UNSUPPORTED, "hidden_act an object"},
     {"bert-sequence", "quantization_config", "{\"bits\":4}", PITH_UNSUPPORTED,
      "quantization_config"},
-    {"bert-sequence", "pruned_heads", "{\"0\":[1]}", PITH_UNSUPPORTED, "pruned_heads"},
+    {"bert-sequence", "pruned_heads", "{\"0\":[1]}", PITH_FORMAT, "the config asks for [24, 32]"},
     {"bert-sequence", "pruned_heads", "{}", PITH_OK, ""},
     {"bert-sequence", "some_new_key", "[1,2]", PITH_OK, ""},
     {"bert-sequence", "problem_type", "\"ranking\"", PITH_UNSUPPORTED, "problem_type \"ranking\""},
