@@ -4,6 +4,7 @@
 
 #include <cjson/cJSON.h>
 
+#include "compiler/history.h"
 #include "engine/exec/model.h"
 #include "quant/observer.h"
 #include "quant/recipe.h"
@@ -119,23 +120,6 @@ static cJSON *describe(const job *j) {
   return NULL;
 }
 
-static pith_status add_history(job *j, pith_error *error) {
-  pith_model_data *data = &j->out->data;
-  cJSON *json = describe(j);
-  char *text = json == NULL ? NULL : cJSON_PrintUnformatted(json);
-  cJSON_Delete(json);
-  const char *copy = text == NULL ? NULL : pith_arena_string(&j->out->arena, text, strlen(text));
-  cJSON_free(text);
-  pith_history_entry *history = PITH_ARENA_NEW(&j->out->arena, pith_history_entry, (size_t)data->history_count + 1);
-  if (copy == NULL || history == NULL)
-    return pith_fail(error, PITH_OUT_OF_MEMORY, "no memory for the history of a quantized model");
-  if (data->history_count != 0)
-    memcpy(history, data->history, data->history_count * sizeof *history);
-  history[data->history_count++] = (pith_history_entry){"quantize", PITH_VERSION, copy};
-  data->history = history;
-  return PITH_OK;
-}
-
 /* ---- steps ------------------------------------------------------------------------------------------------------------------- */
 
 static pith_status quantize(job *j, pith_error *error) {
@@ -166,7 +150,7 @@ static pith_status quantize(job *j, pith_error *error) {
   keep_graph(j, graph);
   PITH_TRY(pith_sparse_choose_layouts(graph, &graph->arena, NULL, error));
   out->data.graph = graph;
-  return add_history(j, error);
+  return pith_history_add(&j->out->data, "quantize", describe(j), &j->out->arena, error);
 }
 
 pith_status pith_quantize_model(const pith_model *model, const pith_quantize_request *request, pith_quantized *out,

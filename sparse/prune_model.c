@@ -4,6 +4,7 @@
 
 #include <cjson/cJSON.h>
 
+#include "compiler/history.h"
 #include "engine/exec/model.h"
 #include "compiler/rewrite/choose.h"
 #include "sparse/obs.h"
@@ -38,23 +39,6 @@ static cJSON *describe(const job *j) {
   return json;
 }
 
-static pith_status add_history(const job *j, pith_error *error) {
-  pith_model_data *data = &j->out->data;
-  cJSON *json = describe(j);
-  char *text = json == NULL ? NULL : cJSON_PrintUnformatted(json);
-  cJSON_Delete(json);
-  const char *copy = text == NULL ? NULL : pith_arena_string(&j->out->arena, text, strlen(text));
-  cJSON_free(text);
-  pith_history_entry *history = PITH_ARENA_NEW(&j->out->arena, pith_history_entry, (size_t)data->history_count + 1);
-  if (copy == NULL || history == NULL)
-    return pith_fail(error, PITH_OUT_OF_MEMORY, "no memory for the history of a pruned model");
-  if (data->history_count != 0)
-    memcpy(history, data->history, data->history_count * sizeof *history);
-  history[data->history_count++] = (pith_history_entry){"prune", PITH_VERSION, copy};
-  data->history = history;
-  return PITH_OK;
-}
-
 /* ---- steps ----------------------------------------------------------------------------------------------------------- */
 
 static pith_status prune_to(job *j, double sparsity, uint64_t step, uint64_t steps, pith_error *error) {
@@ -87,7 +71,7 @@ static pith_status prune(job *j, pith_error *error) {
   PITH_TRY(pith_prune_weights_store(&j->weights, graph, &j->model->allocator, &j->out->graph, error));
   PITH_TRY(pith_sparse_choose_layouts(j->out->graph, &j->out->graph->arena, &j->out->summary.choices, error));
   j->out->data.graph = j->out->graph;
-  return add_history(j, error);
+  return pith_history_add(&j->out->data, "prune", describe(j), &j->out->arena, error);
 }
 
 pith_status pith_prune_check_model(const pith_model_data *data, const pith_prune_options *options, pith_error *error) {
