@@ -14,6 +14,7 @@
 #include "ops/attention/attention_internal.h"
 #include "ops/attention/attention_tile.h"
 #include "ops/normalize/softmax_rows.h"
+#include "ops/split.h"
 
 enum { ATTENTION_WIDTH = 16 * V16_TILE_VECTORS, ATTENTION_ROWS = 16 };
 

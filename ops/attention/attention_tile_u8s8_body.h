@@ -22,7 +22,7 @@ enum {
 };
 
 /* For what is seldom called: small. */
-#define ATTENTION_SELDOM __attribute__((cold)) ATTENTION_ONCE
+#define ATTENTION_SELDOM __attribute__((cold)) PITH_ONCE
 
 typedef struct tile_scratch {
   uint8_t *keys, *values, *query, *weights, *sums;
@@ -92,7 +92,7 @@ ATTENTION_SELDOM n16 tile_gather(const uint8_t *x, size_t features, size_t colum
 }
 
 /* A head of 16 tokens of q or k, to vectors `stride` bytes apart; returns k's sums. */
-ATTENTION_ONCE n16 tile_pack16(const uint8_t *x, const pith_attention_tile_u8s8_args *a, size_t head, const tile_place *at,
+PITH_ONCE n16 tile_pack16(const uint8_t *x, const pith_attention_tile_u8s8_args *a, size_t head, const tile_place *at,
                        bool is_signed, uint8_t *out, size_t stride) {
   const size_t features = a->heads * a->head_size, column = head * a->head_size, groups = (features + 3) / 4;
   const uint8_t *from = x + ((at->token / TILE * groups + column / 4) * TILE + at->token % TILE) * 4;
@@ -114,7 +114,7 @@ ATTENTION_ONCE n16 tile_pack16(const uint8_t *x, const pith_attention_tile_u8s8_
   return sums;
 }
 
-ATTENTION_ONCE void tile_pack_keys(const pith_attention_tile_u8s8_args *a, const tile_unit *u, const tile_scratch *s) {
+PITH_ONCE void tile_pack_keys(const pith_attention_tile_u8s8_args *a, const tile_unit *u, const tile_scratch *s) {
   const n16 minus_zero = n16_set(-(int32_t)*a->q_zero);
   const size_t bytes = attention_steps(a->head_size) * 64;
   for (size_t key = 0; key < u->keys; key += 16) {
@@ -137,7 +137,7 @@ V16_INLINE void tile_copy_values(const uint8_t *from, size_t keys, uint8_t *to) 
   }
 }
 
-ATTENTION_ONCE void tile_pack_values(const pith_attention_tile_u8s8_args *a, const tile_unit *u, const tile_scratch *s) {
+PITH_ONCE void tile_pack_values(const pith_attention_tile_u8s8_args *a, const tile_unit *u, const tile_scratch *s) {
   const size_t features = a->heads * a->value_size, shift = u->first_key % TILE, column = u->head * a->value_size;
   const uint8_t *from = (const uint8_t *)a->v + (u->first_key / TILE * features + column) * TILE;
   for (size_t key = 0; key < u->keys; key += TILE, from += features * TILE) {
@@ -256,7 +256,7 @@ V16_INLINE void tile_sum_keys(tile_block *b, size_t vectors) {
 
 /* A vector's sums become weights, and these its outputs' factors. Rounding never changes which of two sums is the larger, so
  * the best sum is that of the largest score; where no score is finite, no weight is over 0, whatever is subtracted. */
-ATTENTION_ONCE void tile_weigh(tile_block *b, size_t vector, size_t vectors) {
+PITH_ONCE void tile_weigh(tile_block *b, size_t vector, size_t vectors) {
   const v16 zero = v16_set(0.0f), scale = b->scale, max = v16_mul(n16_to_float(b->best[vector]), scale);
   const uint8_t *x = b->scratch->sums + 64 * vector;
   uint8_t *out = b->scratch->weights + 64 * vector;
@@ -329,7 +329,7 @@ V16_INLINE void tile_output(const tile_block *b, const tile_place *at, size_t co
 }
 
 /* TILE_ROWS outputs, or those that are left, of all vectors. */
-ATTENTION_ONCE void tile_output_all(const tile_block *b, size_t first, const n16 *sum, size_t vectors) {
+PITH_ONCE void tile_output_all(const tile_block *b, size_t first, const n16 *sum, size_t vectors) {
   const size_t value_size = b->args->value_size, left = value_size - first;
   for (size_t v = 0; v < vectors; ++v) {
     const tile_place at = b->at[v];
@@ -391,10 +391,10 @@ V16_INLINE void tile_attend(tile_block *b, size_t begin, size_t count, size_t ve
   tile_values(b, vectors);
 }
 
-ATTENTION_ONCE void tile_attend_one(tile_block *b, size_t begin, size_t count) {
+PITH_ONCE void tile_attend_one(tile_block *b, size_t begin, size_t count) {
   tile_attend(b, begin, count, 1);
 }
-ATTENTION_ONCE void tile_attend_all(tile_block *b, size_t begin, size_t count) {
+PITH_ONCE void tile_attend_all(tile_block *b, size_t begin, size_t count) {
   tile_attend(b, begin, count, TILE_VECTORS);
 }
 
@@ -432,7 +432,7 @@ static tile_unit tile_get_unit(const pith_attention_tile_u8s8_args *a, size_t in
 }
 
 /* The inputs of unit `index`, over the blocks and keys of the one before it. Short sequences are not worth it. */
-ATTENTION_ONCE tile_prefetch tile_prefetch_of(const pith_attention_tile_u8s8_args *a, const tile_unit *before, size_t index,
+PITH_ONCE tile_prefetch tile_prefetch_of(const pith_attention_tile_u8s8_args *a, const tile_unit *before, size_t index,
                                          size_t parts) {
   const tile_unit u = tile_get_unit(a, index, parts);
   const size_t lanes = TILE_VECTORS * 16, blocks = (before->end - before->begin + lanes - 1) / lanes;

@@ -3,14 +3,8 @@
 #define PITH_OPS_ATTENTION_U8S8_SHARED_H
 
 #include "ops/attention/attention_u8s8_internal.h"
+#include "ops/math/once.h"
 #include "ops/split.h"
-
-/* Once for all that calls it, without copies for constant arguments. */
-#if defined(__clang__)
-#define ATTENTION_ONCE __attribute__((noinline)) static
-#else
-#define ATTENTION_ONCE __attribute__((noinline, noclone)) static
-#endif
 
 enum { ATTENTION_ROWS = 16 }; /* a row to a lane of n16_fold */
 

@@ -89,7 +89,7 @@ V16_INLINE void attention_score(const attention_score_tile *t, size_t begin, siz
 
 /* Writes a tile's sums, [rows][vectors]. Once, not for every height: that would be many times the products' code, and behind
  * as many steps as there are keys it costs little. last: lanes of the last vector that exist. */
-ATTENTION_ONCE void attention_write_values(const attention_value_tile *t, size_t begin, size_t rows, size_t vectors,
+PITH_ONCE void attention_write_values(const attention_value_tile *t, size_t begin, size_t rows, size_t vectors,
                                            size_t last, const n16 *sum) {
   const quantizer to_bytes = t->to_bytes;
   const float *factors = t->factors + begin; /* read once: stores might change what t points to, for all the compiler knows */

@@ -3,6 +3,7 @@
 #include "ops/embedding/embedding_f32.h"
 #include "ops/embedding/embedding_internal.h"
 #include "ops/normalize/layer_norm_rows.h"
+#include "ops/quantize/quantize_rows.h"
 #include "ops/split.h"
 
 /* Elements i to i + 15 of a row of a table, only the first `lanes` of them. */
@@ -63,7 +64,7 @@ static void embedding_run(const void *args, size_t threads, size_t task, void *s
       embedding_sum_row(a, begin + r);
     float *y = a->y + begin * a->y_stride;
     if (a->gamma)
-      layer_norm_all((layer_norm_rows_args){.x = y,
+      V16_NAME(pith_layer_norm_rows)((layer_norm_rows_args){.x = y,
                                             .gamma = a->gamma,
                                             .beta = a->beta,
                                             .y = y,
