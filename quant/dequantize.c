@@ -76,14 +76,7 @@ static void add_float_data(pith_rewriter *rewriter, const pith_node *node) {
   size_t count = 0, zeros = 0;
   const int32_t *q = read_integers(rewriter, old, &count);
   const int32_t *zero = has_zero && q != NULL ? read_integers(rewriter, &graph->tensors[node->inputs[2]], &zeros) : NULL;
-  pith_tensor tensor = *old;
-  tensor.dtype = PITH_DTYPE_F32;
-  tensor.layout = old->layout == PITH_LAYOUT_ROW_MAJOR ? PITH_LAYOUT_ROW_MAJOR : PITH_LAYOUT_N64_F32;
-  if (builder->status == PITH_OK)
-    builder->status = pith_layout_get_bytes(tensor.layout, tensor.dtype, tensor.rank, tensor.dims, &tensor.data_bytes,
-                                            builder->error);
   float *plain = pith_arena_array(&rewriter->values, count < 16 ? 16 : count, sizeof *plain);
-  void *stored = pith_rewriter_allocate(rewriter, (size_t)tensor.data_bytes, 1);
   if (plain == NULL)
     pith_builder_fail(builder, PITH_OUT_OF_MEMORY, "tensor '%s': no memory to dequantize it", old->name);
   if (builder->status != PITH_OK)
@@ -93,13 +86,7 @@ static void add_float_data(pith_rewriter *rewriter, const pith_node *node) {
     const size_t s = find_scale(&places, i);
     plain[i] = (float)(q[i] - (zero == NULL ? 0 : zero[s])) * ((const float *)scale->data)[s];
   }
-  builder->status = pith_layout_convert(PITH_DTYPE_F32, tensor.rank, tensor.dims, PITH_LAYOUT_ROW_MAJOR, plain,
-                                        tensor.layout, stored, rewriter->scratch.allocator, builder->error);
-  tensor.data = stored;
-  pith_tensor_id made = PITH_NONE;
-  if (builder->status == PITH_OK)
-    builder->status = pith_graph_add_tensor(builder->graph, &tensor, &made, builder->error);
-  pith_rewriter_set(rewriter, node->outputs[0], made);
+  pith_rewriter_set(rewriter, node->outputs[0], pith_rewriter_add_values(rewriter, old, plain));
 }
 
 /* ---- nodes --------------------------------------------------------------------------------------------------------------- */

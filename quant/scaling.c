@@ -36,31 +36,19 @@ static void scale_values(const pith_scaling *scaling, pith_tensor_id id, const p
 /* The tensor with its factors in place of the old one. */
 static void add_scaled(const pith_scaling *scaling, pith_rewriter *rewriter, pith_tensor_id id) {
   pith_builder *builder = &rewriter->builder;
-  pith_tensor tensor = rewriter->from->tensors[id];
+  const pith_tensor *tensor = &rewriter->from->tensors[id];
   const float *values = pith_rewriter_read(rewriter, id);
-  if (pith_layout_get_sparse_form(tensor.layout) != PITH_SPARSE_FORM_COUNT) /* what it becomes chooses again */
-    tensor.layout = PITH_LAYOUT_N64_F32;
-  uint64_t plain_bytes = 0;
+  uint64_t bytes = 0;
   if (builder->status == PITH_OK)
-    builder->status = pith_layout_get_bytes(PITH_LAYOUT_ROW_MAJOR, tensor.dtype, tensor.rank, tensor.dims, &plain_bytes,
+    builder->status = pith_layout_get_bytes(PITH_LAYOUT_ROW_MAJOR, tensor->dtype, tensor->rank, tensor->dims, &bytes,
                                             builder->error);
-  if (builder->status == PITH_OK)
-    builder->status = pith_layout_get_bytes(tensor.layout, tensor.dtype, tensor.rank, tensor.dims, &tensor.data_bytes,
-                                            builder->error);
-  float *scaled = values == NULL ? NULL : pith_arena_array(&rewriter->values, plain_bytes < 64 ? 64 : (size_t)plain_bytes, 1);
-  float *stored = pith_rewriter_allocate(rewriter, (size_t)tensor.data_bytes, 1);
+  float *scaled = pith_arena_array(&rewriter->values, bytes < 64 ? 64 : (size_t)bytes, 1);
   if (scaled == NULL)
-    pith_builder_fail(builder, PITH_OUT_OF_MEMORY, "tensor '%s': no memory to scale it", tensor.name);
+    pith_builder_fail(builder, PITH_OUT_OF_MEMORY, "tensor '%s': no memory to scale it", tensor->name);
   if (builder->status != PITH_OK)
     return;
-  scale_values(scaling, id, &tensor, values, scaled);
-  builder->status = pith_layout_convert(tensor.dtype, tensor.rank, tensor.dims, PITH_LAYOUT_ROW_MAJOR, scaled,
-                                        tensor.layout, stored, rewriter->scratch.allocator, builder->error);
-  tensor.data = stored;
-  pith_tensor_id made = PITH_NONE;
-  if (builder->status == PITH_OK)
-    builder->status = pith_graph_add_tensor(builder->graph, &tensor, &made, builder->error);
-  pith_rewriter_set(rewriter, id, made);
+  scale_values(scaling, id, tensor, values, scaled);
+  pith_rewriter_set(rewriter, id, pith_rewriter_add_values(rewriter, tensor, scaled));
 }
 
 static pith_tensor_id multiply(const pith_scaling *scaling, pith_rewriter *rewriter, pith_tensor_id *made,

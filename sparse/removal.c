@@ -94,28 +94,22 @@ static void add_shrunk(const pith_removal *removal, pith_rewriter *rewriter, pit
     tensor.dims[0] = pith_dim_of((int64_t)rows.count);
   if (columns.places != NULL)
     tensor.dims[1] = pith_dim_of((int64_t)columns.count);
-  float *kept =
-      pith_arena_array(&rewriter->values, tensor.data_bytes < 64 ? 64 : tensor.data_bytes, 1);
+  uint64_t bytes = 0;
+  if (builder->status == PITH_OK)
+    builder->status = pith_layout_get_bytes(PITH_LAYOUT_ROW_MAJOR, tensor.dtype, tensor.rank,
+                                            tensor.dims, &bytes, builder->error);
+  float *kept = pith_arena_array(&rewriter->values, bytes < 64 ? 64 : bytes, 1);
   if (kept == NULL)
     pith_builder_fail(builder, PITH_OUT_OF_MEMORY, "tensor '%s': no memory to shrink it",
                       old->name);
-  if (builder->status == PITH_OK)
-    builder->status = pith_layout_get_bytes(tensor.layout, tensor.dtype, tensor.rank, tensor.dims,
-                                            &tensor.data_bytes, builder->error);
-  void *stored = pith_rewriter_allocate(rewriter, tensor.data_bytes, 1);
   if (builder->status != PITH_OK)
     return;
   if (removal->values[id] == NULL)
     copy_kept(old, rows, columns, values, kept);
-  builder->status =
-      pith_layout_convert(tensor.dtype, tensor.rank, tensor.dims, PITH_LAYOUT_ROW_MAJOR,
-                          removal->values[id] == NULL ? kept : removal->values[id], tensor.layout,
-                          stored, rewriter->scratch.allocator, builder->error);
-  tensor.data = stored;
-  pith_tensor_id made = PITH_NONE;
-  if (builder->status == PITH_OK)
-    builder->status = pith_graph_add_tensor(builder->graph, &tensor, &made, builder->error);
-  pith_rewriter_set(rewriter, id, made);
+  pith_rewriter_set(rewriter, id,
+                    pith_rewriter_add_values(rewriter, &tensor,
+                                             removal->values[id] == NULL ? kept
+                                                                         : removal->values[id]));
 }
 
 static pith_tensor_id get(const pith_removal *removal, pith_rewriter *rewriter,

@@ -5,8 +5,8 @@
 
 DIR holds minilm/ and bert-base/ as prepare.py makes them, and minilm.pith and bert-base.pith; for rows of INT8
 minilm-int8.pith and bert-base-int8.pith (`pith quantize --mode static`), for a comparison with Pith's own other mode
-bert-base-int8-dynamic.pith. One-thread rows are pinned
-to core 0. Nothing else may run beside it. expected.csv gives the fraction of peak that each peer is known to reach (on a
+bert-base-int8-dynamic.pith, and for pruned ones MODEL-int8-4x1-80.pith and so on (`pith prune --pattern 4x1 --sparsity 0.8
+--scope layer --quantize static`). One-thread rows are pinned to core 0. Nothing else may run beside it. expected.csv gives the fraction of peak that each peer is known to reach (on a
 Xeon, family 6 model 207); a peer under 0.95 of that is marked "below": its row compares with less than its best.
 """
 import argparse
@@ -49,7 +49,14 @@ OWN_ROWS = {
     "bert-base-int8-8x128-threads": (("bert-base-int8", 2), ("bert-base-int8", 1), 8, 128, 1.90),
     "bert-base-8x128-int8-fp32": (("bert-base-int8", 1), ("bert-base", 1), 8, 128, 3.5),
     "bert-base-8x128-dynamic-static": (("bert-base-int8-dynamic", 1), ("bert-base-int8", 1), 8, 128, 0.92),
+    "bert-base-8x128-4x4-80": (("bert-base-4x4-80", 1), ("bert-base", 1), 8, 128, 2.2),
 }
+# Pruned INT8 models (MODEL-int8-4x1-80 and so on) against the dense one.
+for _model, _batch, _bars in (("bert-base", 8, (1.85, 2.7, 2.7, 3.6)), ("bert-base", 1, (2.0, 2.9, None, None)),
+                              ("minilm", 8, (1.6, 2.1, 2.1, 2.5)), ("minilm", 1, (None, None, None, None))):
+    for _pattern, _bar in zip(("4x1-80", "4x1-90", "4x4-80", "4x4-90"), _bars):
+        OWN_ROWS[f"{_model}-int8-{_batch}x128-{_pattern}"] = (
+            (f"{_model}-int8-{_pattern}", 1), (f"{_model}-int8", 1), _batch, 128, _bar)
 ARRANGEMENTS = {"batch 1": ["--batch", "1"], "batch 8": ["--batch", "8"], "batch 8 sorted": ["--batch", "8", "--sorted"]}
 
 
@@ -123,7 +130,7 @@ def measure_row(name, arguments, preloads, expected):
         (file, _), _, _, length, bar = OWN_ROWS[name]
     else:
         file, _, length, _, bar = ROWS[name]
-    model = file.split("-int8")[0]
+    model = file.split("-int8")[0].split("-4x")[0]
     lengths = [length] if length else [int(line) for line in pathlib.Path(arguments.lengths).read_text().split()]
     flops = sum(flops_of(model, n) for n in lengths) / len(lengths)
     contestants = contestants_of(name, arguments, preloads)

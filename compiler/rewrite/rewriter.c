@@ -111,6 +111,26 @@ const float *pith_rewriter_read(pith_rewriter *rewriter, pith_tensor_id old) {
   return builder->status == PITH_OK ? values : NULL;
 }
 
+pith_tensor_id pith_rewriter_add_values(pith_rewriter *rewriter, const pith_tensor *like, const float *values) {
+  pith_builder *builder = &rewriter->builder;
+  pith_tensor tensor = *like;
+  tensor.dtype = PITH_DTYPE_F32;
+  if (tensor.layout != PITH_LAYOUT_ROW_MAJOR)
+    tensor.layout = PITH_LAYOUT_N64_F32;
+  if (builder->status == PITH_OK)
+    builder->status = pith_layout_get_bytes(tensor.layout, tensor.dtype, tensor.rank, tensor.dims, &tensor.data_bytes,
+                                            builder->error);
+  void *stored = pith_rewriter_allocate(rewriter, (size_t)tensor.data_bytes, 1);
+  if (builder->status == PITH_OK)
+    builder->status = pith_layout_convert(tensor.dtype, tensor.rank, tensor.dims, PITH_LAYOUT_ROW_MAJOR, values,
+                                          tensor.layout, stored, rewriter->scratch.allocator, builder->error);
+  tensor.data = stored;
+  pith_tensor_id made = PITH_NONE;
+  if (builder->status == PITH_OK)
+    builder->status = pith_graph_add_tensor(builder->graph, &tensor, &made, builder->error);
+  return made;
+}
+
 pith_status pith_rewriter_finish(pith_rewriter *rewriter, pith_graph **out_graph) {
   pith_builder *builder = &rewriter->builder;
   for (uint32_t i = 0; i < rewriter->from->output_count && builder->status == PITH_OK; i++)

@@ -32,6 +32,9 @@ void *pith_rewriter_allocate(pith_rewriter *rewriter, size_t count, size_t eleme
 /* A parameter's or constant's values as row-major f32, until the next call; NULL after a failure, which is recorded: also
  * where it is not f32 data of the old graph or an element is not finite. */
 const float *pith_rewriter_read(pith_rewriter *rewriter, pith_tensor_id old);
+/* Data like `like` (name, kind, dimensions, pattern) with new values, row-major f32; stored row-major where `like` is, else as dense products read
+ * it: what is stored sparse is chosen last. PITH_NONE after a failure, which is recorded. */
+pith_tensor_id pith_rewriter_add_values(pith_rewriter *rewriter, const pith_tensor *like, const float *values);
 /* Adds the outputs, verifies, and hands the new graph over. */
 PITH_WARN_UNUSED pith_status pith_rewriter_finish(pith_rewriter *rewriter, pith_graph **out_graph);
 void pith_rewriter_deinit(pith_rewriter *rewriter); /* destroys a graph that was not handed over */
