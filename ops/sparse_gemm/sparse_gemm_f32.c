@@ -4,13 +4,11 @@
 
 #include "ops/gemm/gemm_f32_internal.h"
 #include "ops/sparse_gemm/sparse_gemm_f32_internal.h"
+#include "ops/sparse_gemm/sparse_split.h"
 
 enum {
   GROUP = PITH_SPARSE_GROUP,
-  MAX_CHUNK = 4096,     /* inputs: 1 MiB of x. Less is slower: weights then come in short runs */
-  GROUP_COST = 8,       /* of finishing a group, in units */
-  TASKS_PER_THREAD = 4, /* at least, where there is that much to share out: threads may differ in speed */
-  MIN_TASK_COST = 2048, /* units: some 5 us */
+  MAX_CHUNK = 4096, /* inputs: 1 MiB of x. Less is slower: weights then come in short runs */
 };
 
 static size_t min_size(size_t a, size_t b) {
@@ -76,55 +74,18 @@ static const pith_kernel reference = {
 
 /* ---- the walk ----------------------------------------------------------------------------------------------------- */
 
-static pith_sparse_parts get_parts(const pith_sparse_gemm_f32_args *a, size_t s) {
-  return pith_sparse_get_parts(PITH_SPARSE_B4X1_F32, a->segments[s].n, a->segments[s].w);
-}
-
-/* Of the groups before `group`. */
-static size_t cost_before(const pith_sparse_parts *w, size_t group) {
-  return w->starts[group] + group * GROUP_COST;
-}
-
-/* The first group before which no less than `cost` lies. */
-static size_t find_group(const pith_sparse_parts *w, size_t cost) {
-  size_t low = 0, high = w->groups;
-  while (low < high) {
-    const size_t middle = low + (high - low) / 2;
-    if (cost_before(w, middle) < cost)
-      low = middle + 1;
-    else
-      high = middle;
-  }
-  return low;
-}
-
-static size_t all_cost(const pith_sparse_gemm_f32_args *a) {
-  size_t cost = 0;
+static pith_sparse_split make_split(const pith_sparse_gemm_f32_args *a) {
+  pith_sparse_split split = {
+      .rows = a->rows, .group_cost = 8, .least_cost = 2048, .segment_count = a->segment_count};
   for (size_t s = 0; s < a->segment_count; ++s)
-    if (a->segments[s].n > 0) {
-      const pith_sparse_parts w = get_parts(a, s);
-      cost += cost_before(&w, w.groups);
-    }
-  return cost;
-}
-
-static size_t count_tiles(const pith_sparse_gemm_f32_args *a) {
-  return (a->rows + PITH_TILE_TOKENS - 1) / PITH_TILE_TOKENS;
-}
-
-/* Ranges of groups that a tile is cut into. */
-static size_t count_ranges(const pith_sparse_gemm_f32_args *a, size_t cost, size_t threads) {
-  const size_t tiles = count_tiles(a), wanted = TASKS_PER_THREAD * threads;
-  if (threads <= 1 || tiles >= 2 * wanted)
-    return 1;
-  const size_t worth = cost / MIN_TASK_COST;
-  return min_size((wanted + tiles - 1) / tiles, worth > 0 ? worth : 1);
+    if (a->segments[s].n > 0)
+      split.parts[s] = pith_sparse_get_parts(PITH_SPARSE_B4X1_F32, a->segments[s].n, a->segments[s].w);
+  return split;
 }
 
 size_t pith_sparse_gemm_f32_count_tasks(const void *args, size_t threads) {
-  const pith_sparse_gemm_f32_args *a = args;
-  const size_t cost = all_cost(a);
-  return a->rows == 0 || cost == 0 ? 0 : count_tiles(a) * count_ranges(a, cost, threads);
+  const pith_sparse_split split = make_split(args);
+  return pith_sparse_split_count(&split, threads);
 }
 
 size_t pith_sparse_gemm_f32_get_scratch_bytes(const void *args) {
@@ -137,20 +98,20 @@ size_t pith_sparse_gemm_f32_get_scratch_bytes(const void *args) {
 
 void pith_sparse_gemm_f32_run(pith_sparse_gemm_f32_code *code, const void *args, size_t threads, size_t task, void *scratch) {
   const pith_sparse_gemm_f32_args *a = args;
-  const size_t cost = all_cost(a), ranges = count_ranges(a, cost, threads);
-  const size_t token = task / ranges * PITH_TILE_TOKENS, part = task % ranges;
-  const size_t begin = cost / ranges * part + cost % ranges * part / ranges;
-  const size_t end = part + 1 == ranges ? cost : cost / ranges * (part + 1) + cost % ranges * (part + 1) / ranges;
+  const pith_sparse_split split = make_split(a);
+  const pith_sparse_task part = pith_sparse_split_get(&split, threads, task);
+  const size_t token = part.tile * PITH_TILE_TOKENS;
   const size_t chunks = a->k > MAX_CHUNK ? (a->k + MAX_CHUNK - 1) / MAX_CHUNK : 1;
-  size_t before = 0; /* the cost of the segments before */
-  for (size_t s = 0; s < a->segment_count && before < end; ++s) {
+  for (size_t s = 0; s < a->segment_count; ++s) {
     const pith_sparse_gemm_f32_segment *g = &a->segments[s];
-    if (g->n == 0)
+    if (part.first[s] >= part.last[s])
       continue;
     const size_t at = pith_activation_index(PITH_ACTIVATION_LAYOUT_TILE64, g->n, token, 0);
     pith_sparse_gemm_f32_range r = {
-        .w = get_parts(a, s),
+        .w = split.parts[s],
         .n = g->n,
+        .first = part.first[s],
+        .last = part.last[s],
         .x = a->x + pith_activation_index(PITH_ACTIVATION_LAYOUT_TILE64, a->k, token, 0),
         .tokens = min_size(a->rows - token, PITH_TILE_TOKENS),
         .next = chunks > 1 ? scratch : NULL,
@@ -159,10 +120,7 @@ void pith_sparse_gemm_f32_run(pith_sparse_gemm_f32_code *code, const void *args,
         .residual = a->residual ? a->residual + at : NULL,
         .y = g->y + at,
     };
-    r.first = begin > before ? find_group(&r.w, begin - before) : 0;
-    r.last = find_group(&r.w, end - before);
-    before += cost_before(&r.w, r.w.groups);
-    for (size_t chunk = 0; chunk < chunks && r.first < r.last; ++chunk) {
+    for (size_t chunk = 0; chunk < chunks; ++chunk) {
       r.is_first = chunk == 0;
       r.is_last = chunk + 1 == chunks;
       r.end = r.is_last ? a->k : a->k / chunks * (chunk + 1);

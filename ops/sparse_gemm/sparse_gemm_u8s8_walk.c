@@ -1,64 +1,26 @@
 #include "ops/sparse_gemm/sparse_gemm_u8s8_walk.h"
 
-enum {
-  GROUP_COST = 4, /* of finishing a group, in units */
-  TASKS_PER_THREAD = 4, /* at least, where there is that much to share out: threads may differ in speed */
-  MIN_TASK_COST = 1024, /* units: some 5 us */
-};
+#include "ops/sparse_gemm/sparse_split.h"
 
 static size_t min_size(size_t a, size_t b) {
   return a < b ? a : b;
 }
 
-static size_t count_tiles(const pith_sparse_gemm_u8s8_args *a) {
-  return (a->rows + PITH_TILE_TOKENS - 1) / PITH_TILE_TOKENS;
-}
-
-static pith_sparse_parts get_parts(const pith_sparse_gemm_u8s8_args *a, size_t s) {
-  return pith_sparse_get_parts(a->form, a->segments[s].n, a->segments[s].w);
-}
-
-/* Of the groups before `group`. */
-static size_t cost_before(const pith_sparse_parts *w, size_t group) {
-  return w->starts[group] + group * GROUP_COST;
-}
-
-/* The first group before which no less than `cost` lies. */
-static size_t find_group(const pith_sparse_parts *w, size_t cost) {
-  size_t low = 0, high = w->groups;
-  while (low < high) {
-    const size_t middle = low + (high - low) / 2;
-    if (cost_before(w, middle) < cost)
-      low = middle + 1;
-    else
-      high = middle;
-  }
-  return low;
-}
-
-static size_t all_cost(const pith_sparse_gemm_u8s8_args *a) {
-  size_t cost = 0;
+static pith_sparse_split make_split(const pith_sparse_gemm_u8s8_args *a) {
+  pith_sparse_split split = {.rows = a->rows,
+                             .group_cost = 4,
+                             .least_cost = 1024,
+                             .whole = a->q_per_row,
+                             .segment_count = a->segment_count};
   for (size_t s = 0; s < a->segment_count; ++s)
-    if (a->segments[s].n > 0) {
-      const pith_sparse_parts w = get_parts(a, s);
-      cost += cost_before(&w, w.groups);
-    }
-  return cost;
-}
-
-/* Ranges of groups that a tile is cut into. */
-static size_t count_ranges(const pith_sparse_gemm_u8s8_args *a, size_t cost, size_t threads) {
-  const size_t tiles = count_tiles(a), wanted = TASKS_PER_THREAD * threads;
-  if (threads <= 1 || a->q_per_row || tiles >= 2 * wanted)
-    return 1;
-  const size_t ranges = (wanted + tiles - 1) / tiles, worth = cost / MIN_TASK_COST;
-  return min_size(ranges, worth > 0 ? worth : 1);
+    if (a->segments[s].n > 0)
+      split.parts[s] = pith_sparse_get_parts(a->form, a->segments[s].n, a->segments[s].w);
+  return split;
 }
 
 size_t pith_sparse_gemm_u8s8_count_tasks(const void *args, size_t threads) {
-  const pith_sparse_gemm_u8s8_args *a = args;
-  const size_t cost = all_cost(a);
-  return a->rows == 0 || cost == 0 ? 0 : count_tiles(a) * count_ranges(a, cost, threads);
+  const pith_sparse_split split = make_split(args);
+  return pith_sparse_split_count(&split, threads);
 }
 
 size_t pith_sparse_gemm_u8s8_get_scratch_bytes(const void *args) {
@@ -71,14 +33,13 @@ static const pith_activation_layout x_layouts[PITH_SPARSE_FORM_COUNT] = {
     [PITH_SPARSE_B4X4_S8] = PITH_ACTIVATION_LAYOUT_TILE64X4,
 };
 
-/* Everything of a range but its groups. */
+/* Everything of a range but its weights and groups. */
 static pith_sparse_gemm_u8s8_range make_range(const pith_sparse_gemm_u8s8_args *a, size_t s, size_t tile, float *waiting) {
   const pith_sparse_gemm_u8s8_segment *g = &a->segments[s];
   const size_t token = tile * PITH_TILE_TOKENS, of_x = a->x_per_row ? token : 0;
   const size_t at = pith_activation_index(PITH_ACTIVATION_LAYOUT_TILE64, g->n, token, 0);
   pith_sparse_gemm_u8s8_range r = {
       .form = a->form,
-      .w = get_parts(a, s),
       .n = g->n,
       .x = a->x + pith_activation_index(x_layouts[a->form], a->k, token, 0),
       .tokens = min_size(a->rows - token, PITH_TILE_TOKENS),
@@ -116,21 +77,17 @@ static void quantize_tile(const pith_sparse_gemm_u8s8_code *code, const pith_spa
 void pith_sparse_gemm_u8s8_run(const pith_sparse_gemm_u8s8_code *code, const void *args, size_t threads, size_t task,
                                void *scratch) {
   const pith_sparse_gemm_u8s8_args *a = args;
-  const size_t cost = all_cost(a), ranges = count_ranges(a, cost, threads);
-  const size_t tile = task / ranges, part = task % ranges;
-  const size_t begin = cost / ranges * part + cost % ranges * part / ranges;
-  const size_t end = part + 1 == ranges ? cost : cost / ranges * (part + 1) + cost % ranges * (part + 1) / ranges;
-  size_t before = 0; /* the cost of the segments before */
-  for (size_t s = 0; s < a->segment_count && before < end; ++s) {
-    if (a->segments[s].n == 0)
+  const pith_sparse_split split = make_split(a);
+  const pith_sparse_task part = pith_sparse_split_get(&split, threads, task);
+  for (size_t s = 0; s < a->segment_count; ++s) {
+    if (part.first[s] >= part.last[s])
       continue;
-    pith_sparse_gemm_u8s8_range r = make_range(a, s, tile, a->q_per_row ? scratch : NULL);
-    r.first = begin > before ? find_group(&r.w, begin - before) : 0;
-    r.last = find_group(&r.w, end - before);
-    before += cost_before(&r.w, r.w.groups);
-    if (r.first < r.last)
-      code->run_range(&r);
+    pith_sparse_gemm_u8s8_range r = make_range(a, s, part.tile, a->q_per_row ? scratch : NULL);
+    r.w = split.parts[s];
+    r.first = part.first[s];
+    r.last = part.last[s];
+    code->run_range(&r);
     if (a->q_per_row)
-      quantize_tile(code, a, &r, tile);
+      quantize_tile(code, a, &r, part.tile);
   }
 }
