@@ -1,11 +1,11 @@
 #include "sparse/obs.h"
 
 #include <cjson/cJSON.h>
-#include <pthreadpool.h>
 
 #include "compiler/rewrite/rewriter.h"
 #include "compiler/rewrite/structure.h"
 #include "engine/exec/model.h"
+#include "engine/exec/parallel.h"
 #include "engine/ir/operator.h"
 #include "sparse/blas.h"
 #include "sparse/reconstruct.h"
@@ -80,7 +80,7 @@ static void add_means(double *to, const float *x, size_t tokens, size_t features
 
 static void sums_add(const job *j, sums *s, const float *a, const float *b, size_t tokens, float *room) {
   addition x = {s, a, b, tokens, room};
-  pthreadpool_parallelize_1d(j->request->session.threadpool, add_products, &x, (s->rows + TASK_FEATURES - 1) / TASK_FEATURES, 0);
+  pith_parallel_for(j->request->session.threadpool, add_products, &x, (s->rows + TASK_FEATURES - 1) / TASK_FEATURES);
   add_means(s->of_rows, a, tokens, s->rows);
   add_means(s->of_columns, b, tokens, s->columns);
 }

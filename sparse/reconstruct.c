@@ -5,8 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <pthreadpool.h>
-
+#include "engine/exec/parallel.h"
 #include "sparse/blas.h"
 
 enum { CHUNK = 128 /* inputs whose masks are chosen together */, MAX_BLOCK = 32 };
@@ -113,7 +112,7 @@ static pith_status run_chunk(chunk *c, pith_error *error) {
   c->part.grid = *whole;
   c->part.grid.k = c->count;
   c->part.grid.columns = (c->count + whole->inputs - 1) / whole->inputs;
-  pthreadpool_parallelize_1d(s->problem->threadpool, score_row, c, c->part.grid.rows, 0);
+  pith_parallel_for(s->problem->threadpool, score_row, c, c->part.grid.rows);
   if (s->problem->pattern->kind == PITH_PATTERN_N_OF_M)
     pith_mask_select_n_of_m(&c->part, s->problem->pattern);
   else { /* with what the chunks before were short of */
@@ -121,7 +120,7 @@ static pith_status run_chunk(chunk *c, pith_error *error) {
     const double share = wanted / ((double)s->n * (double)c->count);
     PITH_TRY(pith_mask_select(&c->part, 1, share < 0 ? 0 : share > 1 ? 1 : share, 0, 1, error));
   }
-  pthreadpool_parallelize_1d(s->problem->threadpool, sweep_rows, c, (s->n + TASK_ROWS - 1) / TASK_ROWS, 0);
+  pith_parallel_for(s->problem->threadpool, sweep_rows, c, (s->n + TASK_ROWS - 1) / TASK_ROWS);
   const size_t first = c->begin / whole->inputs;
   for (size_t r = 0; r < whole->rows; r++)
     memcpy(s->part->removed + r * whole->columns + first, c->part.removed + r * c->part.grid.columns, c->part.grid.columns);
@@ -210,7 +209,7 @@ static void solve_task(void *context, size_t task) {
 }
 
 static pith_status solve(solver *s, pith_error *error) {
-  pthreadpool_parallelize_1d(s->problem->threadpool, solve_task, s, s->part->grid.rows, 0);
+  pith_parallel_for(s->problem->threadpool, solve_task, s, s->part->grid.rows);
   const pith_status status = (pith_status)atomic_load(&s->status);
   if (status == PITH_OUT_OF_MEMORY)
     return no_memory(s, error);
