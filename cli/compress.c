@@ -183,3 +183,35 @@ pith_session_options pith_cli_calibration_session(const pith_cli_session *open, 
     session.max_tokens = open->info.max_length > CALIBRATION_TOKENS ? open->info.max_length : CALIBRATION_TOKENS;
   return session;
 }
+
+typedef struct passes {
+  pith_progress progress;
+  uint64_t count; /* sequences of a pass; 0: a stream of unknown length */
+  uint32_t pass;
+} passes;
+
+static void show_pass(void *context, uint32_t pass, uint64_t sequences) {
+  passes *p = context;
+  if (p->count == 0 && pass != p->pass) { /* such a stream begins again */
+    pith_progress_end(&p->progress);
+    pith_progress_begin(&p->progress, "calibrate", 0);
+  }
+  p->pass = pass;
+  pith_progress_update(&p->progress, pass * p->count + sequences);
+}
+
+pith_status pith_cli_quantize(const pith_model *model, const pith_quant_options *options,
+                              const pith_cli_calibration *calibration, const pith_session_options *session,
+                              pith_quantized *out, pith_error *error) {
+  passes p = {.count = calibration->count};
+  const pith_quantize_request request = {.options = options,
+                                         .source = pith_quant_needs_data(options) ? &calibration->source : NULL,
+                                         .random_ids = calibration->random.count != 0,
+                                         .session = *session,
+                                         .progress = show_pass,
+                                         .context = &p};
+  pith_progress_begin(&p.progress, "calibrate", p.count * pith_quantize_count_passes(options));
+  const pith_status status = pith_quantize_model(model, &request, out, error);
+  pith_progress_end(&p.progress);
+  return status;
+}

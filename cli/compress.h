@@ -7,6 +7,7 @@
 #include "cli/texts.h"
 #include "compiler/recipe.h"
 #include "models/tasks/evaluate.h"
+#include "quant/quantize_model.h"
 
 /* ---- options ------------------------------------------------------------------------------------------ */
 
@@ -71,5 +72,9 @@ PITH_WARN_UNUSED pith_status pith_cli_calibration_open(pith_cli_calibration *cal
 void pith_cli_calibration_close(pith_cli_calibration *calibration);
 /* The session's options with as many tokens a run as calibration wants: every watched activation keeps a buffer of its own. */
 pith_session_options pith_cli_calibration_session(const pith_cli_session *open, const pith_cli_limits *limits);
+/* pith_quantize_model on them, with a progress bar. `calibration` is open where pith_quant_needs_data. */
+PITH_WARN_UNUSED pith_status pith_cli_quantize(const pith_model *model, const pith_quant_options *options,
+                                               const pith_cli_calibration *calibration, const pith_session_options *session,
+                                               pith_quantized *out, pith_error *error);
 
 #endif

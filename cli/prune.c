@@ -8,7 +8,6 @@
 #include "cli/task.h"
 #include "engine/exec/model.h"
 #include "engine/format/format.h"
-#include "quant/quantize_model.h"
 #include "quant/recipe.h"
 #include "sparse/prune_model.h"
 
@@ -157,25 +156,13 @@ static pith_status prune(job *j, pith_error *error) {
   return status;
 }
 
-static void show_pass(void *context, uint32_t pass, uint64_t sequences) {
-  job *j = context;
-  pith_progress_update(&j->progress, pass * j->calibration.count + sequences);
-}
-
 static pith_status quantize(job *j, pith_error *error) {
   if (!j->quantizes)
     return PITH_OK;
-  const pith_quantize_request request = {.options = &j->quant,
-                                         .source = pith_quant_needs_data(&j->quant) ? &j->calibration.source : NULL,
-                                         .random_ids = j->calibration.random.count != 0,
-                                         .session = pith_cli_calibration_session(&j->open, &j->settings->limits),
-                                         .progress = show_pass,
-                                         .context = j};
-  pith_progress_begin(&j->progress, "calibrate", j->calibration.count * pith_quantize_count_passes(&j->quant));
-  const pith_status status = pith_quantize_model(&j->model, &request, &j->quantized, error);
-  pith_progress_end(&j->progress);
+  const pith_session_options session = pith_cli_calibration_session(&j->open, &j->settings->limits);
+  PITH_TRY(pith_cli_quantize(&j->model, &j->quant, &j->calibration, &session, &j->quantized, error));
   j->model.data = j->quantized.data;
-  return status;
+  return PITH_OK;
 }
 
 static pith_status compress(job *j, pith_error *error) {

@@ -6,7 +6,6 @@
 #include "cli/task.h"
 #include "engine/exec/model.h"
 #include "engine/format/format.h"
-#include "quant/quantize_model.h"
 #include "quant/recipe.h"
 #include "quant/report.h"
 
@@ -29,7 +28,6 @@ typedef struct job {
   pith_cli_gate gate;
   pith_cli_calibration calibration;
   pith_progress progress;
-  uint32_t pass;
   pith_quantized quantized;
   pith_quant_report report;
 } job;
@@ -69,17 +67,6 @@ static int check_options(job *j) {
 
 /* ---- steps -------------------------------------------------------------------------------------------------------------- */
 
-static void show_pass(void *context, uint32_t pass, uint64_t sequences) {
-  job *j = context;
-  const uint64_t count = j->calibration.count;
-  if (count == 0 && pass != j->pass) { /* a stream of unknown length begins again */
-    pith_progress_end(&j->progress);
-    pith_progress_begin(&j->progress, "calibrate", 0);
-  }
-  j->pass = pass;
-  pith_progress_update(&j->progress, pass * count + sequences);
-}
-
 static pith_status open_source(job *j, pith_error *error) {
   const pith_quant_options *given = &j->options;
   return !needs_data(j)
@@ -112,16 +99,7 @@ static pith_status quantize(job *j, pith_error *error) {
   PITH_TRY(open_source(j, error));
   PITH_TRY(pith_cli_gate_measure_before(&j->gate, &j->open, error));
   const pith_session_options session = pith_cli_calibration_session(&j->open, &j->settings->limits);
-  const pith_quantize_request request = {.options = &j->options,
-                                         .source = needs_data(j) ? &j->calibration.source : NULL,
-                                         .random_ids = j->calibration.random.count != 0,
-                                         .session = session,
-                                         .progress = show_pass,
-                                         .context = j};
-  pith_progress_begin(&j->progress, "calibrate", j->calibration.count * pith_quantize_count_passes(&j->options));
-  const pith_status status = pith_quantize_model(j->open.model, &request, &j->quantized, error);
-  pith_progress_end(&j->progress);
-  PITH_TRY(status);
+  PITH_TRY(pith_cli_quantize(j->open.model, &j->options, &j->calibration, &session, &j->quantized, error));
   pith_model_data *data = &j->quantized.data;
   PITH_TRY(pith_cli_gate_measure_after(&j->gate, &j->open, data, error));
   PITH_TRY(pith_cli_gate_add_report(&j->gate, data, &j->quantized.arena, error));

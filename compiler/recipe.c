@@ -321,6 +321,18 @@ void pith_recipe_hash_graph(const pith_graph *graph, char *out_text) {
     snprintf(out_text + 2 * i, 3, "%02x", digest[i]);
 }
 
+cJSON *pith_recipe_describe(const void *options, const pith_recipe_key *keys, const pith_graph *graph) {
+  char hash[17];
+  pith_recipe_hash_graph(graph, hash);
+  cJSON *json = cJSON_CreateObject(), *recipe = pith_recipe_write(options, keys);
+  cJSON_DeleteItemFromObjectCaseSensitive(recipe, "graph");
+  if (cJSON_AddStringToObject(recipe, "graph", hash) != NULL && cJSON_AddItemToObject(json, "recipe", recipe))
+    return json;
+  cJSON_Delete(recipe);
+  cJSON_Delete(json);
+  return NULL;
+}
+
 pith_status pith_recipe_check_graph(const char *wanted, const pith_graph *graph, pith_error *error) {
   char hash[17];
   pith_recipe_hash_graph(graph, hash);

@@ -63,6 +63,10 @@ struct cJSON;
 /* All keys but those whose value is NULL or an empty list; NULL: no memory. The caller deletes it. */
 struct cJSON *pith_recipe_write(const void *options, const pith_recipe_key *keys);
 
+/* {"recipe": {..}} of the keys with "graph" set to this graph's hash, whatever the options say: how a step's history begins. NULL: no
+ * memory. The caller deletes it. */
+struct cJSON *pith_recipe_describe(const void *options, const pith_recipe_key *keys, const pith_graph *graph);
+
 /* What a recipe's "graph" has: 16 hexadecimal digits of the SHA-256 of a graph's readable form, which the weights' values are no
  * part of. `out_text` has room for 17 bytes. */
 void pith_recipe_hash_graph(const pith_graph *graph, char *out_text);

@@ -5,11 +5,11 @@
 #include <cjson/cJSON.h>
 
 #include "compiler/history.h"
+#include "compiler/rewrite/choose.h"
 #include "engine/exec/model.h"
 #include "quant/observer.h"
 #include "quant/recipe.h"
 #include "quant/transform.h"
-#include "compiler/rewrite/choose.h"
 
 /* What one call works on. */
 typedef struct job {
@@ -101,18 +101,15 @@ static bool add_ranges(const pith_ranges *ranges, cJSON *json) {
 }
 
 static cJSON *describe(const job *j) {
-  char graph[17];
-  pith_recipe_hash_graph(j->model->data.graph, graph);
-  pith_quant_options options = *j->request->options;
-  options.graph = graph;
+  const pith_quant_options *options = j->request->options;
   const pith_ranges *ranges = &j->out->ranges;
-  cJSON *json = cJSON_CreateObject();
-  bool whole = json != NULL && cJSON_AddItemToObject(json, "recipe", pith_recipe_write(&options, pith_quant_keys));
+  cJSON *json = pith_recipe_describe(options, pith_quant_keys, j->model->data.graph);
+  bool whole = json != NULL;
   if (whole && ranges->count != 0)
     whole = cJSON_AddNumberToObject(json, j->request->random_ids ? "random_sequences" : "texts",
                                     (double)ranges->texts) != NULL &&
             cJSON_AddNumberToObject(json, "tokens", (double)ranges->tokens) != NULL;
-  if (whole && options.mode == PITH_QUANT_STATIC)
+  if (whole && options->mode == PITH_QUANT_STATIC)
     whole = add_ranges(ranges, json);
   if (whole)
     return json;

@@ -5,8 +5,8 @@
 #include <cjson/cJSON.h>
 
 #include "compiler/history.h"
-#include "engine/exec/model.h"
 #include "compiler/rewrite/choose.h"
+#include "engine/exec/model.h"
 #include "sparse/obs.h"
 #include "sparse/weights.h"
 
@@ -22,16 +22,13 @@ typedef struct job {
 /* ---- history --------------------------------------------------------------------------------------------------------- */
 
 static cJSON *describe(const job *j) {
-  char graph[17];
-  pith_recipe_hash_graph(j->model->data.graph, graph);
-  pith_prune_options options = *j->request->options;
-  options.graph = graph;
-  cJSON *json = cJSON_CreateObject();
-  if (json == NULL || !cJSON_AddItemToObject(json, "recipe", pith_recipe_write(&options, pith_prune_keys)) ||
+  const pith_prune_options *options = j->request->options;
+  cJSON *json = pith_recipe_describe(options, pith_prune_keys, j->model->data.graph);
+  if (json == NULL ||
       cJSON_AddNumberToObject(json, "weights", j->out->summary.weights) == NULL ||
       cJSON_AddNumberToObject(json, "elements", (double)j->out->summary.elements) == NULL ||
       cJSON_AddNumberToObject(json, "zeros", (double)j->out->summary.zeros) == NULL ||
-      (j->request->random_ids && options.method == PITH_PRUNE_OBS &&
+      (j->request->random_ids && options->method == PITH_PRUNE_OBS &&
        cJSON_AddTrueToObject(json, "random_ids") == NULL)) {
     cJSON_Delete(json);
     return NULL;

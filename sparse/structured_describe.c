@@ -1,6 +1,6 @@
 /* What the file says of a removal: the sizes in the configuration, and the step's history. */
 #include <stdio.h>
-#include <stdlib.h>
+#include <string.h>
 
 #include <cjson/cJSON.h>
 
@@ -30,9 +30,11 @@ static bool add_heads(cJSON *pruned, uint32_t layer, const bool *removed, uint32
   char key[16];
   snprintf(key, sizeof key, "%u", layer);
   const cJSON *old = cJSON_GetObjectItemCaseSensitive(pruned, key), *item;
-  bool *gone = calloc(MAX_HEADS, 1);
+  bool *gone = pith_allocate(NULL, MAX_HEADS);
   cJSON *list = cJSON_CreateArray();
   bool whole = gone != NULL && list != NULL;
+  if (gone != NULL)
+    memset(gone, 0, MAX_HEADS);
   cJSON_ArrayForEach(item, old) if (whole && cJSON_IsNumber(item) && item->valuedouble >= 0 &&
                                     item->valuedouble < MAX_HEADS) gone[(size_t)item->valuedouble] =
       true;
@@ -45,7 +47,7 @@ static bool add_heads(cJSON *pruned, uint32_t layer, const bool *removed, uint32
       whole = cJSON_AddItemToArray(list, cJSON_CreateNumber(head));
       listed++;
     }
-  free(gone);
+  pith_release(NULL, gone, MAX_HEADS);
   if (listed == 0) {
     cJSON_Delete(list);
     return whole;
@@ -144,13 +146,9 @@ static pith_status write_config(description *d, pith_error *error) {
 }
 
 static cJSON *make_history(const pith_structured_job *job) {
-  char graph[17];
-  pith_recipe_hash_graph(job->model->data.graph, graph);
-  pith_prune_options options = *job->request->options;
-  options.graph = graph;
-  cJSON *json = cJSON_CreateObject();
-  bool whole = json != NULL &&
-               cJSON_AddItemToObject(json, "recipe", pith_recipe_write(&options, pith_prune_keys));
+  cJSON *json =
+      pith_recipe_describe(job->request->options, pith_prune_keys, job->model->data.graph);
+  bool whole = json != NULL;
   if (whole && job->out->texts != 0)
     whole = cJSON_AddNumberToObject(json, job->request->random_ids ? "random_sequences" : "texts",
                                     (double)job->out->texts) != NULL &&

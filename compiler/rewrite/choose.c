@@ -1,5 +1,6 @@
 #include "compiler/rewrite/choose.h"
 
+#include "compiler/rewrite/rewriter.h"
 #include "engine/format/stored_layout.h"
 #include "engine/ir/operator.h"
 #include "ops/sparse_gemm/sparse_weights.h"
@@ -10,8 +11,8 @@
  *
  *     weights that are multiplied (dense: n k; sparse: those of its units) * weight + n * output
  *
- * `output` is what it takes to end an output: sums into numbers, bias, storing. Fitted to measurements with AVX-512 VNNI and AVX-512
- * (bench/results/sparse_gemm_u8s8_avx512vnni.csv; off by 11 % in the mean); `pith pack --tune` measures itself. */
+ * `output` is what it takes to end an output: sums into numbers, bias, storing. INT8 fitted to a short run of
+ * pith-bench-kernels with AVX-512 VNNI (off by 11 % in the mean), FP32 estimated from one; `pith pack --tune` measures itself. */
 typedef struct cost {
   double weight, output;
 } cost;
@@ -51,17 +52,10 @@ double pith_sparse_predict(pith_layout layout, size_t n, size_t k, const void *w
 
 /* ---- weights of products ------------------------------------------------------------------------------------------- */
 
-static bool is_output(const pith_graph *graph, pith_tensor_id tensor) {
-  for (uint32_t i = 0; i < graph->output_count; i++)
-    if (graph->outputs[i] == tensor)
-      return true;
-  return false;
-}
-
 /* Every reader of the tensor is a Gemm's [n, k] weight; at least one is. *out_x: the first one's other factor. */
 static bool only_products_read(const pith_graph *graph, pith_tensor_id tensor, pith_tensor_id *out_x) {
   bool read = false;
-  if (is_output(graph, tensor))
+  if (pith_graph_is_output(graph, tensor))
     return false;
   for (uint32_t i = 0; i < graph->node_count; i++) {
     const pith_node *node = &graph->nodes[i];
@@ -83,7 +77,7 @@ static pith_tensor_id get_operand(const pith_graph *graph, pith_tensor_id tensor
   pith_tensor_id operand = PITH_NONE;
   if (graph->tensors[tensor].dtype == PITH_DTYPE_F32)
     return tensor;
-  if (is_output(graph, tensor))
+  if (pith_graph_is_output(graph, tensor))
     return PITH_NONE;
   for (uint32_t i = 0; i < graph->node_count; i++) {
     const pith_node *node = &graph->nodes[i];
@@ -109,7 +103,6 @@ pith_tensor_id pith_sparse_get_product_input(const pith_graph *graph, pith_tenso
   const pith_tensor_id operand = get_operand(graph, weight);
   return operand != PITH_NONE && only_products_read(graph, operand, &x) ? x : PITH_NONE;
 }
-
 
 static pith_status no_memory(const pith_tensor *tensor, pith_error *error) {
   return pith_fail(error, PITH_OUT_OF_MEMORY, "no memory for the weight '%s'", tensor->name);

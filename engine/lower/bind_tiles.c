@@ -4,6 +4,7 @@
 #include "ops/copy/reorder.h"
 #include "ops/normalize/layer_norm_tile_f32.h"
 #include "ops/sparse_gemm/sparse_gemm_f32.h"
+#include "ops/sparse_gemm/sparse_gemm_u8s8.h"
 
 void pith_bind_sparse_gemm(const pith_program *program, const pith_step *step, const pith_view *views, void *args) {
   (void)program;

@@ -14,6 +14,7 @@
 #include "ops/pool/pool_f32.h"
 #include "ops/quantize/quantize.h"
 #include "ops/sparse_gemm/sparse_gemm_f32.h"
+#include "ops/sparse_gemm/sparse_gemm_u8s8.h"
 
 #define ROW(id, text) .kind = PITH_STEP_##id, .name = text
 

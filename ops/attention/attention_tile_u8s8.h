@@ -5,7 +5,6 @@
 #define PITH_OPS_ATTENTION_TILE_U8S8_H
 
 #include "ops/attention/attention_u8s8.h"
-#include "ops/sparse_gemm/sparse_gemm_u8s8.h"
 
 typedef struct pith_attention_tile_u8s8_args {
   const uint8_t *q; /* [tokens, heads * head_size] */

@@ -2,7 +2,7 @@
 #ifndef PITH_OPS_LAYER_NORM_TILE_F32_H
 #define PITH_OPS_LAYER_NORM_TILE_F32_H
 
-#include "ops/sparse_gemm/sparse_gemm_u8s8.h"
+#include "ops/quantize/quantize.h"
 
 typedef struct pith_layer_norm_tile_f32_args {
   const float *x;        /* [rows, features] */

@@ -19,6 +19,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "ops/activation_layout.h"
 #include "ops/kernel.h"
 #include "ops/number.h"
 
@@ -32,6 +33,17 @@ typedef struct pith_quantized_rows {
   float *row_scale;    /* dynamic: [rows] written; NULL: static */
   uint8_t *row_zero;   /* dynamic u8: [rows] written */
 } pith_quantized_rows;
+
+/* Where and how a kernel writes tiles in 8 bits: pith_quantized_rows but for the layout. */
+typedef struct pith_quantized_tiles {
+  void *q; /* [tokens, features] of `type` in `layout`; NULL: not wanted */
+  pith_activation_layout layout; /* TILE64 or TILE64X4 */
+  pith_number type;
+  const float *scale;  /* static: [1] */
+  const uint8_t *zero; /* static: [1]; NULL: 0 */
+  float *row_scale;    /* dynamic: [tokens] written; NULL: static */
+  uint8_t *row_zero;   /* dynamic u8: [tokens] written */
+} pith_quantized_tiles;
 
 /* QuantizeLinear, DynamicQuantize and DequantizeLinear as steps of their own. */
 typedef struct pith_quantize_args {

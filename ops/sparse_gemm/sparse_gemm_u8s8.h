@@ -4,21 +4,9 @@
 #ifndef PITH_OPS_SPARSE_GEMM_U8S8_H
 #define PITH_OPS_SPARSE_GEMM_U8S8_H
 
-#include "ops/activation_layout.h"
 #include "ops/gemm/gemm_f32.h"
 #include "ops/quantize/quantize.h"
 #include "ops/sparse_gemm/sparse_weights.h"
-
-/* Where and how a kernel writes tiles in 8 bits: pith_quantized_rows but for the layout. */
-typedef struct pith_quantized_tiles {
-  void *q; /* [tokens, features] of `type` in `layout`; NULL: not wanted */
-  pith_activation_layout layout; /* TILE64 or TILE64X4 */
-  pith_number type;
-  const float *scale;  /* static: [1] */
-  const uint8_t *zero; /* static: [1]; NULL: 0 */
-  float *row_scale;    /* dynamic: [tokens] written; NULL: static */
-  uint8_t *row_zero;   /* dynamic u8: [tokens] written */
-} pith_quantized_tiles;
 
 typedef struct pith_sparse_gemm_u8s8_segment {
   const void *w;        /* packed, of the call's form, checked, 64-byte aligned */
