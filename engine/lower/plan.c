@@ -1,7 +1,7 @@
 /* Memory: every buffer and every step's scratch gets a place in one block, for as long as it lives.
  *
- * Largest first, each into the smallest gap that holds it among those that live at the same time. An output takes the place of
- * an input that dies there, where the kernel allows it. */
+ * One after the other, each into the smallest gap that holds it among those that live at the same time; in several orders, of which
+ * the one with the smallest block is kept. An output takes the place of an input that dies there, where the kernel allows it. */
 #include "engine/lower/lower_internal.h"
 
 typedef struct item {
@@ -60,31 +60,39 @@ static void assign_lives(pith_program *program) {
   }
 }
 
-/* Heapsort by size, then by first use, so that equal graphs get equal plans; the C library's may allocate. */
-static bool before(const item *a, const item *b) {
+/* Orders of placing. Each is total, so that equal graphs get equal plans. */
+typedef enum order { LARGEST_FIRST, LONGEST_FIRST, EARLIEST_FIRST, ORDER_COUNT } order;
+
+static bool before(order by, const item *a, const item *b) {
+  if (by == LONGEST_FIRST && a->last - a->first != b->last - b->first)
+    return a->last - a->first > b->last - b->first;
+  if (by == EARLIEST_FIRST && a->first != b->first)
+    return a->first < b->first;
   if (a->bytes != b->bytes)
     return a->bytes > b->bytes;
   return a->first != b->first ? a->first < b->first : a->owner < b->owner;
 }
-static void sift(item *items, size_t root, size_t count) {
+
+/* Heapsort; the C library's may allocate. */
+static void sift(order by, item *items, size_t root, size_t count) {
   for (size_t child; (child = 2 * root + 1) < count; root = child) {
-    if (child + 1 < count && before(&items[child], &items[child + 1]))
+    if (child + 1 < count && before(by, &items[child], &items[child + 1]))
       child++;
-    if (!before(&items[root], &items[child]))
+    if (!before(by, &items[root], &items[child]))
       return;
     item swapped = items[root];
     items[root] = items[child];
     items[child] = swapped;
   }
 }
-static void sort(item *items, size_t count) {
+static void sort(order by, item *items, size_t count) {
   for (size_t i = count / 2; i-- > 0;)
-    sift(items, i, count);
+    sift(by, items, i, count);
   for (size_t end = count; end-- > 1;) {
     item swapped = items[0];
     items[0] = items[end];
     items[end] = swapped;
-    sift(items, 0, end);
+    sift(by, items, 0, end);
   }
 }
 
@@ -106,6 +114,15 @@ static void place(item *placed, size_t count, item fresh) {
   for (; at > 0 && placed[at - 1].offset > fresh.offset; at--)
     placed[at] = placed[at - 1];
   placed[at] = fresh;
+}
+
+static void keep(pith_program *program, const item *placed, size_t count) {
+  for (size_t i = 0; i < count; i++) {
+    if (placed[i].owner < program->value_count)
+      program->values[placed[i].owner].offset = placed[i].offset;
+    else
+      program->steps[placed[i].owner - program->value_count].scratch_offset = placed[i].offset;
+  }
 }
 
 /* The views of a run at the limits, without data. */
@@ -157,19 +174,22 @@ static pith_status plan(pith_program *program, pith_arena *temporary, pith_error
     if (total != 0)
       items[count++] = (item){total, 0, i, i, program->value_count + i};
   }
-  sort(items, count);
-  program->buffer_bytes = 0;
-  for (size_t i = 0; i < count; i++)
-    place(placed, i, items[i]);
-  for (size_t i = 0; i < count; i++) {
-    if (placed[i].owner < program->value_count)
-      program->values[placed[i].owner].offset = placed[i].offset;
-    else
-      program->steps[placed[i].owner - program->value_count].scratch_offset = placed[i].offset;
-    if (!pith_size_add(placed[i].offset, placed[i].bytes, &total) || total > SIZE_MAX / 2)
-      return pith_fail(error, PITH_LIMIT, "the buffers of one run overflow");
-    if (program->buffer_bytes < total)
-      program->buffer_bytes = total;
+  program->buffer_bytes = SIZE_MAX;
+  for (order by = 0; by < ORDER_COUNT; by++) {
+    size_t bytes = 0;
+    sort(by, items, count);
+    for (size_t i = 0; i < count; i++)
+      place(placed, i, items[i]);
+    for (size_t i = 0; i < count; i++) {
+      if (!pith_size_add(placed[i].offset, placed[i].bytes, &total) || total > SIZE_MAX / 2)
+        return pith_fail(error, PITH_LIMIT, "the buffers of one run overflow");
+      if (bytes < total)
+        bytes = total;
+    }
+    if (bytes < program->buffer_bytes) {
+      program->buffer_bytes = bytes;
+      keep(program, placed, count);
+    }
   }
   for (uint32_t v = 0; v < program->value_count; v++)
     program->values[v].offset = program->values[program->values[v].root].offset;

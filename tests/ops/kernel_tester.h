@@ -2,7 +2,8 @@
  * the CPU's features, for several numbers of threads, tasks in any order, scratch full of rubbish.
  *
  * Inputs end where an unmapped page begins, so that a read past them faults; outputs too, and every byte in front of
- * them is 0xA5 before and must be after. A row that ran no case fails. */
+ * them is 0xA5 before and must be after. A row that ran no case fails,
+ * unless this CPU cannot run it: such rows are counted as skipped. */
 #ifndef PITH_TESTS_KERNEL_TESTER_H
 #define PITH_TESTS_KERNEL_TESTER_H
 
@@ -39,7 +40,7 @@ typedef struct tester {
 
 /* The seed comes from PITH_TEST_SEED, or is 1; it is printed. */
 void tester_init(tester *t, const pith_kernel *const *table);
-void tester_deinit(tester *t); /* fails where a row ran no case */
+void tester_deinit(tester *t); /* fails where a row that this CPU can run ran no case */
 
 /* A new case: releases the buffers of the last and keeps the text that failures print. */
 __attribute__((format(printf, 2, 3))) void tester_begin(tester *t, const char *format, ...);
