@@ -30,7 +30,8 @@ void pith_bind_gemm(const pith_program *program, const pith_step *step, const pi
         .y = y->data,
         .y_stride = y->columns,
         .n = y->columns,
-        .w_row_major = program->values[weights].data_layout == PITH_LAYOUT_ROW_MAJOR,
+        .form = program->values[weights].data_layout == PITH_LAYOUT_ROW_MAJOR ? PITH_GEMM_ROWS : PITH_GEMM_BLOCKS,
+        .w_stride = x->columns,
     };
   }
 }

@@ -1,12 +1,11 @@
 /* FP32 products with weights: y[t, n] = f(sum over k of x[t, k] * w[n, k] + bias[n]) (+ residual[t, n]).
  *
  * T rows (tokens), K inputs, N outputs. Weights lie in stored blocks of 64 outputs, [N/64][K][64], the last block
- * narrower (its width rounded up to 16, padding 0), or row-major [N, K] (tied embeddings), which costs a repack at
- * each call. Several products of the same x (query, key, value) are one call: a segment each. */
+ * narrower (its width rounded up to 16, padding 0), or row-major, which costs a repack at each call: [N, K] (weights as
+ * they are trained, tied embeddings) or [K, N] (y = x w: the same weights in a backward pass, products of two activations).
+ * Several products of the same x (query, key, value) are one call: a segment each. */
 #ifndef PITH_OPS_GEMM_F32_H
 #define PITH_OPS_GEMM_F32_H
-
-#include <stdbool.h>
 
 #include "ops/kernel.h"
 
@@ -23,13 +22,21 @@ typedef enum pith_activation {
 
 enum { PITH_GEMM_MAX_SEGMENTS = 4 };
 
+/* How a segment's weights lie. */
+typedef enum pith_gemm_form {
+  PITH_GEMM_BLOCKS,  /* stored blocks */
+  PITH_GEMM_ROWS,    /* [n, k] */
+  PITH_GEMM_COLUMNS, /* [k, n] */
+} pith_gemm_form;
+
 typedef struct pith_gemm_f32_segment {
-  const float *w;    /* stored blocks, or row-major [n, k] */
+  const float *w;
+  pith_gemm_form form;
+  size_t w_stride;   /* elements from row to row of w; blocks: not read */
   const float *bias; /* [n], or NULL */
   float *y;          /* [rows, n] with y_stride elements from row to row */
   size_t y_stride;
   size_t n;
-  bool w_row_major;
 } pith_gemm_f32_segment;
 
 typedef struct pith_gemm_f32_args {

@@ -1,5 +1,6 @@
 #include "ops/gemm/gemm_f32_blocked.h"
 
+#include <stdbool.h>
 #include <string.h>
 
 enum {
@@ -69,7 +70,7 @@ size_t pith_gemm_f32_blocked_get_scratch_bytes(const void *args) {
   const pith_gemm_f32_args *a = args;
   size_t bytes = TILE_BYTES;
   for (size_t s = 0; s < a->segment_count; ++s)
-    if (a->segments[s].w_row_major)
+    if (a->segments[s].form != PITH_GEMM_BLOCKS)
       return bytes + min_size(a->k, MAX_CHUNK) * PITH_GEMM_BLOCK * sizeof(float);
   return bytes;
 }
@@ -213,7 +214,7 @@ static void run_block(const walk *v, const block *b, const float *w, span next) 
 /* The stored block `index` from input k0 on. */
 static span block_span(const pith_gemm_f32_args *a, size_t index, size_t k0, size_t k) {
   const block b = find_block(a, index);
-  if (b.segment->w_row_major)
+  if (b.segment->form != PITH_GEMM_BLOCKS)
     return (span){NULL, 0};
   return (span){(const char *)block_weights(&b, a->k, k0), k * b.width * sizeof(float)};
 }
@@ -264,10 +265,12 @@ void pith_gemm_f32_blocked_run(const pith_gemm_f32_code *code, const void *args,
       v.first_chunk = chunk == 0;
       v.last_chunk = chunk + 1 == chunks;
       const float *w = repacked;
-      if (b.segment->w_row_major) {
+      if (b.segment->form != PITH_GEMM_BLOCKS) {
+        const pith_gemm_f32_segment *s = b.segment;
         const pith_gemm_f32_repack repack = {
-            .w = b.segment->w + b.n0 * a->k + v.k0,
-            .w_stride = a->k,
+            .w = s->w + (s->form == PITH_GEMM_ROWS ? b.n0 * s->w_stride + v.k0 : v.k0 * s->w_stride + b.n0),
+            .form = s->form,
+            .w_stride = s->w_stride,
             .columns = b.columns,
             .width = b.width,
             .k = v.k,

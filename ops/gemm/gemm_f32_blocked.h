@@ -60,7 +60,8 @@ typedef struct pith_gemm_f32_finish {
 
 /* A chunk of a block of row-major weights, to be stored as [k][width]; zeros from `columns` on. */
 typedef struct pith_gemm_f32_repack {
-  const float *w; /* [columns, k] */
+  const float *w; /* ROWS: [columns, k], COLUMNS: [k, columns] */
+  pith_gemm_form form;
   size_t w_stride, columns, width, k;
   float *out;
 } pith_gemm_f32_repack;

@@ -33,13 +33,16 @@ static void run(const void *args, size_t threads, size_t task, void *scratch) {
     task -= count_blocks(s);
   const size_t n0 = task * PITH_GEMM_BLOCK, width = pith_gemm_f32_block_width(s->n, n0);
   const size_t columns = s->n - n0 < width ? s->n - n0 : width;
-  const float *w = s->w + n0 * a->k;
+  /* Of w[j, k] in each form: the first, from input to input, from output to output. */
+  const float *w = s->w + (s->form == PITH_GEMM_BLOCKS ? n0 * a->k : s->form == PITH_GEMM_ROWS ? n0 * s->w_stride : n0);
+  const size_t k_step = s->form == PITH_GEMM_BLOCKS ? width : s->form == PITH_GEMM_ROWS ? 1 : s->w_stride;
+  const size_t j_step = s->form == PITH_GEMM_ROWS ? s->w_stride : 1;
   for (size_t t = 0; t < a->rows; ++t) {
     const float *x = a->x + t * a->x_stride;
     float sums[PITH_GEMM_BLOCK] = {0};
     for (size_t k = 0; k < a->k; ++k)
       for (size_t j = 0; j < columns; ++j)
-        sums[j] = fmaf(x[k], s->w_row_major ? w[j * a->k + k] : w[k * width + j], sums[j]);
+        sums[j] = fmaf(x[k], w[k * k_step + j * j_step], sums[j]);
     const pith_gemm_f32_finish finish = {
         .c = sums,
         .columns = columns,

@@ -2,6 +2,8 @@
 #ifndef PITH_OPS_MATMUL_F32_INTERNAL_H
 #define PITH_OPS_MATMUL_F32_INTERNAL_H
 
+#include <stdbool.h>
+
 #include "ops/gemm/gemm_f32.h"
 
 extern const pith_kernel pith_matmul_f32_plain;

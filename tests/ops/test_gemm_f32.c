@@ -14,16 +14,36 @@ static const size_t k_sizes[] = {0, 1, 2, 3, 4, 5, 7, 8, 15, 16, 31, 64, 65, 97,
 
 typedef struct gemm_case {
   size_t rows, k, segments, n[PITH_GEMM_MAX_SEGMENTS];
-  bool bias, residual, row_major[PITH_GEMM_MAX_SEGMENTS];
+  pith_gemm_form form[PITH_GEMM_MAX_SEGMENTS];
+  bool bias, residual;
   pith_activation activation;
   size_t gap; /* of the strides, different for each tensor */
   float range;
 } gemm_case;
 
+/* [n, k] in the form of the case. */
+static void put_weights(tester *t, const gemm_case *c, size_t segment, const float *master, pith_gemm_f32_segment *g) {
+  const size_t n = g->n, k = c->k, gap = 5 * c->gap;
+  if (g->form == PITH_GEMM_BLOCKS) {
+    float *packed = tester_memory(t, pith_gemm_f32_packed_count(n, k) * sizeof *packed, false);
+    pith_gemm_f32_pack(n, k, master, packed);
+    g->w = packed;
+    return;
+  }
+  const bool rows = g->form == PITH_GEMM_ROWS;
+  g->w_stride = (rows ? k : n) + gap + segment;
+  const size_t count = rows ? tester_span(n, k, g->w_stride) : tester_span(k, n, g->w_stride);
+  float *w = tester_floats(t, count, NAN, NAN);
+  for (size_t j = 0; j < n; ++j)
+    for (size_t i = 0; i < k; ++i)
+      w[rows ? j * g->w_stride + i : i * g->w_stride + j] = master[j * k + i];
+  g->w = w;
+}
+
 static pith_gemm_f32_args make_args(tester *t, const gemm_case *c, const float *masters[PITH_GEMM_MAX_SEGMENTS]) {
-  tester_begin(t, "rows %zu, k %zu, n %zu %zu %zu %zu (%zu segments), row-major %d %d %d %d, bias %d, residual %d, "
+  tester_begin(t, "rows %zu, k %zu, n %zu %zu %zu %zu (%zu segments), forms %d %d %d %d, bias %d, residual %d, "
                "activation %d, gap %zu, range %g", c->rows, c->k, c->n[0], c->n[1], c->n[2], c->n[3], c->segments,
-               c->row_major[0], c->row_major[1], c->row_major[2], c->row_major[3], c->bias, c->residual,
+               (int)c->form[0], (int)c->form[1], (int)c->form[2], (int)c->form[3], c->bias, c->residual,
                (int)c->activation, c->gap, (double)c->range);
   pith_gemm_f32_args a = {
       .x_stride = c->k + c->gap,
@@ -36,14 +56,10 @@ static pith_gemm_f32_args make_args(tester *t, const gemm_case *c, const float *
   for (size_t s = 0; s < c->segments; ++s) {
     const size_t n = c->n[s];
     pith_gemm_f32_segment *g = &a.segments[s];
-    *g = (pith_gemm_f32_segment){.n = n, .y_stride = n + 3 * c->gap, .w_row_major = c->row_major[s]};
-    masters[s] = tester_floats(t, n * c->k, -1, 1);
-    g->w = masters[s];
-    if (!c->row_major[s]) {
-      float *packed = tester_memory(t, pith_gemm_f32_packed_count(n, c->k) * sizeof *packed, false);
-      pith_gemm_f32_pack(n, c->k, masters[s], packed);
-      g->w = packed;
-    }
+    *g = (pith_gemm_f32_segment){.n = n, .y_stride = n + 3 * c->gap, .form = c->form[s]};
+    float *master = tester_floats(t, n * c->k, -1, 1);
+    masters[s] = master;
+    put_weights(t, c, s, master, g);
     g->bias = c->bias ? tester_floats(t, n, -1, 1) : NULL;
     g->y = tester_output(t, tester_span(c->rows, n, g->y_stride));
   }
@@ -109,6 +125,10 @@ static bool flip(tester *t) {
   return tester_pick(t, 2) != 0;
 }
 
+static pith_gemm_form pick_form(tester *t) {
+  return (pith_gemm_form)tester_pick(t, PITH_GEMM_COLUMNS + 1);
+}
+
 static gemm_case pick_case(tester *t, size_t rows, size_t n, size_t k) {
   gemm_case c = {
       .rows = rows,
@@ -121,7 +141,7 @@ static gemm_case pick_case(tester *t, size_t rows, size_t n, size_t k) {
       .range = 1,
   };
   c.residual = flip(t);
-  c.row_major[0] = tester_pick(t, 4) == 0;
+  c.form[0] = pick_form(t);
   return c;
 }
 
@@ -160,7 +180,7 @@ static void test_segments(void **state) {
     c.segments = 1 + tester_pick(&t, PITH_GEMM_MAX_SEGMENTS);
     for (size_t s = 1; s < c.segments; ++s) {
       c.n[s] = n_sizes[tester_pick(&t, 20)];
-      c.row_major[s] = tester_pick(&t, 4) == 0;
+      c.form[s] = pick_form(&t);
     }
     run_case(&t, &c, i % 8 == 0);
   }
@@ -173,7 +193,7 @@ static void test_finish(void **state) {
   tester t;
   tester_init(&t, pith_gemm_f32_kernels);
   for (unsigned activation = 0; activation < PITH_ACTIVATION_COUNT; ++activation)
-    for (unsigned options = 0; options < 8; ++options) {
+    for (unsigned options = 0; options < 12; ++options) {
       const gemm_case c = {
           .rows = 13,
           .k = 29,
@@ -181,7 +201,7 @@ static void test_finish(void **state) {
           .n = {83},
           .bias = options & 1,
           .residual = options & 2,
-          .row_major = {options & 4},
+          .form = {(pith_gemm_form)(options / 4)},
           .activation = (pith_activation)activation,
           .gap = 1,
           .range = 8,

@@ -85,7 +85,8 @@ static void run_case(tester *t, const sparse_case *c) {
     a.segments[s] = (pith_sparse_gemm_f32_segment){
         .w = packed, .bias = bias, .n = n,
         .y = tester_tiles_output(t, PITH_ACTIVATION_LAYOUT_TILE64, c->rows, n, sizeof(float))};
-    dense.segments[s] = (pith_gemm_f32_segment){.w = w, .w_row_major = true, .bias = bias, .n = n, .y_stride = n,
+    dense.segments[s] = (pith_gemm_f32_segment){.w = w, .form = PITH_GEMM_ROWS, .w_stride = c->k,
+                                                .bias = bias, .n = n, .y_stride = n,
                                                 .y = calloc(c->rows * n + 1, sizeof(float))};
     assert_non_null(dense.segments[s].y);
   }
