@@ -7,6 +7,7 @@
 #include "bench/kernels.h"
 #include "ops/copy/copy.h"
 #include "ops/copy/reorder.h"
+#include "ops/dropout/dropout.h"
 #include "ops/elementwise/elementwise_f32.h"
 #include "ops/embedding/embedding_f32.h"
 #include "ops/gemm/gemm_f32.h"
@@ -39,6 +40,7 @@ typedef union vector_args {
   pith_lp_norm_f32_args lp_norm;
   pith_embedding_f32_args embedding;
   pith_pool_f32_args pool;
+  pith_dropout_f32_args dropout;
   pith_matmul_f32_args matmul;
   pith_positions_args positions;
   pith_gather_args gather;
@@ -133,6 +135,15 @@ static bool fill_embedding(vector_data *d, vector_args *out) {
                                              .gamma = d->row, .beta = d->row, .epsilon = 1e-12f, .y = d->y,
                                              .rows = d->rows, .features = d->features, .y_stride = d->features,
                                              .q = make_rows(d)};
+  return true;
+}
+static bool fill_dropout(vector_data *d, vector_args *out) {
+  static const int32_t key[4] = {1, 2, 3, 4};
+  const bool residual = strcmp(d->variant, "residual") == 0;
+  d->streams = residual ? 3 : 2;
+  out->dropout = (pith_dropout_f32_args){.x = d->a, .residual = residual ? d->b : NULL, .y = d->y, .rows = d->rows,
+                                         .features = d->features, .offsets = d->offsets, .sequences = 1,
+                                         .dropout = {.ratio = 0.1f, .key = key}};
   return true;
 }
 static bool fill_pool(vector_data *d, vector_args *out) {
@@ -230,6 +241,7 @@ static const struct {
     {"lp_norm_f32", pith_lp_norm_f32_kernels, fill_lp_norm},
     {"embedding_f32", pith_embedding_f32_kernels, fill_embedding},
     {"pool_f32", pith_pool_f32_kernels, fill_pool},
+    {"dropout_f32", pith_dropout_f32_kernels, fill_dropout},
     {"matmul_f32", pith_matmul_f32_kernels, fill_matmul},
     {"positions", pith_positions_kernels, fill_positions},
     {"gather", pith_gather_kernels, fill_gather},

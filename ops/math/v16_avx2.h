@@ -249,4 +249,41 @@ V16_INLINE float v16_largest(v16 a) {
   return _mm_cvtss_f32(_mm_max_ss(d, _mm_movehdup_ps(d)));
 }
 
+typedef struct w8 {
+  __m256i low, high;
+} w8;
+V16_INLINE w8 w8_set(uint32_t x) {
+  return (w8){_mm256_set1_epi32((int)x), _mm256_set1_epi32((int)x)};
+}
+V16_INLINE w8 w8_twos_from(uint32_t first) {
+  const __m256i x = _mm256_set1_epi32((int)first);
+  return (w8){_mm256_add_epi32(x, _mm256_setr_epi32(0, 0, 2, 0, 4, 0, 6, 0)),
+              _mm256_add_epi32(x, _mm256_setr_epi32(8, 0, 10, 0, 12, 0, 14, 0))};
+}
+V16_INLINE w8 w8_mul(w8 a, w8 b) {
+  return (w8){_mm256_mul_epu32(a.low, b.low), _mm256_mul_epu32(a.high, b.high)};
+}
+V16_INLINE w8 w8_high(w8 a) {
+  return (w8){_mm256_srli_epi64(a.low, 32), _mm256_srli_epi64(a.high, 32)};
+}
+V16_INLINE w8 w8_xor(w8 a, w8 b) {
+  return (w8){_mm256_xor_si256(a.low, b.low), _mm256_xor_si256(a.high, b.high)};
+}
+V16_INLINE __m256 w8_weave_half(__m256i even, __m256i odd) {
+  return _mm256_castsi256_ps(_mm256_blend_epi32(even, _mm256_slli_epi64(odd, 32), 0xaa));
+}
+V16_INLINE v16 w8_weave(w8 even, w8 odd) {
+  return v16_of(w8_weave_half(even.low, odd.low), w8_weave_half(even.high, odd.high));
+}
+V16_INLINE m16 m16_lower_from(v16 bits, uint32_t least) {
+  const __m256i below = _mm256_set1_epi32((int)least - 1), lower = _mm256_set1_epi32(0xffff);
+  return (m16){_mm256_cmpgt_epi32(_mm256_and_si256(_mm256_castps_si256(bits.low), lower), below),
+               _mm256_cmpgt_epi32(_mm256_and_si256(_mm256_castps_si256(bits.high), lower), below)};
+}
+V16_INLINE m16 m16_upper_from(v16 bits, uint32_t least) {
+  const __m256i below = _mm256_set1_epi32((int)least - 1);
+  return (m16){_mm256_cmpgt_epi32(_mm256_srli_epi32(_mm256_castps_si256(bits.low), 16), below),
+               _mm256_cmpgt_epi32(_mm256_srli_epi32(_mm256_castps_si256(bits.high), 16), below)};
+}
+
 #endif

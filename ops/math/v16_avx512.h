@@ -158,4 +158,31 @@ V16_INLINE float v16_largest(v16 a) {
   return _mm_cvtss_f32(_mm_max_ss(d, _mm_movehdup_ps(d)));
 }
 
+typedef __m512i w8;
+V16_INLINE w8 w8_set(uint32_t x) {
+  return _mm512_set1_epi32((int)x);
+}
+V16_INLINE w8 w8_twos_from(uint32_t first) {
+  return _mm512_add_epi32(_mm512_set1_epi32((int)first), _mm512_setr_epi64(0, 2, 4, 6, 8, 10, 12, 14));
+}
+V16_INLINE w8 w8_mul(w8 a, w8 b) {
+  return _mm512_mul_epu32(a, b);
+}
+V16_INLINE w8 w8_high(w8 a) {
+  return _mm512_srli_epi64(a, 32);
+}
+V16_INLINE w8 w8_xor(w8 a, w8 b) {
+  return _mm512_xor_si512(a, b);
+}
+V16_INLINE v16 w8_weave(w8 even, w8 odd) {
+  return _mm512_castsi512_ps(_mm512_mask_blend_epi32(0xaaaa, even, _mm512_slli_epi64(odd, 32)));
+}
+V16_INLINE m16 m16_lower_from(v16 bits, uint32_t least) {
+  return _mm512_cmpge_epu32_mask(_mm512_and_si512(_mm512_castps_si512(bits), _mm512_set1_epi32(0xffff)),
+                                 _mm512_set1_epi32((int)least));
+}
+V16_INLINE m16 m16_upper_from(v16 bits, uint32_t least) {
+  return _mm512_cmpge_epu32_mask(_mm512_srli_epi32(_mm512_castps_si512(bits), 16), _mm512_set1_epi32((int)least));
+}
+
 #endif

@@ -212,4 +212,67 @@ V16_INLINE float v16_largest(v16 a) {
 }
 #undef V16_EACH
 
+/* ---- whole numbers, for random bits (philox.h): 8 lanes of 64 bits ---------------------------------------------- */
+
+typedef struct w8 {
+  uint64_t lane[8];
+} w8;
+/* Only the lower 32 bits of a lane count, but for w8_high. */
+V16_INLINE w8 w8_set(uint32_t x) {
+  w8 out;
+  for (int i = 0; i < 8; ++i)
+    out.lane[i] = x;
+  return out;
+}
+/* Lane i: first + 2 i. */
+V16_INLINE w8 w8_twos_from(uint32_t first) {
+  w8 out;
+  for (uint32_t i = 0; i < 8; ++i)
+    out.lane[i] = first + 2 * i;
+  return out;
+}
+/* The whole product, of 64 bits. */
+V16_INLINE w8 w8_mul(w8 a, w8 b) {
+  for (int i = 0; i < 8; ++i)
+    a.lane[i] = (a.lane[i] & UINT32_MAX) * (b.lane[i] & UINT32_MAX);
+  return a;
+}
+/* The upper 32 bits as the lower ones. */
+V16_INLINE w8 w8_high(w8 a) {
+  for (int i = 0; i < 8; ++i)
+    a.lane[i] >>= 32;
+  return a;
+}
+V16_INLINE w8 w8_xor(w8 a, w8 b) {
+  for (int i = 0; i < 8; ++i)
+    a.lane[i] ^= b.lane[i];
+  return a;
+}
+/* Bits, not numbers: lane 2 i is lane i of even, lane 2 i + 1 that of odd. */
+V16_INLINE v16 w8_weave(w8 even, w8 odd) {
+  uint32_t bits[16];
+  v16 out;
+  for (int i = 0; i < 8; ++i) {
+    bits[2 * i] = (uint32_t)even.lane[i];
+    bits[2 * i + 1] = (uint32_t)odd.lane[i];
+  }
+  memcpy(out.lane, bits, sizeof bits);
+  return out;
+}
+/* Lanes whose lower or upper 16 bits, a whole number, are at least `least`, 0 to 65536. */
+V16_INLINE m16 m16_lower_from(v16 bits, uint32_t least) {
+  m16 out;
+  memcpy(out.lane, bits.lane, sizeof out.lane);
+  for (int i = 0; i < 16; ++i)
+    out.lane[i] = (out.lane[i] & 0xffff) >= least;
+  return out;
+}
+V16_INLINE m16 m16_upper_from(v16 bits, uint32_t least) {
+  m16 out;
+  memcpy(out.lane, bits.lane, sizeof out.lane);
+  for (int i = 0; i < 16; ++i)
+    out.lane[i] = out.lane[i] >> 16 >= least;
+  return out;
+}
+
 #endif

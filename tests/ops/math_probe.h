@@ -1,8 +1,9 @@
-/* The functions of ops/math on one instruction set each, for test_math.c. */
+/* The functions of ops/math on one instruction set each, for test_math.c and test_philox.c. */
 #ifndef PITH_TESTS_MATH_PROBE_H
 #define PITH_TESTS_MATH_PROBE_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 #include "ops/cpu/cpu.h"
 
@@ -24,6 +25,8 @@ typedef struct math_probe {
   /* Every operation of v16 on a, b, c [16]: results one after the other. Returns their number, at most PROBE_OPERATIONS
    * * 16. */
   size_t (*operate)(const float *a, const float *b, const float *c, size_t lanes, float *out);
+  /* philox_16: counters counter[0] to counter[0] + 15. */
+  void (*philox)(const uint32_t key[2], const uint32_t counter[4], uint32_t out[16][4]);
 } math_probe;
 enum { PROBE_OPERATIONS = 48 };
 

@@ -1,5 +1,8 @@
 /* Included after a v16 header. */
+#include <string.h>
+
 #include "ops/math/functions.h"
+#include "ops/math/philox.h"
 #include "tests/ops/math_probe.h"
 
 #define PROBE_LOOP(function)                                                                               \
@@ -45,5 +48,22 @@ static size_t probe_operate(const float *pa, const float *pb, const float *pc, s
   return count * 16;
 }
 
-const math_probe V16_NAME(math_probe) = {
-    .name = "math_" V16_ISA_TEXT, .needs = V16_NEEDS, .apply = probe_apply, .operate = probe_operate};
+static void probe_philox(const uint32_t key[2], const uint32_t counter[4], uint32_t out[16][4]) {
+  const philox_source source = {.key = {key[0], key[1]}, .counter = {counter[1], counter[2], counter[3]}};
+  v16 word[4];
+  float floats[16];
+  uint32_t bits[16];
+  philox_16(&source, counter[0], word);
+  for (size_t w = 0; w < 4; ++w) {
+    v16_store(floats, word[w]);
+    memcpy(bits, floats, sizeof bits);
+    for (size_t i = 0; i < 16; ++i)
+      out[i][w] = bits[i];
+  }
+}
+
+const math_probe V16_NAME(math_probe) = {.name = "math_" V16_ISA_TEXT,
+                                         .needs = V16_NEEDS,
+                                         .apply = probe_apply,
+                                         .operate = probe_operate,
+                                         .philox = probe_philox};

@@ -1,0 +1,9 @@
+/* The rows of this folder's kernel tables, each defined in the file of its name. */
+#ifndef PITH_OPS_DROPOUT_INTERNAL_H
+#define PITH_OPS_DROPOUT_INTERNAL_H
+
+#include "ops/kernel.h"
+
+extern const pith_kernel pith_dropout_f32_plain, pith_dropout_f32_avx2, pith_dropout_f32_avx512;
+
+#endif
