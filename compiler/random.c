@@ -70,6 +70,12 @@ static void cos_sin_turns(double u, double *out_cos, double *out_sin) {
   *out_sin = sin_sign[quarter] * (swap[quarter] ? c : s);
 }
 
+double pith_random_cosine(double turns) {
+  double cosine, sine;
+  cos_sin_turns(turns, &cosine, &sine);
+  return cosine;
+}
+
 /* Four values from one Philox block: two Box-Muller pairs. */
 static void normal_block(uint64_t seed, uint64_t stream, uint64_t block, double out_values[4]) {
   uint32_t counter[4] = {(uint32_t)block, (uint32_t)(block >> 32), (uint32_t)stream,

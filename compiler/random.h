@@ -13,6 +13,9 @@ void pith_random_philox(const uint32_t counter[4], const uint32_t key[2], uint32
 /* A stream's number from a name: FNV-1a, 64 bits. */
 uint64_t pith_random_stream(const char *name);
 
+/* cos(2 pi turns) for 0 <= turns < 1. */
+double pith_random_cosine(double turns);
+
 /* values[i] of a stream: normal with mean 0 and `deviation` (Box-Muller in double). */
 void pith_random_normal(uint64_t seed, uint64_t stream, double deviation, uint64_t count,
                         float *out_values);

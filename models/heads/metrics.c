@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "engine/base/error.h"
+#include "models/heads/probability.h"
 
 /* ---- classes ------------------------------------------------------------------------------------------ */
 
@@ -100,6 +101,19 @@ pith_status pith_metric_multiclass_mcc(const int32_t *predicted, const int32_t *
   *out_value = below == 0 ? 0 : (right * all - products) / sqrt(below);
   pith_arena_deinit(&arena);
   return status;
+}
+
+double pith_metric_set_accuracy(const int32_t *predicted, const int32_t *labels, size_t n, size_t label_count) {
+  size_t right = 0;
+  for (size_t i = 0; i < n; i++)
+    right += memcmp(predicted + i * label_count, labels + i * label_count, label_count * sizeof *labels) == 0;
+  return n == 0 ? 0 : (double)right / (double)n;
+}
+
+double pith_metric_log_loss(const float *logits, size_t class_count, size_t label) {
+  float max;
+  const double sum = pith_softmax_sum(logits, class_count, &max);
+  return log(sum) + ((double)max - (double)logits[label]);
 }
 
 /* ---- correlation -------------------------------------------------------------------------------------- */

@@ -20,6 +20,11 @@ PITH_WARN_UNUSED pith_status pith_metric_macro_f1(const int32_t *predicted, cons
 PITH_WARN_UNUSED pith_status pith_metric_multiclass_mcc(const int32_t *predicted, const int32_t *labels, size_t n,
                                                         size_t class_count, const pith_allocator *allocator,
                                                         double *out_value, pith_error *error);
+/* Labels of which several may hold: [n, label_count], 0 or 1. The share of rows whose labels are all right; F1 of all labels
+ * together is pith_metric_f1 over n * label_count. */
+double pith_metric_set_accuracy(const int32_t *predicted, const int32_t *labels, size_t n, size_t label_count);
+/* -ln of the softmax of logits[class_count] at `label`. Perplexity is e to the power of its mean. */
+double pith_metric_log_loss(const float *logits, size_t class_count, size_t label);
 /* Product-moment correlation of n pairs. */
 double pith_metric_pearson(const double *x, const double *y, size_t n);
 /* Rank correlation; equal values share the mean of their ranks. PITH_OUT_OF_MEMORY where scratch is out. */

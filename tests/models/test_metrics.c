@@ -1,19 +1,17 @@
-/* Metrics against scikit-learn 1.9.1 and SciPy 1.17.1: accuracy_score, f1_score, matthews_corrcoef, pearsonr, spearmanr on the
- * arrays below, printed with repr. */
+/* Metrics against scikit-learn, SciPy, seqeval and torchmetrics (tests/golden/metrics). */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <string.h>
 
+#include <cjson/cJSON.h>
 #include <cmocka.h>
 
+#include "compiler/import/json.h"
 #include "models/heads/metrics.h"
 #include "models/heads/probability.h"
-
-static const int32_t predicted[] = {0, 1, 1, 0, 1, 2, 2, 0, 1, 1, 0, 2, 1, 0, 0};
-static const int32_t labels[] = {0, 1, 0, 0, 1, 2, 1, 0, 1, 2, 0, 2, 0, 0, 1};
-enum { CLASSES = sizeof labels / sizeof *labels };
+#include "models/tasks/entities.h"
 
 #define assert_near(value, reference, bound)                                                               \
   do {                                                                                                     \
@@ -22,30 +20,126 @@ enum { CLASSES = sizeof labels / sizeof *labels };
       fail_msg("%s is %.17g, not %.17g", #value, value_, reference_);                                      \
   } while (0)
 
-static void test_classes(void **state) {
+static cJSON *golden;
+
+static int open_golden(void **state) {
   (void)state;
-  assert_near(pith_metric_accuracy(predicted, labels, CLASSES), 0.6666666666666666, 1e-15);
-  assert_near(pith_metric_f1(predicted, labels, CLASSES, 1), 0.5454545454545454, 1e-15);
-  assert_near(pith_metric_mcc(predicted, labels, CLASSES, 1), 0.28867513459481287, 1e-15);
+  return pith_json_open(PITH_SOURCE_DIR "/tests/golden/metrics/golden.json", &golden, NULL) == PITH_OK ? 0 : -1;
 }
 
-/* f1_score(average="macro") and matthews_corrcoef. In the second arrays class 3 does not occur, 4 is only predicted. */
-static void test_more_classes(void **state) {
+static int close_golden(void **state) {
   (void)state;
-  static const int32_t some_predicted[] = {4, 1, 1, 0, 1, 2, 2, 0}, some_labels[] = {0, 1, 0, 0, 1, 2, 1, 0};
-  double value;
-  assert_int_equal(pith_metric_macro_f1(predicted, labels, CLASSES, 3, NULL, &value, NULL), PITH_OK);
-  assert_near(value, 0.6604506604506604, 1e-15);
-  assert_int_equal(pith_metric_multiclass_mcc(predicted, labels, CLASSES, 3, NULL, &value, NULL), PITH_OK);
-  assert_near(value, 0.4825292810205962, 1e-15);
-  assert_int_equal(pith_metric_macro_f1(some_predicted, some_labels, 8, 6, NULL, &value, NULL), PITH_OK);
-  assert_near(value, 0.5, 1e-15);
-  assert_int_equal(pith_metric_multiclass_mcc(some_predicted, some_labels, 8, 6, NULL, &value, NULL), PITH_OK);
-  assert_near(value, 0.5022831168966868, 1e-15);
-  assert_int_equal(pith_metric_multiclass_mcc(predicted, predicted, 1, 3, NULL, &value, NULL), PITH_OK);
-  assert_true(value == 0);
-  assert_int_equal(pith_metric_macro_f1(predicted, labels, 0, 3, NULL, &value, NULL), PITH_OK);
-  assert_true(value == 0);
+  cJSON_Delete(golden);
+  return 0;
+}
+
+static const cJSON *get(const cJSON *object, const char *key) {
+  const cJSON *item = cJSON_GetObjectItemCaseSensitive(object, key);
+  if (item == NULL)
+    fail_msg("golden.json: no %s", key);
+  return item;
+}
+
+/* The first case of a kind; ->next is the one after it. At least `count` of them. */
+static const cJSON *first_case(const char *kind, int count) {
+  assert_true(cJSON_GetArraySize(get(golden, kind)) >= count);
+  return get(golden, kind)->child;
+}
+
+enum { MOST = 2000 };
+static size_t get_integers(const cJSON *list, int32_t *out) {
+  size_t n = 0;
+  for (const cJSON *item = list->child; item != NULL; item = item->next) {
+    assert_true(n < MOST);
+    out[n++] = (int32_t)item->valuedouble;
+  }
+  return n;
+}
+
+static size_t get_numbers(const cJSON *list, double *out) {
+  size_t n = 0;
+  for (const cJSON *item = list->child; item != NULL; item = item->next) {
+    assert_true(n < MOST);
+    out[n++] = item->valuedouble;
+  }
+  return n;
+}
+
+static void test_classes(void **state) {
+  (void)state;
+  static int32_t predicted[MOST], labels[MOST];
+  for (const cJSON *c = first_case("classes", 7); c != NULL; c = c->next) {
+    const size_t n = get_integers(get(c, "predicted"), predicted), classes = (size_t)get(c, "classes")->valuedouble;
+    assert_int_equal(get_integers(get(c, "labels"), labels), n);
+    assert_near(pith_metric_accuracy(predicted, labels, n), get(c, "accuracy")->valuedouble, 1e-15);
+    assert_near(pith_metric_f1(predicted, labels, n, 1), get(c, "f1")->valuedouble, 1e-15);
+    assert_near(pith_metric_mcc(predicted, labels, n, 1), get(c, "mcc")->valuedouble, 1e-15);
+    double value;
+    assert_int_equal(pith_metric_macro_f1(predicted, labels, n, classes, NULL, &value, NULL), PITH_OK);
+    assert_near(value, get(c, "macro_f1")->valuedouble, 1e-15);
+    assert_int_equal(pith_metric_multiclass_mcc(predicted, labels, n, classes, NULL, &value, NULL), PITH_OK);
+    assert_near(value, get(c, "multiclass_mcc")->valuedouble, 1e-15);
+  }
+}
+
+static void test_label_sets(void **state) {
+  (void)state;
+  static int32_t predicted[MOST], wanted[MOST];
+  for (const cJSON *c = first_case("label_sets", 2); c != NULL; c = c->next) {
+    const size_t n = get_integers(get(c, "predicted"), predicted), labels = (size_t)get(c, "labels")->valuedouble;
+    assert_int_equal(get_integers(get(c, "wanted"), wanted), n);
+    assert_near(pith_metric_set_accuracy(predicted, wanted, n / labels, labels), get(c, "accuracy")->valuedouble, 1e-15);
+    assert_near(pith_metric_f1(predicted, wanted, n, 1), get(c, "micro_f1")->valuedouble, 1e-15);
+  }
+}
+
+static void test_perplexity(void **state) {
+  (void)state;
+  static int32_t labels[MOST];
+  static double numbers[MOST];
+  static float logits[MOST];
+  for (const cJSON *c = first_case("perplexities", 3); c != NULL; c = c->next) {
+    const size_t n = get_integers(get(c, "labels"), labels), classes = (size_t)get(c, "classes")->valuedouble;
+    assert_int_equal(get_numbers(get(c, "logits"), numbers), n * classes);
+    for (size_t i = 0; i < n * classes; i++)
+      logits[i] = (float)numbers[i];
+    double sum = 0;
+    for (size_t i = 0; i < n; i++)
+      sum += pith_metric_log_loss(logits + i * classes, classes, (size_t)labels[i]);
+    const double wanted = get(c, "perplexity")->valuedouble;
+    assert_near(pith_exponential(sum / (double)n), wanted, 1e-13 * wanted);
+  }
+}
+
+static void compare_entities(const cJSON *c, const char *key, pith_entity_mode mode) {
+  const cJSON *wanted = cJSON_GetObjectItemCaseSensitive(c, key);
+  if (wanted == NULL)
+    return;
+  static int32_t predicted[MOST], tags[MOST];
+  const char *labels[16];
+  size_t label_count = 0;
+  for (const cJSON *label = get(c, "labels")->child; label != NULL; label = label->next)
+    labels[label_count++] = label->valuestring;
+  pith_entity_counts counts = {0};
+  const cJSON *other = get(c, "wanted")->child;
+  for (const cJSON *list = get(c, "predicted")->child; list != NULL; list = list->next, other = other->next) {
+    const size_t n = get_integers(list, predicted);
+    assert_int_equal(get_integers(other, tags), n);
+    pith_entity_counts_add(&counts, mode, labels, predicted, tags, n);
+  }
+  double scores[3];
+  assert_int_equal(get_numbers(wanted, scores), 3);
+  assert_near(pith_entity_precision(&counts), scores[0], 1e-15);
+  assert_near(pith_entity_recall(&counts), scores[1], 1e-15);
+  assert_near(pith_entity_f1(&counts), scores[2], 1e-15);
+}
+
+static void test_entities(void **state) {
+  (void)state;
+  for (const cJSON *c = first_case("entities", 7); c != NULL; c = c->next) {
+    compare_entities(c, "default", PITH_ENTITY_DEFAULT);
+    compare_entities(c, "strict", PITH_ENTITY_STRICT);
+  }
 }
 
 static void test_undefined_is_zero(void **state) {
@@ -61,12 +155,15 @@ static void test_undefined_is_zero(void **state) {
 
 static void test_correlation(void **state) {
   (void)state;
-  const double x[] = {0.1, 0.4, 0.4, 0.9, -1.5, 2.25, 0.4, 3.0, -0.7, 1.1};
-  const double y[] = {1.0, 2.0, 2.0, 3.5, 0.0, 4.0, 5.0, 4.0, 1.0, 2.0};
-  assert_near(pith_metric_pearson(x, y, 10), 0.7321497213180139, 1e-14);
-  double spearman;
-  assert_int_equal(pith_metric_spearman(x, y, 10, NULL, &spearman, NULL), PITH_OK);
-  assert_near(spearman, 0.7687650150883342, 1e-14);
+  static double x[MOST], y[MOST];
+  for (const cJSON *c = first_case("numbers", 2); c != NULL; c = c->next) {
+    const size_t n = get_numbers(get(c, "x"), x);
+    assert_int_equal(get_numbers(get(c, "y"), y), n);
+    double spearman;
+    assert_int_equal(pith_metric_spearman(x, y, n, NULL, &spearman, NULL), PITH_OK);
+    assert_near(spearman, get(c, "spearman")->valuedouble, 1e-14);
+    assert_near(pith_metric_pearson(x, y, n), get(c, "pearson")->valuedouble, 1e-14);
+  }
 }
 
 static void test_cosine(void **state) {
@@ -75,32 +172,23 @@ static void test_cosine(void **state) {
   assert_near(pith_metric_cosine(x, y, 4), -0.3080913530019734, 1e-15);
 }
 
-/* References: SQuAD's evaluate-v1.1.py, worked by hand: after normalizing, exact match is equality and F1 that of the bags of
- * words. */
 static void test_squad(void **state) {
   (void)state;
-  static const struct {
-    const char *answer, *references[3];
-    size_t reference_count;
-    double exact, f1;
-  } cases[] = {
-      {"The Eiffel Tower!", {"eiffel tower"}, 1, 1, 1},
-      {"in  1989", {"1989"}, 1, 0, 2.0 / 3},
-      {"Denver Broncos", {"Carolina Panthers", "the Denver Broncos team"}, 2, 0, 0.8},
-      {"a the an", {"the"}, 1, 1, 0}, /* nothing is left of either: equal, and no word shared */
-      {"gold gold", {"gold"}, 1, 0, 2.0 / 3},
-      {"", {"x"}, 1, 0, 0},
-      {"caf\xc3\xa9s", {"caf\xc3\xa9s."}, 1, 1, 1},
-      {"U.S.", {"US"}, 1, 1, 1},
-  };
-  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+  for (const cJSON *c = first_case("answers", 10); c != NULL; c = c->next) {
+    const char *references[8], *answer = get(c, "answer")->valuestring;
+    size_t count = 0;
+    for (const cJSON *item = get(c, "references")->child; item != NULL; item = item->next)
+      references[count++] = item->valuestring;
     pith_squad_score score;
-    assert_int_equal(pith_metric_squad(cases[i].answer, strlen(cases[i].answer), cases[i].references,
-                                       cases[i].reference_count, NULL, &score, NULL),
-                     PITH_OK);
-    assert_near(score.exact, cases[i].exact, 0);
-    assert_near(score.f1, cases[i].f1, 1e-12);
+    assert_int_equal(pith_metric_squad(answer, strlen(answer), references, count, NULL, &score, NULL), PITH_OK);
+    assert_near(score.exact, get(c, "exact")->valuedouble, 0);
+    assert_near(score.f1, get(c, "f1")->valuedouble, 1e-7); /* torchmetrics computes in float */
   }
+  /* SQuAD's evaluate-v1.1.py where nothing is left of either: they are equal, and share no word. torchmetrics gives 1 and 1. */
+  pith_squad_score score;
+  const char *the = "the";
+  assert_int_equal(pith_metric_squad("a the an", 8, &the, 1, NULL, &score, NULL), PITH_OK);
+  assert_true(score.exact == 1 && score.f1 == 0);
 }
 
 static void test_exponential(void **state) {
@@ -132,11 +220,10 @@ static void test_probabilities(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_classes),     cmocka_unit_test(test_more_classes),
-      cmocka_unit_test(test_undefined_is_zero),
-      cmocka_unit_test(test_correlation), cmocka_unit_test(test_cosine),
-      cmocka_unit_test(test_squad),       cmocka_unit_test(test_exponential),
+      cmocka_unit_test(test_classes),     cmocka_unit_test(test_label_sets), cmocka_unit_test(test_undefined_is_zero),
+      cmocka_unit_test(test_correlation), cmocka_unit_test(test_perplexity), cmocka_unit_test(test_entities),
+      cmocka_unit_test(test_cosine),      cmocka_unit_test(test_squad),      cmocka_unit_test(test_exponential),
       cmocka_unit_test(test_probabilities),
   };
-  return cmocka_run_group_tests(tests, NULL, NULL);
+  return cmocka_run_group_tests(tests, open_golden, close_golden);
 }
