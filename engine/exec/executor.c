@@ -40,6 +40,8 @@ static pith_status prepare_views(pith_executor *executor, pith_error *error) {
       executor->dynamic[executor->dynamic_count++] = v;
     if (executor->memory == NULL && (value->kind == PITH_VALUE_BUFFER || value->pack != PITH_NONE))
       continue;
+    if (value->given)
+      continue;
     if (value->kind == PITH_VALUE_BUFFER)
       view->data = executor->memory + value->offset;
     else if (value->pack != PITH_NONE)
@@ -117,6 +119,15 @@ void pith_executor_destroy(pith_executor *executor) {
   pith_arena_deinit(&arena);
 }
 
+pith_status pith_executor_bind_output(pith_executor *executor, uint32_t index, void *memory, pith_error *error) {
+  const pith_program *program = executor->program;
+  if (index >= program->output_count || !program->values[program->outputs[index]].given)
+    return pith_fail(error, PITH_INVALID_ARGUMENT, "output %u of %u is none whose memory is given", index,
+                     program->output_count);
+  executor->views[program->outputs[index]].data = memory;
+  return PITH_OK;
+}
+
 /* ---- running -------------------------------------------------------------------------------------------------- */
 
 /* Solves the symbols from the inputs' dimensions (each known by a dimension that is an affine expression of it alone), then holds
@@ -192,6 +203,12 @@ static pith_status bind_inputs(pith_executor *executor, const pith_feed *feeds, 
     view->data = (void *)(uintptr_t)feeds[i].data;
     if (view->data == NULL && pith_view_count(view) != 0)
       return pith_fail(error, PITH_INVALID_ARGUMENT, "%s is NULL", program->values[program->inputs[i]].name);
+  }
+  for (uint32_t i = 0; i < program->output_count; i++) {
+    const pith_view *view = &executor->views[program->outputs[i]];
+    if (view->data == NULL && pith_view_count(view) != 0)
+      return pith_fail(error, PITH_INVALID_ARGUMENT, "output %u, %s, was given no memory", i,
+                       program->values[program->outputs[i]].name);
   }
   return run_checks(executor, PITH_NONE, error);
 }

@@ -27,6 +27,11 @@ PITH_WARN_UNUSED pith_status pith_executor_create(const pith_program *program, c
                                                   pith_executor **out_executor, pith_error *error);
 void pith_executor_destroy(pith_executor *executor); /* NULL is accepted */
 
+/* Where output `index`, one of pith_lower_options.outputs_given, is written from now on: 64-byte aligned, borrowed, with room for
+ * it at the symbols' limits. PITH_INVALID_ARGUMENT for any other output. */
+PITH_WARN_UNUSED pith_status pith_executor_bind_output(pith_executor *executor, uint32_t index, void *memory,
+                                                       pith_error *error);
+
 /* `feeds`: one per input of the program. The run ends with PITH_CANCELLED or PITH_DEADLINE (CLOCK_MONOTONIC; 0: none) between two
  * steps. Never allocates. */
 PITH_WARN_UNUSED pith_status pith_executor_run(pith_executor *executor, const pith_feed *feeds, const int *cancel,

@@ -149,20 +149,27 @@ static void set_attributes(pith_builder *builder, const pith_operator *op, const
 pith_tensor_id pith_build_node(pith_builder *builder, const char *name, int op_id,
                                uint32_t input_count, const pith_tensor_id *inputs,
                                uint32_t attribute_count, const pith_attribute_setting *attributes) {
+  const pith_operator *op = pith_operator_get((pith_operator_id)op_id);
+  if (op == NULL) {
+    pith_builder_fail(builder, PITH_INVALID_ARGUMENT,
+                      "node '%s': operator %d is not in the table of %d", name == NULL ? "" : name,
+                      op_id, PITH_OP_COUNT);
+    return PITH_NONE;
+  }
+  return pith_build_operator(builder, name, op, input_count, inputs, attribute_count, attributes);
+}
+
+pith_tensor_id pith_build_operator(pith_builder *builder, const char *name, const pith_operator *op,
+                                   uint32_t input_count, const pith_tensor_id *inputs,
+                                   uint32_t attribute_count,
+                                   const pith_attribute_setting *attributes) {
   if (builder->status != PITH_OK)
     return PITH_NONE;
   pith_graph *graph = builder->graph;
-  const pith_operator *op = pith_operator_get((pith_operator_id)op_id);
   char made_name[64];
   if (name == NULL) {
-    snprintf(made_name, sizeof made_name, "%s_%u", op == NULL ? "" : op->name, graph->node_count);
+    snprintf(made_name, sizeof made_name, "%s_%u", op->name, graph->node_count);
     name = made_name;
-  }
-  if (op == NULL) {
-    pith_builder_fail(builder, PITH_INVALID_ARGUMENT,
-                      "node '%s': operator %d is not in the table of %d", name, op_id,
-                      PITH_OP_COUNT);
-    return PITH_NONE;
   }
   if (input_count > pith_port_count(op->inputs)) {
     pith_builder_fail(builder, PITH_INVALID_ARGUMENT, "node '%s' (%s) has %u inputs, at most %u",

@@ -216,7 +216,7 @@ void pith_graph_destroy(pith_graph *graph); /* NULL is accepted */
 
 /* ---- appending ----------------------------------------------------------------------------------------- */
 /* For readers and rewriters. Names, dimensions, ids and attributes are copied, data stays borrowed, a tensor's packed
- * copies are left behind (what is appended is about to change), and nothing is checked: pith_graph_verify does that. `node->op` must be a row of the table; it has as many attributes as its row.
+ * copies are left behind (what is appended is about to change), and nothing is checked: pith_graph_verify does that. `node->op` must be a row (operator.h); it has as many attributes as its row.
  * These fail only for want of memory or over PITH_MAX_*. `out_id` may be NULL. */
 
 PITH_WARN_UNUSED pith_status pith_graph_add_symbol(pith_graph *graph, const char *name,
@@ -281,6 +281,10 @@ typedef struct pith_attribute_setting {
 pith_tensor_id pith_build_node(pith_builder *builder, const char *name, int op_id, uint32_t input_count,
                                const pith_tensor_id *inputs, uint32_t attribute_count,
                                const pith_attribute_setting *attributes);
+/* The same for any row (operator.h). */
+pith_tensor_id pith_build_operator(pith_builder *builder, const char *name, const struct pith_operator *op, uint32_t input_count,
+                                   const pith_tensor_id *inputs, uint32_t attribute_count,
+                                   const pith_attribute_setting *attributes);
 void pith_build_output(pith_builder *builder, pith_tensor_id tensor, const char *name); /* renames the tensor */
 
 /* ---- reading and checking ----------------------------------------------------------------------------- */

@@ -47,7 +47,8 @@ __attribute__((format(printf, 2, 3))) void pith_sink_format(const pith_text_sink
 PITH_OPERATOR_LIST(PITH_OPERATOR_DECLARE)
 #undef PITH_OPERATOR_DECLARE
 
-bool pith_operator_is_row(const pith_operator *op); /* reads nothing behind `op` */
+/* Of the table, or with an id behind it. */
+bool pith_operator_is_row(const pith_operator *op);
 uint32_t pith_operator_count_attributes(const pith_operator *op);
 uint32_t pith_port_count(const pith_port *ports);
 /* The value a node has where nothing sets the attribute. */

@@ -21,10 +21,7 @@ const pith_operator *pith_operator_find(const char *domain, const char *name) {
 }
 
 bool pith_operator_is_row(const pith_operator *op) {
-  for (int i = 0; i < PITH_OP_COUNT; i++)
-    if (operators[i] == op)
-      return true;
-  return false;
+  return op != NULL && ((unsigned)op->id >= PITH_OP_COUNT || operators[op->id] == op);
 }
 
 uint32_t pith_operator_count_attributes(const pith_operator *op) {

@@ -84,7 +84,7 @@ typedef struct pith_attribute_row {
   const char *doc;
 } pith_attribute_row;
 
-enum { PITH_MAX_PORTS = 6, PITH_MAX_ATTRIBUTES = 8 };
+enum { PITH_MAX_PORTS = 9, PITH_MAX_ATTRIBUTES = 8 };
 
 /* What inference sees of one node, and fills in: the outputs' dtypes and shapes. */
 typedef struct pith_inference {
@@ -98,6 +98,8 @@ typedef struct pith_inference {
   } outputs[PITH_MAX_PORTS];
 } pith_inference;
 
+/* Rows that are not of the table (training's: train/operators.h) have ids from PITH_OP_COUNT on: builder and verifier take
+ * them like any other, lowering asks pith_lower_options.extension, and no file holds them. */
 typedef struct pith_operator {
   pith_operator_id id;
   const char *name;

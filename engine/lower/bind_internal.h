@@ -56,21 +56,7 @@ PITH_DECLARE_BIND(quantize);
 PITH_DECLARE_BIND(dynamic_quantize);
 PITH_DECLARE_BIND(dequantize);
 
-static inline const pith_view *pith_step_input(const pith_step *step, const pith_view *views, unsigned i) {
-  return i < step->input_count && step->inputs[i] != PITH_NONE ? &views[step->inputs[i]] : NULL;
-}
-static inline const pith_view *pith_step_output(const pith_step *step, const pith_view *views, unsigned i) {
-  return i < step->output_count && step->outputs[i] != PITH_NONE ? &views[step->outputs[i]] : NULL;
-}
-static inline void *pith_step_input_data(const pith_step *step, const pith_view *views, unsigned i) {
-  const pith_view *view = pith_step_input(step, views, i);
-  return view == NULL ? NULL : view->data;
-}
 /* The zero point of what has none. */
 extern const uint8_t pith_bind_zero_point;
-/* Of an offsets operand. */
-static inline size_t pith_view_sequences(const pith_view *offsets) {
-  return pith_view_count(offsets) == 0 ? 0 : pith_view_count(offsets) - 1;
-}
 
 #endif

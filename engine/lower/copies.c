@@ -14,7 +14,7 @@ static bool serves(const pith_tensor_copy *copy, pith_cpu_set cpu) {
 /* Every kernel of a product reads its weights' blocks in place. */
 static const pith_tensor_copy *find_copy(const pith_program *program, const pith_value *value, pith_layout layout) {
   if (value->kind != PITH_VALUE_DATA || value->data_layout != PITH_LAYOUT_ROW_MAJOR ||
-      value->tensor == NULL)
+      value->tensor == NULL || value->changes)
     return NULL;
   for (uint32_t i = 0; i < value->tensor->copy_count; i++) {
     const pith_tensor_copy *copy = &value->tensor->copies[i];

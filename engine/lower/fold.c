@@ -28,7 +28,7 @@ static bool can_fold(const pith_program *program, const pith_step *step) {
       continue;
     const pith_value *value = &program->values[step->inputs[j]];
     if (value->kind != PITH_VALUE_DATA || value->data == NULL || value->data_transposed ||
-        pith_layout_is_sparse(value->data_layout) ||
+        value->changes || pith_layout_is_sparse(value->data_layout) ||
         !pith_value_get_constant_count(value, &count))
       return false;
   }

@@ -7,7 +7,7 @@ const pith_pass pith_passes[] = {
     {"dead", "steps that nothing reads go", pith_pass_dead},
     {"fuse", "steps merge where a kernel does both", pith_pass_fuse},
     {"notes", "what quantizes or dequantizes by itself is named, with the reason", pith_pass_notes},
-    {"outputs", "an output that is an input is copied", pith_pass_outputs},
+    {"outputs", "an output that is an input, or whose memory is given, is a copy where it has to be", pith_pass_outputs},
     {"sparse", "products whose weights are stored in blocks of zeros become sparse ones", pith_pass_sparse},
     {"layouts", "every activation gets a layout at least cost, and Reorder steps where two have to meet", pith_pass_layouts},
     {"kernels", "each step gets the best kernel that this CPU runs", pith_pass_kernels},
@@ -87,16 +87,24 @@ pith_status pith_pass_dead(pith_program *program, const pith_lower_options *opti
   return PITH_OK;
 }
 
-/* Outputs live in the session until its next run, inputs only during one. */
+static bool is_earlier_output(const pith_program *program, uint32_t index) {
+  for (uint32_t i = 0; i < index; i++)
+    if (program->outputs[i] == program->outputs[index])
+      return true;
+  return false;
+}
+
+/* Outputs live in the session until its next run, inputs only during one; and what is written into the caller's memory has to
+ * be written by a step, there only. */
 pith_status pith_pass_outputs(pith_program *program, const pith_lower_options *options, pith_error *error) {
-  (void)options;
   for (uint32_t i = 0; i < program->output_count; i++) {
+    bool given = options->outputs_given != NULL && options->outputs_given[i];
     pith_value_id id = program->outputs[i], copy_id;
     const pith_value source = program->values[id];
     if (source.kind == PITH_VALUE_DATA && source.data_layout != PITH_LAYOUT_ROW_MAJOR)
       return pith_fail(error, PITH_UNSUPPORTED, "output '%s' is a weight in layout %s", source.name,
                        pith_layout_get_name(source.data_layout));
-    if (source.kind != PITH_VALUE_INPUT)
+    if (source.kind != PITH_VALUE_INPUT && !(given && (source.kind == PITH_VALUE_DATA || is_earlier_output(program, i))))
       continue;
     pith_value *copy = pith_program_add_value(program, &copy_id);
     pith_step *step = copy == NULL ? NULL : pith_program_add_step(program, PITH_STEP_CAST, source.name);

@@ -37,6 +37,8 @@ enum {
   PITH_REWRITES_DEFAULT = PITH_REWRITES_ALL & ~(1 << PITH_REWRITE_RESIDUAL_GEMM),
 };
 
+struct pith_translation;
+
 typedef struct pith_lower_options {
   const pith_allocator *allocator;
   pith_cpu_set cpu;             /* features that kernels may use */
@@ -44,6 +46,13 @@ typedef struct pith_lower_options {
   const int64_t *symbol_limits; /* [graph->symbol_count] the largest value of each symbol; copied */
   size_t max_sequence;          /* tokens of the longest sequence; 0: no limit but the offsets' own tokens */
   uint32_t rewrites;            /* bits of pith_rewrite_id */
+
+  /* For programs that are more than a model's (training). */
+  pith_status (*translate)(const struct pith_translation *translation); /* steps of a node whose operator is not of the engine's
+                                   table (translate.h); NULL: there are no such nodes */
+  bool parameters_change;       /* the data of parameters, row-major, may change between runs: it is read in place by each run */
+  const bool *outputs_given;    /* [graph->output_count] outputs written into the caller's memory (pith_executor_bind_output), for
+                                   which none is planned; NULL: none */
 } pith_lower_options;
 
 typedef struct pith_pass {

@@ -77,7 +77,7 @@ static pith_status pack_step(pith_program *program, pith_step *step, pith_error 
     if (!pith_step_is_weight(step, j))
       continue;
     const pith_value *value = &program->values[step->inputs[j]];
-    if (value->kind != PITH_VALUE_DATA || value->data_layout != PITH_LAYOUT_ROW_MAJOR)
+    if (value->kind != PITH_VALUE_DATA || value->data_layout != PITH_LAYOUT_ROW_MAJOR || value->changes)
       continue;
     pith_layout layout = pith_step_get_weight_layout(step);
     if (value->data_transposed || !read_by_others(program, step->inputs[j]))

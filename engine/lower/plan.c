@@ -1,7 +1,8 @@
 /* Memory: every buffer and every step's scratch gets a place in one block, for as long as it lives.
  *
  * One after the other, each into the smallest gap that holds it among those that live at the same time; in several orders, of which
- * the one with the smallest block is kept. An output takes the place of an input that dies there, where the kernel allows it. */
+ * the one with the smallest block is kept. An output takes the place of an input that dies there, where the kernel allows it. Outputs
+ * whose memory is given take none. */
 #include "engine/lower/lower_internal.h"
 
 typedef struct item {
@@ -21,7 +22,7 @@ static bool is_output(const pith_program *program, pith_value_id id) {
 static pith_value_id find_in_place(const pith_program *program, uint32_t index) {
   const pith_step *step = &program->steps[index];
   pith_value_id y = step->outputs[0];
-  if (y == PITH_NONE)
+  if (y == PITH_NONE || program->values[y].given)
     return PITH_NONE;
   for (uint32_t j = 0; j < step->input_count; j++) {
     pith_value_id x = step->inputs[j];
@@ -142,7 +143,8 @@ static pith_status measure(const pith_program *program, pith_view *views, pith_e
   return PITH_OK;
 }
 
-static pith_status plan(pith_program *program, pith_arena *temporary, pith_error *error) {
+static pith_status plan(pith_program *program, const pith_lower_options *options, pith_arena *temporary,
+                        pith_error *error) {
   pith_view *views = PITH_ARENA_NEW(temporary, pith_view, program->value_count);
   item *items = PITH_ARENA_NEW(temporary, item, program->value_count + program->step_count);
   item *placed = PITH_ARENA_NEW(temporary, item, program->value_count + program->step_count);
@@ -154,6 +156,8 @@ static pith_status plan(pith_program *program, pith_arena *temporary, pith_error
   if (views == NULL || items == NULL || placed == NULL || args == NULL)
     return pith_lower_no_memory(error);
   PITH_TRY(measure(program, views, error));
+  for (uint32_t i = 0; options->outputs_given != NULL && i < program->output_count; i++)
+    program->values[program->outputs[i]].given |= options->outputs_given[i];
   assign_lives(program);
   for (uint32_t i = 0; i < program->step_count; i++) {
     pith_step *step = &program->steps[i];
@@ -163,7 +167,7 @@ static pith_status plan(pith_program *program, pith_arena *temporary, pith_error
         continue;
       pith_value *value = &program->values[id];
       PITH_TRY(pith_value_get_bytes(value, &views[id], &value->bytes, error));
-      if (value->root == id)
+      if (value->root == id && !value->given)
         items[count++] = (item){pith_align64(value->bytes), 0, value->first, value->last, id};
     }
     step->row->bind(program, step, views, args);
@@ -204,7 +208,7 @@ static pith_status plan(pith_program *program, pith_arena *temporary, pith_error
 pith_status pith_pass_plan(pith_program *program, const pith_lower_options *options, pith_error *error) {
   pith_arena temporary;
   pith_arena_init(&temporary, options->allocator);
-  pith_status status = plan(program, &temporary, error);
+  pith_status status = plan(program, options, &temporary, error);
   pith_arena_deinit(&temporary);
   return status;
 }

@@ -31,12 +31,16 @@ pith_value *pith_program_add_value(pith_program *program, pith_value_id *out_id)
 }
 
 pith_step *pith_program_add_step(pith_program *program, pith_step_kind kind, const char *name) {
+  return pith_program_add_row(program, pith_step_row_get(kind), name);
+}
+
+pith_step *pith_program_add_row(pith_program *program, const pith_step_row *row, const char *name) {
   void *steps = program->steps;
   if (!reserve(&program->arena, &steps, program->step_count, &program->step_capacity, sizeof(pith_step)))
     return NULL;
   program->steps = steps;
   pith_step *step = &program->steps[program->step_count++];
-  *step = (pith_step){.name = name, .row = pith_step_row_get(kind), .output_count = 1};
+  *step = (pith_step){.name = name, .row = row, .output_count = 1};
   for (int i = 0; i < PITH_STEP_MAX_INPUTS; i++)
     step->inputs[i] = PITH_NONE;
   for (int i = 0; i < PITH_STEP_MAX_OUTPUTS; i++)
@@ -48,7 +52,8 @@ pith_status pith_program_add_check(pith_program *program, const pith_check *chec
   void *checks = program->checks;
   for (uint32_t i = 0; i < program->check_count; i++) {
     const pith_check *have = &program->checks[i];
-    if (have->kind == check->kind && have->value == check->value && have->of == check->of && have->axis == check->axis)
+    if (have->kind == check->kind && have->value == check->value && have->of == check->of && have->axis == check->axis &&
+        have->run == check->run)
       return PITH_OK;
   }
   if (!reserve(&program->arena, &checks, program->check_count, &program->check_capacity, sizeof(pith_check)))
@@ -151,6 +156,8 @@ pith_status pith_value_get_bytes(const pith_value *value, const pith_view *view,
 
 pith_status pith_check_run(const pith_program *program, const pith_check *check, const int64_t *symbols,
                            pith_view *views, pith_error *error) {
+  if (check->kind == PITH_CHECK_EXTENSION)
+    return check->run(program, check, views, error);
   const pith_value *value = &program->values[check->value], *of = &program->values[check->of];
   pith_view *view = &views[check->value];
   size_t count = pith_view_count(view);

@@ -41,10 +41,12 @@ typedef struct pith_value {
   uint64_t data_bytes;       /* of the graph's tensors */
   pith_layout data_layout;
   bool data_transposed;      /* `data` holds the row-major transpose of this rank 2 value */
+  bool changes;              /* from run to run (pith_lower_options.parameters_change): nothing may be made of it before */
   const pith_tensor *tensor; /* of the graph, whose packed copies may serve; NULL: none */
   uint32_t pack;             /* index into packs, or PITH_NONE */
 
   /* BUFFER, set by the plan */
+  bool given;         /* its memory comes from the caller (pith_executor_bind_output) */
   uint32_t root;      /* the value whose bytes it shares (itself, unless computed in place) */
   uint32_t first, last; /* steps between which it lives */
   size_t offset;      /* in the session's memory */
@@ -97,7 +99,8 @@ static inline size_t pith_view_count(const pith_view *view) {
   X(SPARSE_INTEGER_GEMM, "SparseIntegerGemm")       /* as IntegerGemm */                                    \
   X(TILE_LAYER_NORM, "TileLayerNorm")               /* as LayerNorm, on tiles */                            \
   X(TILE_INTEGER_ATTENTION, "TileIntegerAttention") /* as IntegerAttention with scales, on tiles */         \
-  X(REORDER, "Reorder")     /* x, to the layout of the output */
+  X(REORDER, "Reorder")     /* x, to the layout of the output */                                            \
+  X(EXTENSION, "Extension") /* of pith_lower_options.translate: whatever its row says, on row-major values */
 typedef enum pith_step_kind {
 #define PITH_STEP_ENUM(name, text) PITH_STEP_##name,
   PITH_STEP_LIST(PITH_STEP_ENUM)
@@ -202,6 +205,10 @@ typedef union pith_step_params {
     pith_scale_kind scales;
     size_t block; /* of BLOCK; DynamicQuantize: features that share a range, never 0 */
   } quantize; /* also Dequantize and DynamicQuantize */
+  struct {
+    int64_t integers[4];
+    float floats[2];
+  } extension;
 } pith_step_params;
 
 struct pith_program;
@@ -242,6 +249,21 @@ typedef struct pith_step_row {
 } pith_step_row;
 
 const pith_step_row *pith_step_row_get(pith_step_kind kind);
+
+static inline const pith_view *pith_step_input(const pith_step *step, const pith_view *views, unsigned i) {
+  return i < step->input_count && step->inputs[i] != PITH_NONE ? &views[step->inputs[i]] : NULL;
+}
+static inline const pith_view *pith_step_output(const pith_step *step, const pith_view *views, unsigned i) {
+  return i < step->output_count && step->outputs[i] != PITH_NONE ? &views[step->outputs[i]] : NULL;
+}
+static inline void *pith_step_input_data(const pith_step *step, const pith_view *views, unsigned i) {
+  const pith_view *view = pith_step_input(step, views, i);
+  return view == NULL ? NULL : view->data;
+}
+/* Of an offsets operand. */
+static inline size_t pith_view_sequences(const pith_view *offsets) {
+  return pith_view_count(offsets) == 0 ? 0 : pith_view_count(offsets) - 1;
+}
 
 /* Its bytes leave out blocks of zeros, and must be checked before a kernel may trust them. */
 static inline bool pith_layout_is_sparse(pith_layout layout) {
@@ -288,11 +310,14 @@ static inline uint32_t pith_table_input(uint32_t table, uint32_t what) {
 typedef enum pith_check_kind {
   PITH_CHECK_INDICES, /* every element in 0 .. bound - 1, bound the dimension `axis` of value `of` */
   PITH_CHECK_OFFSETS, /* ascending from 0 to the dimension 0 of value `of`; sets the view's longest sequence */
+  PITH_CHECK_EXTENSION, /* what `run` says, of operators that are not the engine's */
 } pith_check_kind;
 typedef struct pith_check {
   pith_check_kind kind;
   pith_value_id value, of;
   uint32_t axis;
+  pith_status (*run)(const struct pith_program *program, const struct pith_check *check, const pith_view *views,
+                     pith_error *error); /* EXTENSION */
 } pith_check;
 
 /* ---- packed weights ------------------------------------------------------------------------------------- */
@@ -344,8 +369,9 @@ typedef struct pith_program {
 } pith_program;
 
 pith_value *pith_program_add_value(pith_program *program, pith_value_id *out_id);
-/* Appends a step of `kind` with one output, its operands absent; NULL when memory is out. */
+/* Appends a step of `kind`, or of a row, with one output, its operands absent; NULL when memory is out. */
 pith_step *pith_program_add_step(pith_program *program, pith_step_kind kind, const char *name);
+pith_step *pith_program_add_row(pith_program *program, const pith_step_row *row, const char *name);
 PITH_WARN_UNUSED pith_status pith_program_add_check(pith_program *program, const pith_check *check, pith_error *error);
 /* Drops removed steps and checks of values that nothing reads; recomputes producers, use counts and last users. */
 void pith_program_index(pith_program *program);

@@ -34,7 +34,7 @@ bool pith_value_get_scalar(const pith_program *program, pith_value_id id, float 
   if (!pith_value_is_data(program, id))
     return false;
   const pith_value *value = &program->values[id];
-  if (value->dtype != PITH_DTYPE_F32 || value->data == NULL || !pith_value_get_constant_count(value, &count) ||
+  if (value->dtype != PITH_DTYPE_F32 || value->data == NULL || value->changes || !pith_value_get_constant_count(value, &count) ||
       count != 1)
     return false;
   memcpy(out_scalar, value->data, sizeof *out_scalar);

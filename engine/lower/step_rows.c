@@ -181,6 +181,7 @@ static const pith_step_row rows[PITH_STEP_COUNT] = {
                            .dtypes = ".>.",
                            .layouts = "?>?",
                            .bind = pith_bind_reorder},
+    [PITH_STEP_EXTENSION] = {ROW(EXTENSION, "Extension")}, /* each has a row of its own */
 };
 
 const pith_step_row *pith_step_row_get(pith_step_kind kind) {

@@ -1,14 +1,13 @@
 /* Graph to steps: each node becomes one step, or the few that spell it out. Nothing is optimized here. */
 #include <math.h>
 
-#include "engine/lower/translate_internal.h"
+#include "engine/lower/translate.h"
 #include "ops/elementwise/elementwise_f32.h"
 #include "ops/gemm/gemm_f32.h"
 #include "ops/pool/pool_f32.h"
 
-/* A buffer or datum of our own beside the node's tensors. */
-static pith_value *add_value(const pith_translation *t, const char *suffix, uint32_t rank, const pith_dim *dims,
-                             pith_value_id *out_id) {
+pith_value *pith_translate_add_value(const pith_translation *t, const char *suffix, uint32_t rank, const pith_dim *dims,
+                                     pith_value_id *out_id) {
   const char *name = pith_arena_format(&t->program->arena, "%s.%s", t->node->name, suffix);
   pith_dim *copy = PITH_ARENA_NEW(&t->program->arena, pith_dim, rank);
   pith_value *value = name == NULL || copy == NULL ? NULL : pith_program_add_value(t->program, out_id);
@@ -115,7 +114,7 @@ static pith_status translate_gather(const pith_translation *t) {
   if (axis != 0 && (!pith_dim_is_constant(&x->dims[axis]) || x->dims[axis].constant == 0))
     return pith_fail(t->error, PITH_UNSUPPORTED, "node '%s': Gather along axis %u needs it constant and not 0",
                      t->node->name, axis);
-  pith_check check = {PITH_CHECK_INDICES, t->node->inputs[1], t->node->inputs[0], axis};
+  pith_check check = {.kind = PITH_CHECK_INDICES, .value = t->node->inputs[1], .of = t->node->inputs[0], .axis = axis};
   PITH_TRY(pith_program_add_check(t->program, &check, t->error));
   size_t size = axis == 0 ? 0 : (size_t)x->dims[axis].constant;
   pith_step *step = pith_translate_add_step(t, PITH_STEP_GATHER, 2);
@@ -147,7 +146,7 @@ static pith_status translate_along_axis(const pith_translation *t, pith_step_kin
                      "had there", t->node->name, t->node->op->name, axis, rank);
   if (turn) {
     const pith_dim swapped[2] = {t->program->values[x].dims[1], t->program->values[x].dims[0]};
-    if (add_value(t, "turned", 2, swapped, &turned) == NULL || add_value(t, "result", 2, swapped, &result) == NULL)
+    if (pith_translate_add_value(t, "turned", 2, swapped, &turned) == NULL || pith_translate_add_value(t, "result", 2, swapped, &result) == NULL)
       return pith_translate_no_memory(t);
     pith_step *step = pith_translate_add_step(t, PITH_STEP_TRANSPOSE, 1);
     if (step == NULL)
@@ -224,11 +223,11 @@ static pith_status translate_pool(const pith_translation *t) {
 /* x [m, k] times w: as a Gemm where w is [n, k] or data that packing can turn, else as a MatMul. */
 static pith_status add_product(const pith_translation *t, pith_value_id x, pith_value_id w, bool w_is_nk,
                                pith_value_id bias, pith_value_id y) {
-  bool gemm = w_is_nk || pith_value_is_data(t->program, w);
+  bool gemm = w_is_nk || (pith_value_is_data(t->program, w) && !t->program->values[w].changes);
   if (!w_is_nk && gemm) {
     pith_value source = t->program->values[w];
     const pith_dim swapped[2] = {source.dims[1], source.dims[0]};
-    pith_value *value = add_value(t, "weight", 2, swapped, &w);
+    pith_value *value = pith_translate_add_value(t, "weight", 2, swapped, &w);
     if (value == NULL)
       return pith_translate_no_memory(t);
     value->name = source.name;
@@ -259,7 +258,7 @@ static pith_status add_product(const pith_translation *t, pith_value_id x, pith_
 static pith_status add_scaled(const pith_translation *t, pith_value_id x, float factor, pith_value_id y) {
   float *number = PITH_ARENA_NEW(&t->program->arena, float, 1);
   pith_value_id id;
-  pith_value *value = number == NULL ? NULL : add_value(t, "factor", 0, NULL, &id);
+  pith_value *value = number == NULL ? NULL : pith_translate_add_value(t, "factor", 0, NULL, &id);
   if (value == NULL)
     return pith_translate_no_memory(t);
   *number = factor;
@@ -278,12 +277,12 @@ static pith_status translate_gemm(const pith_translation *t) {
     const pith_dim *dims = t->program->values[a].dims, swapped[2] = {dims[1], dims[0]};
     pith_value_id turned;
     pith_step *step;
-    if (add_value(t, "turned", 2, swapped, &turned) == NULL || (step = pith_translate_add_step(t, PITH_STEP_TRANSPOSE, 1)) == NULL)
+    if (pith_translate_add_value(t, "turned", 2, swapped, &turned) == NULL || (step = pith_translate_add_step(t, PITH_STEP_TRANSPOSE, 1)) == NULL)
       return pith_translate_no_memory(t);
     step->outputs[0] = a = turned;
   }
   bool fused_bias = false;
-  if (c != PITH_NONE && alpha == 1 && beta == 1 && (w_is_nk || pith_value_is_data(t->program, b))) {
+  if (c != PITH_NONE && alpha == 1 && beta == 1 && (w_is_nk || (pith_value_is_data(t->program, b) && !t->program->values[b].changes))) {
     size_t count;
     const pith_value *bias = &t->program->values[c];
     fused_bias = bias->rank >= 1 && pith_dim_equal(&bias->dims[bias->rank - 1], &y_dims[1]) &&
@@ -291,16 +290,16 @@ static pith_status translate_gemm(const pith_translation *t) {
   }
   pith_value_id product = y, scaled = y, rest = c;
   bool add = c != PITH_NONE && !fused_bias;
-  if (add && add_value(t, "scaled", 2, y_dims, &scaled) == NULL)
+  if (add && pith_translate_add_value(t, "scaled", 2, y_dims, &scaled) == NULL)
     return pith_translate_no_memory(t);
   product = scaled;
-  if (alpha != 1 && add_value(t, "product", 2, y_dims, &product) == NULL)
+  if (alpha != 1 && pith_translate_add_value(t, "product", 2, y_dims, &product) == NULL)
     return pith_translate_no_memory(t);
   PITH_TRY(add_product(t, a, b, w_is_nk, fused_bias ? c : PITH_NONE, product));
   if (alpha != 1)
     PITH_TRY(add_scaled(t, product, alpha, scaled));
   if (add && beta != 1) {
-    if (add_value(t, "rest", t->program->values[c].rank, t->program->values[c].dims, &rest) == NULL)
+    if (pith_translate_add_value(t, "rest", t->program->values[c].rank, t->program->values[c].dims, &rest) == NULL)
       return pith_translate_no_memory(t);
     PITH_TRY(add_scaled(t, c, beta, rest));
   }
@@ -345,14 +344,23 @@ static pith_status add_offsets_checks(const pith_translation *t) {
     const pith_port *port = &t->node->op->inputs[i];
     if (port->packs == 0 || t->node->inputs[i] == PITH_NONE)
       continue;
-    pith_check check = {PITH_CHECK_OFFSETS, t->node->inputs[i], t->node->inputs[port->packs - 1], 0};
+    pith_check check = {.kind = PITH_CHECK_OFFSETS, .value = t->node->inputs[i], .of = t->node->inputs[port->packs - 1]};
     PITH_TRY(pith_program_add_check(t->program, &check, t->error));
   }
   return PITH_OK;
 }
 
+static pith_status translate_node(const pith_translation *t, const pith_lower_options *options) {
+  const pith_operator *op = t->node->op;
+  PITH_TRY(add_offsets_checks(t));
+  if (op->id < PITH_OP_COUNT)
+    return translators[op->id](t);
+  return options->translate != NULL ? options->translate(t)
+                                    : pith_fail(t->error, PITH_UNSUPPORTED, "node '%s': %s is no operator of the engine's",
+                                                t->node->name, op->name);
+}
+
 pith_status pith_pass_translate(pith_program *program, const pith_lower_options *options, pith_error *error) {
-  (void)options;
   const pith_graph *graph = program->graph;
   for (uint32_t i = 0; i < graph->tensor_count; i++) {
     const pith_tensor *tensor = &graph->tensors[i];
@@ -370,6 +378,7 @@ pith_status pith_pass_translate(pith_program *program, const pith_lower_options 
     value->data = tensor->data;
     value->data_bytes = tensor->data_bytes;
     value->data_layout = tensor->layout;
+    value->changes = options->parameters_change && tensor->kind == PITH_TENSOR_PARAMETER;
     value->tensor = tensor;
   }
   if (graph->input_count != 0)
@@ -378,8 +387,7 @@ pith_status pith_pass_translate(pith_program *program, const pith_lower_options 
     memcpy(program->outputs, graph->outputs, graph->output_count * sizeof *program->outputs);
   for (uint32_t i = 0; i < graph->node_count; i++) {
     pith_translation t = {program, &graph->nodes[i], error};
-    PITH_TRY(add_offsets_checks(&t));
-    PITH_TRY(translators[graph->nodes[i].op->id](&t));
+    PITH_TRY(translate_node(&t, options));
   }
   pith_program_index(program);
   return PITH_OK;

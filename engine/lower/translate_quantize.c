@@ -1,7 +1,7 @@
 /* Quantizing and dequantizing. */
 #include <math.h>
 
-#include "engine/lower/translate_internal.h"
+#include "engine/lower/translate.h"
 
 /* A scale that is data. */
 static pith_status check_scales(const pith_translation *t, pith_value_id id) {

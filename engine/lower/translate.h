@@ -1,6 +1,6 @@
-/* What the files of translate*.c share: one node, and its first steps. */
-#ifndef PITH_LOWER_TRANSLATE_INTERNAL_H
-#define PITH_LOWER_TRANSLATE_INTERNAL_H
+/* One node and its steps: what translates the engine's operators, and those of others (pith_lower_options.translate). */
+#ifndef PITH_LOWER_TRANSLATE_H
+#define PITH_LOWER_TRANSLATE_H
 
 #include "engine/ir/operator.h"
 #include "engine/lower/lower_internal.h"
@@ -36,6 +36,24 @@ static inline pith_step *pith_translate_add_step(const pith_translation *t, pith
   step->outputs[0] = t->node->outputs[0];
   return step;
 }
+
+/* A step of a row of one's own: its inputs and outputs are the node's, in order. */
+static inline pith_step *pith_translate_add_row(const pith_translation *t, const pith_step_row *row) {
+  pith_step *step = pith_program_add_row(t->program, row, t->node->name);
+  if (step == NULL)
+    return NULL;
+  step->input_count = t->node->input_count;
+  step->output_count = t->node->output_count;
+  for (uint32_t i = 0; i < step->input_count; i++)
+    step->inputs[i] = t->node->inputs[i];
+  for (uint32_t i = 0; i < step->output_count; i++)
+    step->outputs[i] = t->node->outputs[i];
+  return step;
+}
+
+/* An f32 buffer beside the node's tensors; `dims` are copied. NULL when memory is out. */
+pith_value *pith_translate_add_value(const pith_translation *t, const char *suffix, uint32_t rank, const pith_dim *dims,
+                                     pith_value_id *out_id);
 
 static inline pith_status pith_translate_no_memory(const pith_translation *t) {
   return pith_lower_no_memory(t->error);
