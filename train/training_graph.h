@@ -17,9 +17,9 @@
   X(TYPE_IDS, "token_type_ids", "s32 [tokens]")                                                                              \
   X(OFFSETS, "offsets", "s32 [sequences + 1]")                                                                               \
   X(ROWS, "rows", "s32 [rows], fill-mask: tokens whose ids are to be found")                                                 \
-  X(LABELS, "labels", "s32: classification [sequences], tokens [tokens], question answering [sequences] (the first token, "  \
-                      "counted in its sequence), fill-mask [rows], contrastive [pairs] (which second is the right one); -100: does not count") \
-  X(ENDS, "ends", "s32 [sequences], question answering: the last token")                                                     \
+  X(LABELS, "labels", "s32: classification [sequences], tokens [tokens], question answering [sequences, 2] (first and last "  \
+                      "token, counted in the sequence), fill-mask [rows], contrastive [pairs] (which second is the right one); " \
+                      "-100: does not count")                                                                                \
   X(TARGETS, "targets", "f32: regression, multi-label and ranking [sequences, labels]; embeddings [pairs], their cosine")    \
   X(FIRSTS, "firsts", "s32 [pairs], embeddings: the sequence that is the first of each pair")                                \
   X(SECONDS, "seconds", "s32 [pairs], and the second")                                                                       \
