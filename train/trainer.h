@@ -55,9 +55,8 @@ typedef struct pith_train_batch {
   const int32_t *offsets;  /* [sequences + 1] */
   const int32_t *ids;      /* [tokens] */
   const int32_t *type_ids; /* [tokens], or NULL: all 0 */
-  const int32_t *labels;   /* classification [sequences]; tokens [tokens]; question answering: first tokens [sequences], within the
-                              sequence; fill-mask [row_count]. -100: does not count */
-  const int32_t *ends;     /* question answering: last tokens [sequences] */
+  const int32_t *labels;   /* classification [sequences]; tokens [tokens]; question answering: first and last token [sequences, 2],
+                              counted in the sequence; fill-mask [row_count]. -100: does not count */
   const float *targets;    /* regression [sequences]; multi-label [sequences, labels]; embeddings of pairs, sequence 2 i and 2 i + 1:
                               their cosine [sequences / 2] (not contrastive) */
   const int32_t *rows;     /* fill-mask: tokens whose ids are to be found [row_count] */
