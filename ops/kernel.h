@@ -6,7 +6,7 @@
  * and give the same bits as the reference:
  *
  *   - a sum over n elements is 16 partial sums (element i into i mod 16, ascending), then the tree 8-4-2-1;
- *     (mean pooling adds along tokens, each feature in one ascending chain: ops/pool/pool_f32.h);
+ *     (sums down columns are one ascending chain each: mean pooling, gradients of biases, gamma and beta, embeddings);
  *   - an output of a product is one chain of fused multiply-adds in ascending k, from 0;
  *   - exp, erf and tanh are ours (ops/math), the same operations in the same order on every instruction set;
  *   - division and square root are IEEE; no reciprocal estimates; compiled with -ffp-contract=off.

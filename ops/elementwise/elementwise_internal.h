@@ -6,5 +6,6 @@
 
 extern const pith_kernel pith_unary_f32_plain, pith_unary_f32_avx2, pith_unary_f32_avx512;
 extern const pith_kernel pith_binary_f32_plain, pith_binary_f32_avx2, pith_binary_f32_avx512;
+extern const pith_kernel pith_unary_grad_f32_plain, pith_unary_grad_f32_avx2, pith_unary_grad_f32_avx512;
 
 #endif

@@ -127,6 +127,24 @@ V16_INLINE v16 v16_gelu_by_table(v16 x, const float (*table)[16]) {
   return v16_fma(a, f, v16_max(v16_set(0.0f), x));
 }
 
+/* The derivative of the above, F(x) + x F'(x): D(a) = F(-a) - a F'(-a) where x < 0, 1 - D(a) elsewhere. With f = -F(-a), whose
+ * polynomial is looked up, D = -(f + a f'). Absolute error under 2.6e-7 (tanh: 3.5e-7). */
+V16_INLINE v16 v16_gelu_grad_by_table(v16 x, const float (*table)[16]) {
+  const v16 rounder = v16_set(0x1.8p22f);
+  const v16 a = v16_min(v16_set(7.5f), v16_abs(x));
+  const v16 piece = v16_add(a, rounder);
+  const v16 t = v16_sub(a, v16_sub(piece, rounder)); /* exact */
+  v16 f = v16_look_up(table[V16_GELU_POWERS - 1], piece), slope = f;
+  PITH_UNROLL
+  for (int power = V16_GELU_POWERS - 2; power > 0; --power) {
+    f = v16_fma(f, t, v16_look_up(table[power], piece));
+    slope = v16_fma(slope, t, f);
+  }
+  f = v16_fma(f, t, v16_look_up(table[0], piece));
+  const v16 d = v16_fma(a, slope, f); /* -D */
+  return v16_select(v16_less(x, v16_set(0.0f)), v16_sub(v16_set(0.0f), d), v16_add(v16_set(1.0f), d));
+}
+
 V16_INLINE v16 v16_gelu(v16 x) {
   return v16_gelu_by_table(x, v16_gelu_table);
 }

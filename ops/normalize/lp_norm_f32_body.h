@@ -1,24 +1,14 @@
-/* The body of every lp_norm_f32 kernel; included after a v16 header. p 1: sum of |x|; p 2: square root of the sum of
- * fma(x, x, ...). Each element is divided. */
+/* The body of every lp_norm_f32 kernel; included after a v16 header. Each element is divided. */
 #include "ops/normalize/layer_norm_f32.h"
+#include "ops/normalize/lp_norm_sum.h"
 #include "ops/normalize/normalize_internal.h"
 #include "ops/split.h"
-
-V16_INLINE v16 lp_norm_add(v16 sum, v16 x, int p) {
-  return p == 1 ? v16_add(sum, v16_abs(x)) : v16_fma(x, x, sum);
-}
 
 static void lp_norm_row(const float *x, float *y, size_t n, int p, float epsilon) {
   const size_t whole = n / 16 * 16;
   const m16 tail = m16_first(n - whole);
-  v16 sum = v16_set(0.0f);
-  for (size_t i = 0; i < whole; i += 16)
-    sum = lp_norm_add(sum, v16_load(x + i), p);
-  if (whole < n)
-    sum = lp_norm_add(sum, v16_load_masked(tail, x + whole), p);
-  v16 norm = v16_set(v16_sum(sum));
-  norm = p == 1 ? norm : v16_sqrt(norm);
-  norm = v16_select(v16_less(norm, v16_set(epsilon)), v16_set(epsilon), norm); /* NaN stays */
+  bool bounded;
+  const v16 norm = lp_norm_of(x, n, p, epsilon, &bounded);
   for (size_t i = 0; i < whole; i += 16)
     v16_store(y + i, v16_div(v16_load(x + i), norm));
   if (whole < n)

@@ -8,5 +8,10 @@ extern const pith_kernel pith_layer_norm_f32_plain, pith_layer_norm_f32_avx2, pi
 extern const pith_kernel pith_layer_norm_tile_f32_avx2, pith_layer_norm_tile_f32_avx512;
 extern const pith_kernel pith_lp_norm_f32_plain, pith_lp_norm_f32_avx2, pith_lp_norm_f32_avx512;
 extern const pith_kernel pith_softmax_f32_plain, pith_softmax_f32_avx2, pith_softmax_f32_avx512;
+extern const pith_kernel pith_layer_norm_grad_f32_plain, pith_layer_norm_grad_f32_avx2, pith_layer_norm_grad_f32_avx512;
+extern const pith_kernel pith_softmax_grad_f32_plain, pith_softmax_grad_f32_avx2, pith_softmax_grad_f32_avx512;
+extern const pith_kernel pith_lp_norm_grad_f32_plain, pith_lp_norm_grad_f32_avx2, pith_lp_norm_grad_f32_avx512;
+extern const pith_kernel pith_layer_norm_grad_columns_f32_plain, pith_layer_norm_grad_columns_f32_avx2,
+    pith_layer_norm_grad_columns_f32_avx512;
 
 #endif

@@ -5,5 +5,6 @@
 #include "ops/kernel.h"
 
 extern const pith_kernel pith_pool_f32_plain, pith_pool_f32_avx2, pith_pool_f32_avx512;
+extern const pith_kernel pith_pool_grad_f32_plain, pith_pool_grad_f32_avx2, pith_pool_grad_f32_avx512;
 
 #endif

@@ -1,5 +1,5 @@
-/* y[o, i] = sum over a of x[o, a, i]; x is [outer, axis, inner], contiguous. outer 1: over rows; inner 1: of each row; both 1: of all.
- * Where inner > 1 each sum is one ascending chain; where inner is 1 the common order of sums (ops/kernel.h). */
+/* y[o, i] = sum over a of x[o, a, i]; x is [outer, axis, inner], contiguous. outer 1: over rows; inner 1: of each row; both 1:
+ * of all. Where inner > 1 each sum is one ascending chain; where inner is 1 the common order of sums (ops/kernel.h). */
 #ifndef PITH_OPS_REDUCE_SUM_F32_H
 #define PITH_OPS_REDUCE_SUM_F32_H
 
