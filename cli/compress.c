@@ -74,7 +74,7 @@ static pith_status measure(const pith_cli_gate *gate, const pith_model *model, c
 pith_status pith_cli_gate_measure_before(pith_cli_gate *gate, const pith_cli_session *open, pith_error *error) {
   if (gate->task == NULL)
     return PITH_OK;
-  PITH_TRY(pith_dataset_read(gate->data_path, gate->task->format, NULL, &gate->data, error));
+  PITH_TRY(pith_dataset_read(gate->data_path, gate->task->format, NULL, NULL, &gate->data, error));
   return measure(gate, open->model, &open->options, "eval before", &gate->before, error);
 }
 

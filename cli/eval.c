@@ -146,7 +146,7 @@ static int run(const void *given) {
   pith_dataset dataset = {0};
   pith_status status = PITH_OK;
   if (f.task != NULL)
-    status = pith_dataset_read(settings->data, f.task->format, NULL, &dataset, &error);
+    status = pith_dataset_read(settings->data, f.task->format, NULL, NULL, &dataset, &error);
   if (status == PITH_OK)
     status = run_all(settings, &dataset, &f, &error);
   if (status == PITH_OK) {

@@ -127,7 +127,7 @@ pith_status pith_input_next(pith_input *input, pith_arena *arena, pith_dataset_r
   if (zero != NULL)
     return pith_fail(error, PITH_FORMAT, "%s: a zero byte at %zu: not text", where, (size_t)(zero - line));
   if (input->json_lines) {
-    PITH_TRY(pith_dataset_parse_line(line, bytes, where, arena, out_row, error));
+    PITH_TRY(pith_dataset_parse_line(line, bytes, where, NULL, arena, out_row, error));
   } else {
     *out_row = (pith_dataset_row){.text = pith_arena_string(arena, line, bytes), .label = NAN};
     if (out_row->text == NULL)

@@ -166,7 +166,7 @@ static pith_status find_task(const char *path, const char *task_name, const pith
   const pith_eval_task *task = name == NULL ? NULL : pith_eval_task_find(name);
   if (name != NULL && task == NULL)
     return pith_fail(error, PITH_INVALID_ARGUMENT, "no task '%s'", name);
-  *out_task = task != NULL && task->format != PITH_DATASET_JSONL ? task : NULL;
+  *out_task = task != NULL && task->format != PITH_DATASET_ROWS ? task : NULL;
   return PITH_OK;
 }
 
@@ -174,7 +174,7 @@ static pith_status open_texts(pith_texts *texts, const char *task_name, uint64_t
   const pith_eval_task *task;
   PITH_TRY(find_task(texts->path, task_name, &task, error));
   if (task != NULL) {
-    PITH_TRY(pith_dataset_read(texts->path, task->format, NULL, &texts->dataset, error));
+    PITH_TRY(pith_dataset_read(texts->path, task->format, NULL, NULL, &texts->dataset, error));
     PITH_TRY(choose_from_dataset(texts, error));
     *out_count = texts->count;
     return PITH_OK;
@@ -216,7 +216,7 @@ static pith_status visit_dataset(const char *path, pith_dataset_format format,
                                  pith_status (*visit)(void *context, const pith_dataset_row *row, pith_error *error),
                                  void *context, pith_error *error) {
   pith_dataset dataset;
-  PITH_TRY(pith_dataset_read(path, format, NULL, &dataset, error));
+  PITH_TRY(pith_dataset_read(path, format, NULL, NULL, &dataset, error));
   pith_status status = PITH_OK;
   for (size_t i = 0; i < dataset.count && status == PITH_OK; i++)
     status = visit(context, &dataset.rows[i], error);

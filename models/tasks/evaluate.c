@@ -16,9 +16,9 @@ const pith_eval_task pith_eval_tasks[] = {
      "STS benchmark: how alike two sentences are"},
     {"squad", PITH_DATASET_SQUAD, PITH_EVAL_SPANS, 2, {PITH_EVAL_EXACT_MATCH, PITH_EVAL_SPAN_F1},
      "SQuAD 1.1: answers in a context"},
-    {"classification", PITH_DATASET_JSONL, PITH_EVAL_CLASSES, 3,
+    {"classification", PITH_DATASET_ROWS, PITH_EVAL_CLASSES, 3,
      {PITH_EVAL_ACCURACY, PITH_EVAL_F1, PITH_EVAL_MCC}, "any labels, as JSON lines"},
-    {"regression", PITH_DATASET_JSONL, PITH_EVAL_VALUES, 2, {PITH_EVAL_SPEARMAN, PITH_EVAL_PEARSON},
+    {"regression", PITH_DATASET_ROWS, PITH_EVAL_VALUES, 2, {PITH_EVAL_SPEARMAN, PITH_EVAL_PEARSON},
      "any numbers, as JSON lines"},
     {0},
 };
@@ -62,8 +62,6 @@ pith_status pith_rows_encode(pith_session *session, const pith_dataset_row *rows
 
 /* ---- answers ------------------------------------------------------------------------------------------ */
 
-enum { WHERE_BYTES = 300 };
-
 /* What a whole evaluation gathers, row by row. */
 typedef struct gathered {
   double *predicted, *wanted;         /* VALUES */
@@ -71,17 +69,9 @@ typedef struct gathered {
   double exact, f1;                   /* SPANS: sums */
 } gathered;
 
-/* "data.jsonl: line 3", or where the format has no lines "data.json: question 3". */
-static const char *describe_row(const pith_dataset *dataset, const pith_dataset_row *row, char text[WHERE_BYTES]) {
-  bool has_line = row->line != 0;
-  snprintf(text, WHERE_BYTES, "%.250s: %s %llu", dataset->path, has_line ? "line" : "question",
-           has_line ? (unsigned long long)row->line : (unsigned long long)(row - dataset->rows));
-  return text;
-}
-
 static pith_status find_class(const pith_model *model, const pith_dataset *dataset, const pith_dataset_row *row,
                               int32_t *out_class, pith_error *error) {
-  char where[WHERE_BYTES];
+  char where[PITH_DATASET_WHERE_BYTES];
   if (row->label_name != NULL) {
     for (uint32_t i = 0; i < model->data.label_count; i++)
       if (strcmp(model->data.labels[i], row->label_name) == 0) {
@@ -89,11 +79,11 @@ static pith_status find_class(const pith_model *model, const pith_dataset *datas
         return PITH_OK;
       }
     return pith_fail(error, PITH_INVALID_ARGUMENT, "%s: label '%.60s' is none of the model's",
-                     describe_row(dataset, row, where), row->label_name);
+                     pith_dataset_describe_row(dataset->path, row, where), row->label_name);
   }
   if (!(row->label >= 0 && row->label < model->data.label_count) || row->label != floor(row->label))
     return pith_fail(error, PITH_INVALID_ARGUMENT, "%s: label %g is none of the model's %u classes",
-                     describe_row(dataset, row, where), row->label, model->data.label_count);
+                     pith_dataset_describe_row(dataset->path, row, where), row->label, model->data.label_count);
   *out_class = (int32_t)row->label;
   return PITH_OK;
 }
@@ -118,7 +108,7 @@ static pith_status predict_classes(pith_session *session, const pith_dataset *da
 static pith_status predict_cosines(pith_session *session, const pith_dataset *dataset, size_t begin, size_t n,
                                    pith_arena *arena, double *out_cosines, pith_error *error) {
   const pith_dataset_row *rows = dataset->rows + begin;
-  char where[WHERE_BYTES];
+  char where[PITH_DATASET_WHERE_BYTES];
   pith_model_info info = {.struct_size = sizeof info};
   PITH_TRY(pith_model_get_info(pith_session_get_model(session), &info, error));
   const char **texts = PITH_ARENA_NEW(arena, const char *, 2 * n);
@@ -129,7 +119,7 @@ static pith_status predict_cosines(pith_session *session, const pith_dataset *da
   for (size_t i = 0; i < n; i++) {
     if (rows[i].text == NULL || rows[i].pair == NULL)
       return pith_fail(error, PITH_INVALID_ARGUMENT, "%s: not two texts to compare",
-                       describe_row(dataset, &rows[i], where));
+                       pith_dataset_describe_row(dataset->path, &rows[i], where));
     texts[2 * i] = rows[i].text;
     texts[2 * i + 1] = rows[i].pair;
   }
@@ -145,11 +135,11 @@ static pith_status predict_cosines(pith_session *session, const pith_dataset *da
 static pith_status predict_values(pith_session *session, const pith_dataset *dataset, size_t begin, size_t n,
                                   pith_arena *arena, gathered *out, pith_error *error) {
   const pith_dataset_row *rows = dataset->rows + begin;
-  char where[WHERE_BYTES];
+  char where[PITH_DATASET_WHERE_BYTES];
   for (size_t i = 0; i < n; i++) {
     if (!isfinite(rows[i].label))
       return pith_fail(error, PITH_INVALID_ARGUMENT, "%s: no number as its label",
-                       describe_row(dataset, &rows[i], where));
+                       pith_dataset_describe_row(dataset->path, &rows[i], where));
     out->wanted[begin + i] = rows[i].label;
   }
   const pith_model *model = pith_session_get_model(session);
@@ -171,7 +161,7 @@ static pith_status predict_values(pith_session *session, const pith_dataset *dat
 static pith_status predict_spans(pith_session *session, const pith_dataset *dataset, size_t begin, size_t n,
                                  pith_arena *arena, gathered *out, pith_error *error) {
   const pith_dataset_row *rows = dataset->rows + begin;
-  char where[WHERE_BYTES];
+  char where[PITH_DATASET_WHERE_BYTES];
   const char **questions = PITH_ARENA_NEW(arena, const char *, n), **contexts = PITH_ARENA_NEW(arena, const char *, n);
   pith_answer *answers = PITH_ARENA_NEW(arena, pith_answer, n);
   if (questions == NULL || contexts == NULL || answers == NULL)
@@ -179,7 +169,7 @@ static pith_status predict_spans(pith_session *session, const pith_dataset *data
   for (size_t i = 0; i < n; i++) {
     if (rows[i].text == NULL || rows[i].pair == NULL || rows[i].reference_count == 0)
       return pith_fail(error, PITH_INVALID_ARGUMENT, "%s: no question, context and answer",
-                       describe_row(dataset, &rows[i], where));
+                       pith_dataset_describe_row(dataset->path, &rows[i], where));
     questions[i] = rows[i].text;
     contexts[i] = rows[i].pair;
   }
