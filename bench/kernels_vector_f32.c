@@ -10,7 +10,6 @@
 #include "ops/dropout/dropout.h"
 #include "ops/elementwise/elementwise_f32.h"
 #include "ops/embedding/embedding_f32.h"
-#include "ops/gemm/gemm_f32.h"
 #include "ops/normalize/layer_norm_f32.h"
 #include "ops/normalize/layer_norm_tile_f32.h"
 #include "ops/pool/pool_f32.h"
@@ -28,7 +27,7 @@ typedef struct vector_data {
   float *table;           /* [EMBEDDING_ROWS, features] */
   int32_t *ids;           /* [rows] */
   int32_t offsets[2];
-  double streams, operations; /* of fill: how often rows x features floats are read or written; products only */
+  double streams; /* of fill: how often rows x features floats are read or written */
 } vector_data;
 
 typedef union vector_args {
@@ -41,7 +40,6 @@ typedef union vector_args {
   pith_embedding_f32_args embedding;
   pith_pool_f32_args pool;
   pith_dropout_f32_args dropout;
-  pith_matmul_f32_args matmul;
   pith_positions_args positions;
   pith_gather_args gather;
   pith_cast_args cast;
@@ -155,14 +153,6 @@ static bool fill_pool(vector_data *d, vector_args *out) {
   return mode < count;
 }
 
-static bool fill_matmul(vector_data *d, vector_args *out) {
-  out->matmul = (pith_matmul_f32_args){.a = d->a, .b = d->table, .y = d->y, .m = d->rows, .k = d->features,
-                                       .n = d->features, .a_stride = d->features, .b_stride = d->features,
-                                       .y_stride = d->features};
-  d->operations = 2.0 * (double)d->rows * (double)d->features * (double)d->features;
-  d->streams = 2 + (double)d->features / (double)d->rows;
-  return d->features <= EMBEDDING_ROWS;
-}
 static bool fill_positions(vector_data *d, vector_args *out) {
   out->positions = (pith_positions_args){.ids = d->ids, .positions = (int32_t *)(void *)d->y, .offsets = d->offsets,
                                          .sequences = 1, .start = 2, .padding_id = 1};
@@ -242,7 +232,6 @@ static const struct {
     {"embedding_f32", pith_embedding_f32_kernels, fill_embedding},
     {"pool_f32", pith_pool_f32_kernels, fill_pool},
     {"dropout_f32", pith_dropout_f32_kernels, fill_dropout},
-    {"matmul_f32", pith_matmul_f32_kernels, fill_matmul},
     {"positions", pith_positions_kernels, fill_positions},
     {"gather", pith_gather_kernels, fill_gather},
     {"cast", pith_cast_kernels, fill_cast},
@@ -288,7 +277,7 @@ static bool bench_shape(const bench_options *options, size_t table, vector_data 
       continue; /* a reference beside others is measured only when asked for */
     work.kernel = *kernel;
     work.scratch = bench_make_floats((*kernel)->get_scratch_bytes ? (*kernel)->get_scratch_bytes(&work.args) / sizeof(float) + 1 : 0);
-    bench_measure(options, (*kernel)->name, (*kernel)->needs, shape, d->operations, (double)count,
+    bench_measure(options, (*kernel)->name, (*kernel)->needs, shape, 0, (double)count,
                   d->streams * (double)count * sizeof(float), run_once, &work);
     free(work.scratch);
   }

@@ -11,11 +11,9 @@
 /* bind_products.c */
 PITH_DECLARE_BIND(gemm);
 PITH_DECLARE_BIND(integer_gemm);
-PITH_DECLARE_BIND(matmul);
 PITH_DECLARE_BIND(attention);
 PITH_DECLARE_BIND(integer_attention);
 double pith_gemm_count_flops(const pith_step *step, const pith_view *views);
-double pith_matmul_count_flops(const pith_step *step, const pith_view *views);
 double pith_attention_count_flops(const pith_step *step, const pith_view *views);
 const char *pith_gemm_make_title(pith_arena *arena, const pith_step *step);
 const char *pith_integer_attention_make_title(pith_arena *arena, const pith_step *step);

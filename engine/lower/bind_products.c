@@ -7,6 +7,12 @@
 
 _Static_assert((int)PITH_MAX_SEGMENTS == (int)PITH_GEMM_MAX_SEGMENTS, "segments of a step are those of a call");
 
+static pith_gemm_form get_form(const pith_program *program, const pith_step *gemm, pith_value_id weights) {
+  return program->values[weights].data_layout != PITH_LAYOUT_ROW_MAJOR ? PITH_GEMM_BLOCKS
+         : gemm->params.gemm.columns                                   ? PITH_GEMM_COLUMNS
+                                                                       : PITH_GEMM_ROWS;
+}
+
 void pith_bind_gemm(const pith_program *program, const pith_step *step, const pith_view *views, void *args) {
   const pith_view *x = &views[step->inputs[PITH_GEMM_X]];
   const pith_view *residual = pith_step_input(step, views, PITH_GEMM_RESIDUAL);
@@ -30,8 +36,8 @@ void pith_bind_gemm(const pith_program *program, const pith_step *step, const pi
         .y = y->data,
         .y_stride = y->columns,
         .n = y->columns,
-        .form = program->values[weights].data_layout == PITH_LAYOUT_ROW_MAJOR ? PITH_GEMM_ROWS : PITH_GEMM_BLOCKS,
-        .w_stride = x->columns,
+        .form = get_form(program, step, weights),
+        .w_stride = views[weights].columns,
     };
   }
 }
@@ -95,9 +101,10 @@ void pith_bind_integer_gemm(const pith_program *program, const pith_step *step, 
 double pith_gemm_count_flops(const pith_step *step, const pith_view *views) {
   const pith_view *x = &views[step->inputs[PITH_GEMM_X]];
   double flops = 0;
-  for (uint32_t i = 0; i < pith_gemm_count_segments(step); i++)
-    flops += 2.0 * (double)pith_view_count(x) *
-             (double)views[step->inputs[pith_segment_input(i, PITH_SEGMENT_W)]].rows;
+  for (uint32_t i = 0; i < pith_gemm_count_segments(step); i++) {
+    const pith_view *w = &views[step->inputs[pith_segment_input(i, PITH_SEGMENT_W)]];
+    flops += 2.0 * (double)pith_view_count(x) * (double)(step->params.gemm.columns ? w->columns : w->rows);
+  }
   return flops;
 }
 
@@ -122,26 +129,6 @@ const char *pith_gemm_make_title(pith_arena *arena, const pith_step *step) {
     snprintf(count, sizeof count, " x%u", (unsigned)segments);
   return pith_arena_format(arena, "%s%s%s%s%s", step->row->name, count, activations[step->params.gemm.activation],
                            step->inputs[PITH_GEMM_RESIDUAL] == PITH_NONE ? "" : "+Residual", suffix);
-}
-
-void pith_bind_matmul(const pith_program *program, const pith_step *step, const pith_view *views, void *args) {
-  (void)program;
-  const pith_view *a = &views[step->inputs[0]], *b = &views[step->inputs[1]], *y = &views[step->outputs[0]];
-  *(pith_matmul_f32_args *)args = (pith_matmul_f32_args){
-      .a = a->data,
-      .b = b->data,
-      .y = y->data,
-      .m = a->rows,
-      .k = a->columns,
-      .n = b->columns,
-      .a_stride = a->columns,
-      .b_stride = b->columns,
-      .y_stride = y->columns,
-  };
-}
-
-double pith_matmul_count_flops(const pith_step *step, const pith_view *views) {
-  return 2.0 * (double)pith_view_count(&views[step->inputs[0]]) * (double)views[step->inputs[1]].columns;
 }
 
 void pith_bind_attention(const pith_program *program, const pith_step *step, const pith_view *views, void *args) {

@@ -187,7 +187,8 @@ static bool has_same_form(const pith_program *program, const pith_step *a, const
 
 /* Of one kind, reading the same numbers. */
 static bool reads_same(const pith_program *program, const pith_step *a, const pith_step *b) {
-  return a->row == b->row && has_same_form(program, a, b) && a->inputs[PITH_GEMM_X] == b->inputs[PITH_GEMM_X] &&
+  return a->row == b->row && has_same_form(program, a, b) && a->params.gemm.columns == b->params.gemm.columns &&
+         a->inputs[PITH_GEMM_X] == b->inputs[PITH_GEMM_X] &&
          a->inputs[PITH_GEMM_X_SCALE] == b->inputs[PITH_GEMM_X_SCALE] &&
          a->inputs[PITH_GEMM_X_ZERO] == b->inputs[PITH_GEMM_X_ZERO];
 }

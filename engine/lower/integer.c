@@ -167,6 +167,8 @@ bool pith_gemm_reads_integers(pith_program *program, const pith_step *gemm,
     return refuse(reason, "%s: its input is not quantized", name);
   if (w == NULL)
     return refuse(reason, "%s: its weights are not quantized", name);
+  if (gemm->params.gemm.columns)
+    return refuse(reason, "%s: its weights are [inputs, outputs], not [outputs, inputs]", name);
   if (!is_integer_input(program, x, name, reason) ||
       !is_integer_data(program, w, name, "output", reason))
     return false;

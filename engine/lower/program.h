@@ -77,7 +77,6 @@ static inline size_t pith_view_count(const pith_view *view) {
 #define PITH_STEP_LIST(X)                                                                                   \
   X(GEMM, "Gemm")           /* operands: PITH_GEMM_* below */                                              \
   X(INTEGER_GEMM, "IntegerGemm") /* the same; x u8, w s8 */                                                 \
-  X(MATMUL, "MatMul")       /* a, b */                                                                      \
   X(ATTENTION, "Attention") /* q, k, v, q_offsets, kv_offsets */                                            \
   X(ROUNDED_ATTENTION, "RoundedAttention") /* the same, f32; its weights are those of IntegerAttention */   \
   X(INTEGER_ATTENTION, "IntegerAttention") /* the same, 8-bit with their scales or all f32, then scales */  \
@@ -117,7 +116,7 @@ enum { /* of products; then PITH_SEGMENT_INPUTS of each segment */
   PITH_GEMM_SEGMENTS,
 };
 enum {
-  PITH_SEGMENT_W,       /* [n, k] */
+  PITH_SEGMENT_W,       /* [n, k], or [k, n] (params.gemm.columns) */
   PITH_SEGMENT_BIAS,
   PITH_SEGMENT_W_SCALE, /* integer: [n] */
   PITH_SEGMENT_Q_SCALE,
@@ -176,6 +175,7 @@ enum {
 typedef union pith_step_params {
   struct {
     int activation; /* pith_activation of ops/gemm */
+    bool columns;   /* all weights are [k, n], read in place; else data in blocks or [n, k] */
   } gemm;
   struct {
     int64_t heads;

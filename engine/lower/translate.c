@@ -220,11 +220,10 @@ static pith_status translate_pool(const pith_translation *t) {
 
 /* ---- products --------------------------------------------------------------------------------------------- */
 
-/* x [m, k] times w: as a Gemm where w is [n, k] or data that packing can turn, else as a MatMul. */
-static pith_status add_product(const pith_translation *t, pith_value_id x, pith_value_id w, bool w_is_nk,
+/* x [m, k] times w, [n, k] or, `columns`, [k, n], which packing turns where it is data. */
+static pith_status add_product(const pith_translation *t, pith_value_id x, pith_value_id w, bool columns,
                                pith_value_id bias, pith_value_id y) {
-  bool gemm = w_is_nk || (pith_value_is_data(t->program, w) && !t->program->values[w].changes);
-  if (!w_is_nk && gemm) {
+  if (columns && pith_value_is_data(t->program, w) && !t->program->values[w].changes) {
     pith_value source = t->program->values[w];
     const pith_dim swapped[2] = {source.dims[1], source.dims[0]};
     pith_value *value = pith_translate_add_value(t, "weight", 2, swapped, &w);
@@ -235,22 +234,19 @@ static pith_status add_product(const pith_translation *t, pith_value_id x, pith_
     value->data = source.data;
     value->tensor = source.tensor;
     value->data_transposed = true;
+    columns = false;
   }
-  pith_step *step = pith_program_add_step(t->program, gemm ? PITH_STEP_GEMM : PITH_STEP_MATMUL, t->node->name);
+  pith_step *step = pith_program_add_step(t->program, PITH_STEP_GEMM, t->node->name);
   if (step == NULL)
     return pith_translate_no_memory(t);
-  step->outputs[0] = y;
-  step->inputs[0] = x;
-  if (gemm) {
-    step->input_count = PITH_GEMM_SEGMENTS + PITH_SEGMENT_INPUTS;
-    step->output_count = PITH_ROWS_OUTPUTS;
-    step->inputs[pith_segment_input(0, PITH_SEGMENT_W)] = w;
-    step->inputs[pith_segment_input(0, PITH_SEGMENT_BIAS)] = bias;
-    step->params.gemm.activation = PITH_ACTIVATION_NONE;
-  } else {
-    step->input_count = 2;
-    step->inputs[1] = w;
-  }
+  step->outputs[PITH_ROWS_Y] = y;
+  step->inputs[PITH_GEMM_X] = x;
+  step->input_count = PITH_GEMM_SEGMENTS + PITH_SEGMENT_INPUTS;
+  step->output_count = PITH_ROWS_OUTPUTS;
+  step->inputs[pith_segment_input(0, PITH_SEGMENT_W)] = w;
+  step->inputs[pith_segment_input(0, PITH_SEGMENT_BIAS)] = bias;
+  step->params.gemm.activation = PITH_ACTIVATION_NONE;
+  step->params.gemm.columns = columns;
   return PITH_OK;
 }
 
@@ -271,7 +267,7 @@ static pith_status add_scaled(const pith_translation *t, pith_value_id x, float 
 static pith_status translate_gemm(const pith_translation *t) {
   pith_value_id a = t->node->inputs[0], b = t->node->inputs[1], c = pith_translate_get_input(t, 2), y = t->node->outputs[0];
   float alpha = pith_translate_get_float(t, "alpha"), beta = pith_translate_get_float(t, "beta");
-  bool w_is_nk = pith_translate_get_int(t, "transB") != 0;
+  bool columns = pith_translate_get_int(t, "transB") == 0;
   const pith_dim *y_dims = t->program->values[y].dims;
   if (pith_translate_get_int(t, "transA") != 0) {
     const pith_dim *dims = t->program->values[a].dims, swapped[2] = {dims[1], dims[0]};
@@ -282,7 +278,7 @@ static pith_status translate_gemm(const pith_translation *t) {
     step->outputs[0] = a = turned;
   }
   bool fused_bias = false;
-  if (c != PITH_NONE && alpha == 1 && beta == 1 && (w_is_nk || (pith_value_is_data(t->program, b) && !t->program->values[b].changes))) {
+  if (c != PITH_NONE && alpha == 1 && beta == 1) {
     size_t count;
     const pith_value *bias = &t->program->values[c];
     fused_bias = bias->rank >= 1 && pith_dim_equal(&bias->dims[bias->rank - 1], &y_dims[1]) &&
@@ -295,7 +291,7 @@ static pith_status translate_gemm(const pith_translation *t) {
   product = scaled;
   if (alpha != 1 && pith_translate_add_value(t, "product", 2, y_dims, &product) == NULL)
     return pith_translate_no_memory(t);
-  PITH_TRY(add_product(t, a, b, w_is_nk, fused_bias ? c : PITH_NONE, product));
+  PITH_TRY(add_product(t, a, b, columns, fused_bias ? c : PITH_NONE, product));
   if (alpha != 1)
     PITH_TRY(add_scaled(t, product, alpha, scaled));
   if (add && beta != 1) {
@@ -307,7 +303,7 @@ static pith_status translate_gemm(const pith_translation *t) {
 }
 
 static pith_status translate_matmul(const pith_translation *t) {
-  return add_product(t, t->node->inputs[0], t->node->inputs[1], false, PITH_NONE, t->node->outputs[0]);
+  return add_product(t, t->node->inputs[0], t->node->inputs[1], true, PITH_NONE, t->node->outputs[0]);
 }
 
 /* ---- all of it --------------------------------------------------------------------------------------------- */

@@ -57,12 +57,4 @@ size_t pith_gemm_f32_packed_count(size_t n, size_t k);
 void pith_gemm_f32_pack(size_t n, size_t k, const float *w /* [n, k] */, float *out_packed);
 void pith_gemm_f32_unpack(size_t n, size_t k, const float *packed, float *out_w);
 
-/* y = a b for two activations, row-major [m, k] x [k, n]: MatMul in graphs. */
-typedef struct pith_matmul_f32_args {
-  const float *a, *b;
-  float *y;
-  size_t m, k, n, a_stride, b_stride, y_stride;
-} pith_matmul_f32_args;
-extern const pith_kernel *const pith_matmul_f32_kernels[];
-
 #endif

@@ -1,4 +1,4 @@
-/* The rows of the tables in gemm_f32.c and matmul_f32.c. */
+/* The rows of the table in gemm_f32.c. */
 #ifndef PITH_OPS_GEMM_F32_INTERNAL_H
 #define PITH_OPS_GEMM_F32_INTERNAL_H
 

@@ -497,7 +497,7 @@ static const char *build_stay(integer_fixture *f, stay which, const char **out_s
     y = integer_fixture_gemm(f, "product", q, y, PITH_NONE);
     break;
   case STAY_MATMUL:
-    *out_says = "MatMul 'product' reads floats";
+    *out_says = "product 'product': its weights are [inputs, outputs], not [outputs, inputs]";
     y = pith_build_node(b, "product", PITH_OP_MATMUL, 2, (const pith_tensor_id[]){q, w}, 0, NULL);
     break;
   case STAY_COMPUTED_WEIGHTS:

@@ -204,6 +204,96 @@ static void test_bias(void **state) {
   }
 }
 
+/* Both products of x. */
+static void assert_flops_of_columns(const pith_program *program, pith_value_id x, const int64_t *symbols, double want) {
+  pith_view views[32];
+  uint32_t found = 0;
+  assert_true(program->value_count <= 32);
+  for (uint32_t v = 0; v < program->value_count; v++)
+    assert_int_equal(pith_value_measure(&program->values[v], symbols, &views[v], NULL), PITH_OK);
+  for (uint32_t i = 0; i < program->step_count; i++) {
+    const pith_step *step = &program->steps[i];
+    if (!pith_step_is_gemm(step) || step->inputs[PITH_GEMM_X] != x)
+      continue;
+    assert_true(step->params.gemm.columns);
+    assert_true(step->row->count_flops(step, views) == want);
+    found++;
+  }
+  assert_int_equal(found, 2);
+}
+
+/* Products of two activations are read as [k, n] and take bias, activation and residual as others do; two of one x stay two
+ * steps, for the second's weights may come later. */
+static void test_products_of_activations(void **state) {
+  (void)state;
+  enum { ROWS = 9, K = 21, N = 70 };
+  static float data[4][ROWS * N + K * N];
+  uint64_t random = 11;
+  for (size_t i = 0; i < 4 * sizeof data[0] / sizeof data[0][0]; i++)
+    data[i % 4][i / 4] = exec_fixture_uniform(&random, -1, 1);
+  small s;
+  small_init(&s);
+  const pith_dim tokens = pith_build_dim(&s.builder, "tokens", 1, 0), width = pith_build_dim(&s.builder, "width", 1, 0);
+  pith_tensor_id x = pith_build_input(&s.builder, "x", PITH_DTYPE_F32, 2, (const pith_dim[]){tokens, width});
+  pith_tensor_id v = pith_build_input(&s.builder, "v", PITH_DTYPE_F32, 2, (const pith_dim[]){width, pith_dim_of(N)});
+  pith_tensor_id r = pith_build_input(&s.builder, "r", PITH_DTYPE_F32, 2, (const pith_dim[]){tokens, pith_dim_of(N)});
+  pith_tensor_id bias = pith_build_data(&s.builder, PITH_TENSOR_PARAMETER, "b", PITH_DTYPE_F32, 1, (const int64_t[]){N},
+                                        PITH_LAYOUT_ROW_MAJOR, NULL, 0);
+  const pith_attribute_setting turned[] = {PITH_SET_INT("transB", 1)};
+  pith_tensor_id first = node2(&s, PITH_OP_ADD, node2(&s, PITH_OP_MATMUL, x, v), bias); /* [tokens, N] */
+  first = pith_build_node(&s.builder, NULL, PITH_OP_RELU, 1, &first, 0, NULL);
+  pith_tensor_id w = node2(&s, PITH_OP_MUL, v, v);
+  pith_tensor_id second = node2(&s, PITH_OP_ADD, r, node2(&s, PITH_OP_MATMUL, x, w));
+  pith_tensor_id scores =
+      pith_build_node(&s.builder, NULL, PITH_OP_GEMM, 2, (const pith_tensor_id[]){first, second}, 1, turned);
+  pith_build_output(&s.builder, node2(&s, PITH_OP_MATMUL, scores, second), "y");
+  small_finish(&s);
+  const pith_feed inputs[3] = {{data[0], {ROWS, K}}, {data[1], {K, N}}, {data[2], {ROWS, N}}};
+  pith_graph_run plain;
+  run(&plain, s.graph, inputs, 0);
+  assert_int_equal(count_title(plain.program, "Gemm"), 4);
+  for (uint32_t rewrites = 1; rewrites <= PITH_REWRITES_ALL; rewrites++) {
+    pith_graph_run fused;
+    run(&fused, s.graph, inputs, rewrites);
+    char what[40];
+    snprintf(what, sizeof what, "rewrites %#x", rewrites);
+    exec_fixture_assert_same(&plain, &fused, what);
+    if (rewrites == PITH_REWRITES_ALL) {
+      assert_int_equal(fused.program->step_count, 5);
+      assert_int_equal(count_title(fused.program, "Gemm+Relu"), 1);
+      assert_int_equal(count_title(fused.program, "Gemm+Residual"), 1);
+      assert_int_equal(count_title(fused.program, "Gemm"), 2);
+      assert_flops_of_columns(fused.program, x, (const int64_t[]){ROWS, K}, 2.0 * ROWS * K * N);
+    }
+    pith_graph_run_deinit(&fused);
+  }
+  static double a[ROWS][N], c[ROWS][N];
+  const float *b = s.graph->tensors[bias].data, *y = pith_executor_get_output(plain.executor, 0)->data;
+  for (size_t i = 0; i < ROWS; i++)
+    for (size_t n = 0; n < N; n++) {
+      a[i][n] = (double)b[n], c[i][n] = (double)data[2][i * N + n];
+      for (size_t k = 0; k < K; k++) {
+        const double value = (double)data[1][k * N + n], at = (double)data[0][i * K + k];
+        a[i][n] += at * value, c[i][n] += at * value * value;
+      }
+      a[i][n] = a[i][n] > 0 ? a[i][n] : 0;
+    }
+  for (size_t i = 0; i < ROWS; i++)
+    for (size_t n = 0; n < N; n++) {
+      double sum = 0;
+      for (size_t j = 0; j < ROWS; j++) {
+        double score = 0;
+        for (size_t k = 0; k < N; k++)
+          score += a[i][k] * c[j][k];
+        sum += score * c[j][n];
+      }
+      if (!(fabs((double)y[i * N + n] - sum) <= 1e-5 * (1 + fabs(sum))))
+        fail_msg("y[%zu, %zu] is %g, not %g", i, n, (double)y[i * N + n], sum);
+    }
+  pith_graph_run_deinit(&plain);
+  small_deinit(&s);
+}
+
 /* Values with a second reader, outputs included, are not merged away. */
 static void test_second_readers_keep_their_value(void **state) {
   (void)state;
@@ -283,6 +373,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_every_subset_gives_the_same_bits), cmocka_unit_test(test_every_fusion_happens),
       cmocka_unit_test(test_spelled_out_gelu),                 cmocka_unit_test(test_bias),
+      cmocka_unit_test(test_products_of_activations),
       cmocka_unit_test(test_second_readers_keep_their_value),  cmocka_unit_test(test_constants_fold),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
