@@ -10,6 +10,7 @@
 typedef struct eval_settings {
   const char *operand;
   const char *task, *data;
+  pith_dataset_columns columns;
   bool json, ranges;
   pith_cli_limits limits;
 } eval_settings;
@@ -126,8 +127,11 @@ static pith_status check_ranges(const eval_settings *settings, pith_cli_session 
 }
 
 static pith_status run_all(const eval_settings *settings, const pith_dataset *dataset, found *f, pith_error *error) {
+  enum { HIDDEN_TOKENS = 512 }; /* in one run of a fill-mask model */
+  pith_cli_limits limits = settings->limits;
+  limits.max_rows = HIDDEN_TOKENS;
   pith_cli_session open;
-  PITH_TRY(pith_cli_model_open(&open, settings->operand, &settings->limits, error));
+  PITH_TRY(pith_cli_model_open(&open, settings->operand, &limits, error));
   pith_status status = evaluate(settings, &open, dataset, f, error);
   if (status == PITH_OK)
     status = check_ranges(settings, &open, f, error);
@@ -142,11 +146,14 @@ static int run(const void *given) {
   found f = {.task = settings->task == NULL ? NULL : pith_cli_task_find(settings->task)};
   if (settings->task != NULL && f.task == NULL)
     return PITH_EXIT_USAGE;
+  const int usage = pith_cli_columns_check(&settings->columns);
+  if (usage != PITH_EXIT_OK)
+    return usage;
   pith_error error = {0};
   pith_dataset dataset = {0};
   pith_status status = PITH_OK;
   if (f.task != NULL)
-    status = pith_dataset_read(settings->data, f.task->format, NULL, NULL, &dataset, &error);
+    status = pith_dataset_read(settings->data, f.task->format, &settings->columns, NULL, &dataset, &error);
   if (status == PITH_OK)
     status = run_all(settings, &dataset, &f, &error);
   if (status == PITH_OK) {
@@ -161,9 +168,12 @@ static int run(const void *given) {
 #define FIELD(name) offsetof(eval_settings, name)
 static const pith_option options[] = {
     {"task", 0, false, PITH_OPTION_TEXT, "TASK", FIELD(task), 0, 0,
-     "sst2, mrpc, stsb, squad; classification or regression for data of your own; may be left out with --ranges"},
+     "sst2, mrpc, stsb, squad; for data of your own classification, multi-label, regression, entities or fill-mask; may be left "
+     "out with --ranges"},
     {"data", 0, true, PITH_OPTION_FILE, "FILE", FIELD(data), 0, 0,
-     "the task's file as published, or .jsonl: {\"text\":..,\"pair\":..,\"label\":..} or {\"ids\":[..],\"label\":..} a line"},
+     "the task's file as published; .tsv or .csv; entities: a word a line; fill-mask: a text a line; or .jsonl: "
+     "{\"text\":..,\"pair\":..,\"label\":..} or {\"ids\":[..],\"label\":..} a line"},
+    PITH_OPTION_COLUMNS(eval_settings),
     {"json", 0, false, PITH_OPTION_FLAG, NULL, FIELD(json), 0, 0, "{\"task\":..,\"n\":..,\"metrics\":{..}}"},
     {"ranges", 0, false, PITH_OPTION_FLAG, NULL, FIELD(ranges), 0, 0,
      "activations against the ranges they were calibrated with (static INT8); texts may be lines too"},

@@ -18,3 +18,9 @@ const pith_eval_task *pith_cli_task_find(const char *name) {
   pith_usage_error("no task '%s', %s%s", name, near == NULL ? "tasks are " : "did you mean ", near == NULL ? known : near);
   return NULL;
 }
+
+int pith_cli_columns_check(const pith_dataset_columns *columns) {
+  if (columns->header && columns->text == NULL && columns->pair == NULL && columns->label == NULL)
+    return pith_usage_error("--header goes with --text-column, --pair-column or --label-column");
+  return PITH_EXIT_OK;
+}

@@ -1,6 +1,6 @@
 #include "quant/source.h"
 
-#include "compiler/random.h"
+#include "engine/base/random.h"
 #include "engine/ir/operator.h"
 #include "models/tasks/evaluate.h"
 

@@ -2,7 +2,7 @@
 
 #include <math.h>
 
-#include "compiler/random.h"
+#include "engine/base/random.h"
 
 uint64_t pith_rate_get_warmup(double warmup, uint64_t steps) {
   return (uint64_t)(warmup < 1 ? ceil(warmup * (double)steps) : warmup);

@@ -1,6 +1,6 @@
 #include "compiler/import/weights.h"
 
-#include "compiler/random.h"
+#include "engine/base/random.h"
 #include "engine/format/stored_layout.h"
 #include "engine/ir/operator.h"
 

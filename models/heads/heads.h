@@ -31,6 +31,20 @@ PITH_WARN_UNUSED pith_status pith_heads_classify(pith_session *session, const pi
 PITH_WARN_UNUSED pith_status pith_heads_embed(pith_session *session, const pith_sequence *sequences, size_t n,
                                               pith_arena *arena, float *out_vectors, pith_error *error);
 
+/* One text with a label for each of its tokens. */
+typedef struct pith_token_label {
+  int32_t index; /* among the model's labels */
+  float score;
+} pith_token_label;
+typedef struct pith_labelled_text {
+  pith_encoded_text encoded;
+  size_t begin, end;        /* its own tokens, without the special ones around them */
+  pith_token_label *labels; /* [encoded.count], of begin .. end - 1 */
+} pith_labelled_text;
+/* Texts of any length, their windows in common batches; all in `arena`. */
+PITH_WARN_UNUSED pith_status pith_heads_label_tokens(pith_session *session, const char *const *texts, size_t n,
+                                                     pith_arena *arena, pith_labelled_text *out_texts, pith_error *error);
+
 /* The entities of one text, as pith_tag gives them. */
 typedef struct pith_tagged {
   size_t count;

@@ -7,16 +7,10 @@
 #include "models/heads/heads.h"
 #include "models/heads/probability.h"
 
-typedef struct token_tag {
-  int32_t label;
-  float score;
-} token_tag;
-
-/* One text being tagged. */
+/* One text being labelled. */
 typedef struct tag_text {
-  pith_encoded_text encoded;
+  pith_labelled_text *text;
   pith_windows windows;
-  token_tag *tags; /* [encoded.count] */
 } tag_text;
 
 /* Window `index` of one text. */
@@ -54,7 +48,7 @@ static pith_status consume_tags(void *context, const uint32_t *order, const int3
       const float *scores = logits + row * c->label_count;
       float max;
       double sum = pith_softmax_sum(scores, c->label_count, &max);
-      text->tags[t] = (token_tag){(int32_t)pith_argmax(scores, c->label_count), (float)(1 / sum)};
+      text->text->labels[t] = (pith_token_label){(int32_t)pith_argmax(scores, c->label_count), (float)(1 / sum)};
     }
   }
   return PITH_OK;
@@ -66,35 +60,33 @@ const char *pith_heads_entity_name(const char *label, bool *out_begins) {
 }
 
 /* Returns how many entities there are; at most `capacity` are written. */
-static size_t merge_tags(const tag_text *text, const char *const *labels, size_t capacity,
-                         pith_entity *out_entities) {
-  const pith_windows *windows = &text->windows;
-  const token_tag *tags = text->tags;
+static size_t merge_labels(const pith_labelled_text *text, const char *const *labels, size_t capacity,
+                           pith_entity *out_entities) {
   size_t count = 0;
-  for (size_t t = windows->content_begin, next; t < windows->content_end; t = next) {
+  for (size_t t = text->begin, next; t < text->end; t = next) {
     bool begins;
-    const char *name = pith_heads_entity_name(labels[tags[t].label], &begins);
+    const char *name = pith_heads_entity_name(labels[text->labels[t].index], &begins);
     double score = 0;
-    for (next = t; next < windows->content_end; next++) {
-      const char *next_name = pith_heads_entity_name(labels[tags[next].label], &begins);
+    for (next = t; next < text->end; next++) {
+      const char *next_name = pith_heads_entity_name(labels[text->labels[next].index], &begins);
       if (next > t && (begins || strcmp(next_name, name) != 0))
         break;
-      score += (double)tags[next].score;
+      score += (double)text->labels[next].score;
     }
     if (strcmp(name, "O") == 0)
       continue;
     if (count < capacity)
       out_entities[count] = (pith_entity){.begin = text->encoded.offsets[t][0],
                                           .end = text->encoded.offsets[next - 1][1],
-                                          .label = tags[t].label,
+                                          .label = text->labels[t].index,
                                           .score = (float)(score / (double)(next - t))};
     count++;
   }
   return count;
 }
 
-pith_status pith_heads_tag(pith_session *session, const char *const *texts, size_t n, pith_arena *arena,
-                           pith_tagged *out_tagged, pith_error *error) {
+pith_status pith_heads_label_tokens(pith_session *session, const char *const *texts, size_t n, pith_arena *arena,
+                                    pith_labelled_text *out_texts, pith_error *error) {
   const pith_model *model = pith_session_get_model(session);
   PITH_TRY(pith_heads_check_task(model, PITH_TASK_BIT(PITH_TASK_TOKEN_CLASSIFICATION), "tag tokens", error));
   if (model->data.label_count == 0)
@@ -108,11 +100,14 @@ pith_status pith_heads_tag(pith_session *session, const char *const *texts, size
   PITH_TRY(pith_feed_encode_whole(session, texts, NULL, n, arena, encoded, error));
   size_t window_count = 0;
   for (size_t i = 0; i < n; i++) {
-    tagged[i].encoded = encoded[i];
-    PITH_TRY(pith_windows_plan(&tagged[i].encoded, 0, limit, limit / 4, &tagged[i].windows, error));
-    tagged[i].tags = PITH_ARENA_NEW(arena, token_tag, tagged[i].encoded.count);
-    if (tagged[i].tags == NULL)
-      return pith_fail(error, PITH_OUT_OF_MEMORY, "no memory for %zu tokens", tagged[i].encoded.count);
+    tagged[i].text = &out_texts[i];
+    PITH_TRY(pith_windows_plan(&encoded[i], 0, limit, limit / 4, &tagged[i].windows, error));
+    out_texts[i] = (pith_labelled_text){.encoded = encoded[i],
+                                        .begin = tagged[i].windows.content_begin,
+                                        .end = tagged[i].windows.content_end,
+                                        .labels = PITH_ARENA_NEW(arena, pith_token_label, encoded[i].count)};
+    if (out_texts[i].labels == NULL)
+      return pith_fail(error, PITH_OUT_OF_MEMORY, "no memory for %zu tokens", encoded[i].count);
     window_count += tagged[i].windows.count;
   }
   pith_sequence *sequences = PITH_ARENA_NEW(arena, pith_sequence, window_count);
@@ -123,16 +118,25 @@ pith_status pith_heads_tag(pith_session *session, const char *const *texts, size
   for (size_t i = 0; i < n; i++)
     for (size_t w = 0; w < tagged[i].windows.count; w++, at++) {
       windows[at] = (tag_window){&tagged[i], w};
-      PITH_TRY(pith_windows_build(&tagged[i].encoded, &tagged[i].windows, w, arena, &sequences[at], error));
+      PITH_TRY(pith_windows_build(&encoded[i], &tagged[i].windows, w, arena, &sequences[at], error));
     }
   tag_context context = {windows, model->data.label_count};
-  PITH_TRY(pith_feed_run(session, sequences, window_count, arena, consume_tags, &context, error));
+  return pith_feed_run(session, sequences, window_count, arena, consume_tags, &context, error);
+}
+
+pith_status pith_heads_tag(pith_session *session, const char *const *texts, size_t n, pith_arena *arena,
+                           pith_tagged *out_tagged, pith_error *error) {
+  pith_labelled_text *labelled = PITH_ARENA_NEW(arena, pith_labelled_text, n);
+  if (labelled == NULL)
+    return pith_fail(error, PITH_OUT_OF_MEMORY, "no memory for %zu texts", n);
+  PITH_TRY(pith_heads_label_tokens(session, texts, n, arena, labelled, error));
+  const char *const *labels = pith_session_get_model(session)->data.labels;
   for (size_t i = 0; i < n; i++) {
-    size_t count = merge_tags(&tagged[i], model->data.labels, 0, NULL);
+    size_t count = merge_labels(&labelled[i], labels, 0, NULL);
     pith_entity *entities = PITH_ARENA_NEW(arena, pith_entity, count);
     if (entities == NULL)
       return pith_fail(error, PITH_OUT_OF_MEMORY, "no memory for %zu entities", count);
-    merge_tags(&tagged[i], model->data.labels, count, entities);
+    merge_labels(&labelled[i], labels, count, entities);
     out_tagged[i] = (pith_tagged){count, entities};
   }
   return PITH_OK;
@@ -145,7 +149,7 @@ pith_status pith_tag(pith_session *session, const char *text, size_t capacity, p
   PITH_TRY(pith_heads_check_arguments("pith_tag", session, arguments, 3, error));
   pith_arena arena;
   pith_arena_init(&arena, pith_session_get_allocator(session));
-  pith_tagged tagged;
+  pith_tagged tagged = {0};
   pith_status status = pith_heads_tag(session, &text, 1, &arena, &tagged, error);
   if (status == PITH_OK) {
     *out_count = tagged.count;

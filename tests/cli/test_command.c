@@ -438,7 +438,27 @@ static void test_eval(void **state) {
   assert_failure(&o, 1, "none of the model's");
   write_text(data, "{\"text\":\"x\",\"label\":99}\n", 24);
   o = run_pith(NULL, "eval", classifier, "--task", "classification", "--data", data, NULL);
-  assert_failure(&o, 1, "data.jsonl: line 1: label 99");
+  assert_failure(&o, 1, "data.jsonl: line 1: label '99'");
+
+  /* The same rows in columns. */
+  const char *columns = in_folder("columns.csv");
+  bytes = snprintf(text, sizeof text, "stars,review\n%s,a good film\n%s,\"bad\"\n%s,the dog sat\n", name[0], name[1],
+                   strcmp(name[2], "LABEL_0") == 0 ? "LABEL_1" : "LABEL_0");
+  write_text(columns, text, (size_t)bytes);
+  for (int by_position = 0; by_position < 2; by_position++) {
+    o = run_pith(NULL, "eval", classifier, "--task", "classification", "--data", columns, "--json", "--text-column",
+                 by_position ? "2" : "review", "--label-column", by_position ? "1" : "stars", by_position ? "--header" : NULL,
+                 NULL);
+    json = parse_only_line(&o);
+    assert_true(fabs(number(cJSON_GetObjectItem(json, "metrics"), "accuracy") - 2.0 / 3) < 1e-12);
+    cJSON_Delete(json);
+  }
+  o = run_pith(NULL, "eval", classifier, "--task", "classification", "--data", columns, "--text-column", "body", NULL);
+  assert_failure(&o, 1, "columns.csv: line 1 has no column 'body'");
+  o = run_pith(NULL, "eval", classifier, "--task", "classification", "--data", columns, "--header", NULL);
+  assert_failure(&o, 2, "--header goes with");
+  o = run_pith(NULL, "eval", classifier, "--task", "pairs", "--data", columns, "--text-column", "review", NULL);
+  assert_failure(&o, 1, "has no metric");
 
   const char *squad = in_folder("squad.json");
   const char question[] = "{\"data\":[{\"paragraphs\":[{\"context\":\"Anna Keller moved.\",\"qas\":[{\"question\":\"Who?\","

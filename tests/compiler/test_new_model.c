@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-#include "compiler/random.h"
+#include "engine/base/random.h"
 #include "engine/base/hash.h"
 #include "engine/format/format.h"
 #include "models/architectures/architecture.h"

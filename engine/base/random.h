@@ -2,8 +2,8 @@
  * 2, 3", SC 2011). A number is a function of (seed, stream, place), so it may be made in any order
  * and by any thread, and uses no function of the C library whose last bits differ between systems.
  */
-#ifndef PITH_COMPILER_RANDOM_H
-#define PITH_COMPILER_RANDOM_H
+#ifndef PITH_BASE_RANDOM_H
+#define PITH_BASE_RANDOM_H
 
 #include <stdint.h>
 

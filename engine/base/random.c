@@ -1,4 +1,4 @@
-#include "compiler/random.h"
+#include "engine/base/random.h"
 
 #include <math.h>
 #include <string.h>
