@@ -12,7 +12,7 @@
 #include "ops/dropout/dropout.h"
 
 typedef struct pith_attention_train_f32_args {
-  pith_attention_f32_args attention;
+  pith_attention_f32_args attention; /* value_size: at least 1 */
   float *statistics; /* [query tokens, heads * 2]: of each head the row's largest score, times log2 e, and 1 / its sum */
   pith_dropout dropout; /* sample key[3] + s is sequence s */
 } pith_attention_train_f32_args;

@@ -84,19 +84,21 @@ V16_INLINE v16 softmax_row_power(const float *x, float *y, size_t n, float max, 
 
 /* For each of `rows` <= SOFTMAX_ROWS rows of n[r] elements: y[i] = power(x[i] - max x), out_inverse[r] = 1 / (their sum), 0
  * where that is 0 (no element, or all infinitely low). y may be x; nothing past y[n[r] - 1] is written. maxima: NULL, or
- * each row's maximum as 16 partial ones, at least -FLT_MAX. */
-V16_INLINE void softmax_rows(const float *x, size_t x_stride, float *y, size_t y_stride, size_t rows, const size_t *n,
+ * each row's maximum as 16 partial ones, at least -FLT_MAX. Returns the maxima, a row to a lane. */
+V16_INLINE v16 softmax_rows(const float *x, size_t x_stride, float *y, size_t y_stride, size_t rows, const size_t *n,
                              const float *maxima, softmax_power *power, float out_inverse[SOFTMAX_ROWS]) {
   v16 partial[SOFTMAX_ROWS];
   float max[SOFTMAX_ROWS];
   const v16 zero = v16_set(0.0f);
   for (size_t r = 0; r < SOFTMAX_ROWS; ++r)
     partial[r] = r >= rows ? zero : maxima ? v16_load(maxima + 16 * r) : softmax_row_max(x + r * x_stride, n[r]);
-  v16_store(max, softmax_tree(partial, v16_max));
+  const v16 highest = softmax_tree(partial, v16_max);
+  v16_store(max, highest);
   for (size_t r = 0; r < SOFTMAX_ROWS; ++r)
     partial[r] = r < rows ? softmax_row_power(x + r * x_stride, y + r * y_stride, n[r], max[r], power) : zero;
   const v16 sum = softmax_tree(partial, v16_add);
   v16_store(out_inverse, v16_select(v16_less(zero, sum), v16_div(v16_set(1.0f), sum), sum)); /* NaN stays */
+  return highest;
 }
 
 #endif
