@@ -1,7 +1,7 @@
 #include "quant/source.h"
 
+#include "compiler/rewrite/structure.h"
 #include "engine/base/random.h"
-#include "engine/ir/operator.h"
 #include "models/tasks/evaluate.h"
 
 /* ---- rows ------------------------------------------------------------------------------------------------------------- */
@@ -86,13 +86,7 @@ pith_status pith_random_source_init(pith_random_source *source, const pith_model
                                     uint64_t seed, pith_error *error) {
   *source = (pith_random_source){.count = count, .seed = seed, .max_length = data->max_length};
   const pith_graph *graph = data->graph;
-  for (uint32_t n = 0; n < graph->node_count; n++) {
-    const pith_node *node = &graph->nodes[n];
-    const pith_tensor *table = node->input_count == 2 ? &graph->tensors[node->inputs[0]] : NULL;
-    if (node->op->id == PITH_OP_GATHER && strcmp(graph->tensors[node->inputs[1]].name, "input_ids") == 0 &&
-        pith_dim_is_constant(&table->dims[0]))
-      source->vocabulary = (uint32_t)table->dims[0].constant;
-  }
+  source->vocabulary = (uint32_t)pith_lookup_find_rows(graph, "input_ids");
   if (source->vocabulary == 0 || source->max_length == 0)
     return pith_fail(error, PITH_INVALID_ARGUMENT, "graph '%s' looks up no input_ids: random ones cannot be made",
                      graph->name);

@@ -15,6 +15,16 @@ bool pith_product_owns_data(const pith_graph *graph, const pith_readers *readers
           (pith_readers_count(graph, readers, bias) == 1 && graph->tensors[bias].rank == 1));
 }
 
+int64_t pith_lookup_find_rows(const pith_graph *graph, const char *input) {
+  for (uint32_t n = 0; n < graph->node_count; n++) {
+    const pith_node *node = &graph->nodes[n];
+    if (node->op->id == PITH_OP_GATHER && strcmp(graph->tensors[node->inputs[1]].name, input) == 0 &&
+        pith_dim_is_constant(&graph->tensors[node->inputs[0]].dims[0]))
+      return graph->tensors[node->inputs[0]].dims[0].constant;
+  }
+  return 0;
+}
+
 static bool is_elementwise(const pith_node *node) {
   switch (node->op->id) {
   case PITH_OP_ADD:

@@ -27,6 +27,9 @@ bool pith_product_owns_data(const pith_graph *graph, const pith_readers *readers
 uint32_t pith_readers_count(const pith_graph *graph, const pith_readers *readers,
                             pith_tensor_id tensor);
 
+/* Rows of the table that a graph looks an input's ids up in; 0: it looks up none. */
+int64_t pith_lookup_find_rows(const pith_graph *graph, const char *input);
+
 /* Attention's four products. */
 typedef struct pith_attention_block {
   const pith_node *query, *key, *value, *attention, *output;

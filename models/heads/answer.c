@@ -198,6 +198,13 @@ static pith_answer choose_answer(const pith_model *model, const pith_encoded_tex
 
 /* ---- the call ----------------------------------------------------------------------------------------- */
 
+pith_status pith_heads_plan_answers(const pith_encoded_text *text, size_t max_tokens, pith_windows *out_windows,
+                                    pith_error *error) {
+  const size_t limit = max_tokens < WINDOW_TOKENS ? max_tokens : WINDOW_TOKENS;
+  const size_t shared = limit / 2 < SHARED_TOKENS ? limit / 2 : SHARED_TOKENS;
+  return pith_windows_plan(text, 1, limit, shared, out_windows, error);
+}
+
 static pith_status answer(pith_session *session, const char *const *questions, const char *const *contexts,
                           size_t n, pith_arena *arena, pith_answer *out_answers, pith_error *error) {
   const pith_model *model = pith_session_get_model(session);
@@ -206,12 +213,10 @@ static pith_status answer(pith_session *session, const char *const *questions, c
     return pith_fail(error, PITH_UNSUPPORTED, "the model carries no tokenizer");
   size_t limit = pith_session_get_max_tokens(session);
   limit = limit < model->data.max_length ? limit : model->data.max_length;
-  limit = limit < WINDOW_TOKENS ? limit : WINDOW_TOKENS;
-  size_t shared = limit / 2 < SHARED_TOKENS ? limit / 2 : SHARED_TOKENS;
 
   pith_encoded_text *texts = PITH_ARENA_NEW(arena, pith_encoded_text, n);
   pith_windows *plans = PITH_ARENA_NEW(arena, pith_windows, n);
-  double *probabilities = PITH_ARENA_NEW(arena, double, 2 * limit);
+  double *probabilities = PITH_ARENA_NEW(arena, double, 2 * WINDOW_TOKENS);
   if (texts == NULL || plans == NULL || probabilities == NULL)
     return pith_fail(error, PITH_OUT_OF_MEMORY, "no memory for %zu questions", n);
   for (size_t i = 0; i < n; i++)
@@ -221,7 +226,7 @@ static pith_status answer(pith_session *session, const char *const *questions, c
   PITH_TRY(pith_feed_encode_whole(session, questions, contexts, n, arena, texts, error));
   size_t window_count = 0, most_windows = 0;
   for (size_t i = 0; i < n; i++) {
-    PITH_TRY(pith_windows_plan(&texts[i], 1, limit, shared, &plans[i], error));
+    PITH_TRY(pith_heads_plan_answers(&texts[i], limit, &plans[i], error));
     window_count += plans[i].count;
     most_windows = plans[i].count > most_windows ? plans[i].count : most_windows;
   }
@@ -244,7 +249,7 @@ static pith_status answer(pith_session *session, const char *const *questions, c
                             .found = found,
                             .cls_id = model->data.tokenizer->cls_id,
                             .start = probabilities,
-                            .end = probabilities + limit};
+                            .end = probabilities + WINDOW_TOKENS};
   PITH_TRY(pith_feed_run(session, sequences, window_count, arena, consume_spans, &context, error));
   for (size_t i = 0; i < n; i++) {
     out_answers[i] = choose_answer(model, &texts[i], contexts[i], found, plans[i].count, scratch);

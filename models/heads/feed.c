@@ -149,6 +149,18 @@ void pith_windows_get(const pith_windows *windows, size_t w, size_t *out_begin, 
   *out_end = begin + (left < windows->slice ? left : windows->slice);
 }
 
+/* Tokens that window w decides begin half-way through what it shares with the one before. */
+static size_t own_begin(const pith_windows *windows, size_t w) {
+  if (w == 0)
+    return windows->content_begin;
+  return windows->content_begin + w * windows->step + (windows->slice - windows->step) / 2;
+}
+
+void pith_windows_get_own(const pith_windows *windows, size_t w, size_t *out_begin, size_t *out_end) {
+  *out_begin = own_begin(windows, w);
+  *out_end = w + 1 < windows->count ? own_begin(windows, w + 1) : windows->content_end;
+}
+
 pith_status pith_windows_build(const pith_encoded_text *text, const pith_windows *windows, size_t w,
                                pith_arena *arena, pith_sequence *out_sequence, pith_error *error) {
   size_t begin, end;

@@ -63,6 +63,12 @@ typedef struct pith_encoded_text {
 PITH_WARN_UNUSED pith_status pith_feed_encode_whole(pith_session *session, const char *const *texts,
                                                     const char *const *pairs, size_t n, pith_arena *arena,
                                                     pith_encoded_text *out_texts, pith_error *error);
+/* Without a session: on the threads of `pool` (NULL: on the calling one), truncated to `max_length` (0: whole), with offsets and
+ * sequences where wanted. */
+PITH_WARN_UNUSED pith_status pith_texts_encode(const pith_model *model, struct pthreadpool *pool,
+                                               const char *const *texts, const char *const *pairs, size_t n,
+                                               size_t max_length, bool offsets, pith_arena *arena,
+                                               pith_encoded_text *out_texts, pith_error *error);
 
 /* A long text as overlapping windows: what stands before and after its `sequence` (0 text, 1 pair) is repeated around each
  * slice of it. Window w holds tokens content_begin + w * step .. at most window_tokens of them. */
@@ -79,6 +85,8 @@ PITH_WARN_UNUSED pith_status pith_windows_plan(const pith_encoded_text *text, ui
                                                pith_error *error);
 /* Content tokens of window w: [*begin, *end) of the encoded text. */
 void pith_windows_get(const pith_windows *windows, size_t w, size_t *out_begin, size_t *out_end);
+/* Of those, the ones that stand further from an edge than in any other window. */
+void pith_windows_get_own(const pith_windows *windows, size_t w, size_t *out_begin, size_t *out_end);
 /* The sequence of window w, in `arena`. */
 PITH_WARN_UNUSED pith_status pith_windows_build(const pith_encoded_text *text, const pith_windows *windows,
                                                 size_t w, pith_arena *arena, pith_sequence *out_sequence,

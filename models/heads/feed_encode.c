@@ -1,4 +1,4 @@
-/* Texts to sequences, on the session's threads. The threads write into buffers that are made before
+/* Texts to sequences, on several threads. The threads write into buffers that are made before
  * they begin, since an allocator need not be safe for them; what was written is then copied to
  * where it stays. */
 #include "engine/base/error.h"
@@ -53,20 +53,11 @@ static size_t room_of(const rounds *r, size_t i) {
   return r->max_length != 0 && tokens > r->max_length ? r->max_length : tokens;
 }
 
-static pith_status rounds_init(rounds *r, pith_session *session, const char *const *texts,
-                               const char *const *pairs, size_t n, size_t max_length, bool offsets,
-                               pith_arena *arena, pith_error *error) {
-  *r = (rounds){.model = pith_session_get_model(session),
-                .pool = pith_session_get_threadpool(session),
-                .texts = texts,
-                .pairs = pairs,
-                .n = n,
-                .max_length = max_length,
-                .offsets = offsets,
-                .arena = arena,
-                .single = {.struct_size = sizeof r->single}};
+static pith_status rounds_init(rounds *r, pith_error *error) {
+  const size_t n = r->n;
+  pith_arena *arena = r->arena;
   size_t all = 0, most = 0;
-  for (size_t i = 0; i < n && texts[i] != NULL; i++) {
+  for (size_t i = 0; i < n && r->texts[i] != NULL; i++) {
     const size_t room = room_of(r, i);
     most = room > most ? room : most;
     all += room;
@@ -146,33 +137,42 @@ static pith_status rounds_run(rounds *r, pith_encoded_text *out, pith_error *err
   return PITH_OK;
 }
 
+pith_status pith_texts_encode(const pith_model *model, struct pthreadpool *pool, const char *const *texts,
+                              const char *const *pairs, size_t n, size_t max_length, bool offsets,
+                              pith_arena *arena, pith_encoded_text *out_texts, pith_error *error) {
+  rounds r = {.model = model,
+              .pool = pool,
+              .texts = texts,
+              .pairs = pairs,
+              .n = n,
+              .max_length = max_length,
+              .offsets = offsets,
+              .arena = arena,
+              .single = {.struct_size = sizeof r.single}};
+  PITH_TRY(rounds_init(&r, error));
+  while (r.next < n)
+    PITH_TRY(rounds_run(&r, out_texts + r.next, error));
+  return PITH_OK;
+}
+
 pith_status pith_feed_encode(pith_session *session, const char *const *texts,
                              const char *const *pairs, size_t n, pith_arena *arena,
                              pith_sequence *out_sequences, pith_error *error) {
-  rounds r;
-  PITH_TRY(rounds_init(&r, session, texts, pairs, n,
-                       pith_session_get_model(session)->data.max_length, false, arena, error));
-  pith_encoded_text *encoded =
-      PITH_ARENA_NEW(arena, pith_encoded_text, n < ROUND_TEXTS ? n : ROUND_TEXTS);
+  const pith_model *model = pith_session_get_model(session);
+  pith_encoded_text *encoded = PITH_ARENA_NEW(arena, pith_encoded_text, n);
   if (encoded == NULL)
     return pith_fail(error, PITH_OUT_OF_MEMORY, "no memory for %zu texts", n);
-  while (r.next < n) {
-    const size_t begin = r.next;
-    PITH_TRY(rounds_run(&r, encoded, error));
-    for (size_t i = begin; i < r.next; i++) {
-      const pith_encoded_text *from = &encoded[i - begin];
-      out_sequences[i] = (pith_sequence){from->ids, from->type_ids, (uint32_t)from->count};
-    }
-  }
+  PITH_TRY(pith_texts_encode(model, pith_session_get_threadpool(session), texts, pairs, n,
+                             model->data.max_length, false, arena, encoded, error));
+  for (size_t i = 0; i < n; i++)
+    out_sequences[i] =
+        (pith_sequence){encoded[i].ids, encoded[i].type_ids, (uint32_t)encoded[i].count};
   return PITH_OK;
 }
 
 pith_status pith_feed_encode_whole(pith_session *session, const char *const *texts,
                                    const char *const *pairs, size_t n, pith_arena *arena,
                                    pith_encoded_text *out_texts, pith_error *error) {
-  rounds r;
-  PITH_TRY(rounds_init(&r, session, texts, pairs, n, 0, true, arena, error));
-  while (r.next < n)
-    PITH_TRY(rounds_run(&r, out_texts + r.next, error));
-  return PITH_OK;
+  return pith_texts_encode(pith_session_get_model(session), pith_session_get_threadpool(session),
+                           texts, pairs, n, 0, true, arena, out_texts, error);
 }

@@ -31,6 +31,13 @@ PITH_WARN_UNUSED pith_status pith_heads_classify(pith_session *session, const pi
 PITH_WARN_UNUSED pith_status pith_heads_embed(pith_session *session, const pith_sequence *sequences, size_t n,
                                               pith_arena *arena, float *out_vectors, pith_error *error);
 
+/* How the heads read texts of more tokens than `max_tokens` (pith_windows_plan): of words to be labelled, which share a quarter;
+ * of questions with their contexts, which are at most 384 long and share 128 tokens of the context. */
+PITH_WARN_UNUSED pith_status pith_heads_plan_tags(const pith_encoded_text *text, size_t max_tokens, pith_windows *out_windows,
+                                                  pith_error *error);
+PITH_WARN_UNUSED pith_status pith_heads_plan_answers(const pith_encoded_text *text, size_t max_tokens,
+                                                     pith_windows *out_windows, pith_error *error);
+
 /* One text with a label for each of its tokens. */
 typedef struct pith_token_label {
   int32_t index; /* among the model's labels */

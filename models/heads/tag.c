@@ -24,14 +24,6 @@ typedef struct tag_context {
   size_t label_count;
 } tag_context;
 
-/* Tokens that window w decides begin here: half-way through what it shares with the one before. */
-static size_t owned_begin(const pith_windows *windows, size_t w) {
-  if (w == 0)
-    return windows->content_begin;
-  size_t begin = windows->content_begin + w * windows->step;
-  return begin + (windows->slice - windows->step) / 2;
-}
-
 static pith_status consume_tags(void *context, const uint32_t *order, const int32_t *offsets, size_t count,
                                 const pith_result *result, pith_error *error) {
   const tag_context *c = context;
@@ -39,10 +31,9 @@ static pith_status consume_tags(void *context, const uint32_t *order, const int3
   PITH_TRY(pith_heads_find_output(result, "logits", (size_t)offsets[count], c->label_count, &logits, error));
   for (size_t i = 0; i < count; i++) {
     const tag_text *text = c->windows[order[i]].text;
-    size_t w = c->windows[order[i]].index, begin, end;
+    size_t w = c->windows[order[i]].index, begin, end, first, last;
     pith_windows_get(&text->windows, w, &begin, &end);
-    size_t first = owned_begin(&text->windows, w);
-    size_t last = w + 1 < text->windows.count ? owned_begin(&text->windows, w + 1) : end;
+    pith_windows_get_own(&text->windows, w, &first, &last);
     for (size_t t = first; t < last; t++) {
       size_t row = (size_t)offsets[i] + text->windows.content_begin + (t - begin);
       const float *scores = logits + row * c->label_count;
@@ -85,6 +76,11 @@ static size_t merge_labels(const pith_labelled_text *text, const char *const *la
   return count;
 }
 
+pith_status pith_heads_plan_tags(const pith_encoded_text *text, size_t max_tokens, pith_windows *out_windows,
+                                 pith_error *error) {
+  return pith_windows_plan(text, 0, max_tokens, max_tokens / 4, out_windows, error);
+}
+
 pith_status pith_heads_label_tokens(pith_session *session, const char *const *texts, size_t n, pith_arena *arena,
                                     pith_labelled_text *out_texts, pith_error *error) {
   const pith_model *model = pith_session_get_model(session);
@@ -101,7 +97,7 @@ pith_status pith_heads_label_tokens(pith_session *session, const char *const *te
   size_t window_count = 0;
   for (size_t i = 0; i < n; i++) {
     tagged[i].text = &out_texts[i];
-    PITH_TRY(pith_windows_plan(&encoded[i], 0, limit, limit / 4, &tagged[i].windows, error));
+    PITH_TRY(pith_heads_plan_tags(&encoded[i], limit, &tagged[i].windows, error));
     out_texts[i] = (pith_labelled_text){.encoded = encoded[i],
                                         .begin = tagged[i].windows.content_begin,
                                         .end = tagged[i].windows.content_end,

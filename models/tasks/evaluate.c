@@ -8,22 +8,22 @@
 #include "models/tasks/predict.h"
 
 const pith_eval_task pith_eval_tasks[] = {
-    {"sst2", PITH_DATASET_SST2, PITH_EVAL_CLASSES, 1, {PITH_EVAL_ACCURACY}, "SST-2: the sentiment of a sentence"},
-    {"mrpc", PITH_DATASET_MRPC, PITH_EVAL_CLASSES, 2, {PITH_EVAL_ACCURACY, PITH_EVAL_F1}, "MRPC: paraphrase or not"},
-    {"stsb", PITH_DATASET_STSB, PITH_EVAL_VALUES, 2, {PITH_EVAL_SPEARMAN, PITH_EVAL_PEARSON},
+    {"sst2", PITH_DATASET_SST2, PITH_EVAL_CLASSES, 1, {PITH_EVAL_ACCURACY}, 0, "SST-2: the sentiment of a sentence"},
+    {"mrpc", PITH_DATASET_MRPC, PITH_EVAL_CLASSES, 2, {PITH_EVAL_ACCURACY, PITH_EVAL_F1}, 0, "MRPC: paraphrase or not"},
+    {"stsb", PITH_DATASET_STSB, PITH_EVAL_VALUES, 2, {PITH_EVAL_SPEARMAN, PITH_EVAL_PEARSON}, 5,
      "STS benchmark: how alike two sentences are"},
-    {"squad", PITH_DATASET_SQUAD, PITH_EVAL_SPANS, 2, {PITH_EVAL_EXACT_MATCH, PITH_EVAL_SPAN_F1},
+    {"squad", PITH_DATASET_SQUAD, PITH_EVAL_SPANS, 2, {PITH_EVAL_EXACT_MATCH, PITH_EVAL_SPAN_F1}, 0,
      "SQuAD 1.1: answers in a context"},
     {"classification", PITH_DATASET_ROWS, PITH_EVAL_CLASSES, 3,
-     {PITH_EVAL_ACCURACY, PITH_EVAL_F1, PITH_EVAL_MCC}, "any labels, one a text"},
-    {"multi-label", PITH_DATASET_ROWS, PITH_EVAL_SETS, 2, {PITH_EVAL_F1, PITH_EVAL_ACCURACY}, "any labels, several a text"},
-    {"regression", PITH_DATASET_ROWS, PITH_EVAL_VALUES, 2, {PITH_EVAL_SPEARMAN, PITH_EVAL_PEARSON}, "any numbers"},
+     {PITH_EVAL_ACCURACY, PITH_EVAL_F1, PITH_EVAL_MCC}, 0, "any labels, one a text"},
+    {"multi-label", PITH_DATASET_ROWS, PITH_EVAL_SETS, 2, {PITH_EVAL_F1, PITH_EVAL_ACCURACY}, 0, "any labels, several a text"},
+    {"regression", PITH_DATASET_ROWS, PITH_EVAL_VALUES, 2, {PITH_EVAL_SPEARMAN, PITH_EVAL_PEARSON}, 0, "any numbers"},
     {"entities", PITH_DATASET_CONLL, PITH_EVAL_TAGS, 5,
-     {PITH_EVAL_ENTITY_F1, PITH_EVAL_ENTITY_PRECISION, PITH_EVAL_ENTITY_RECALL, PITH_EVAL_ENTITY_F1_STRICT, PITH_EVAL_ACCURACY},
+     {PITH_EVAL_ENTITY_F1, PITH_EVAL_ENTITY_PRECISION, PITH_EVAL_ENTITY_RECALL, PITH_EVAL_ENTITY_F1_STRICT, PITH_EVAL_ACCURACY}, 0,
      "a label a word"},
-    {"fill-mask", PITH_DATASET_TEXT, PITH_EVAL_MASKED, 2, {PITH_EVAL_PERPLEXITY, PITH_EVAL_ACCURACY},
+    {"fill-mask", PITH_DATASET_TEXT, PITH_EVAL_MASKED, 2, {PITH_EVAL_PERPLEXITY, PITH_EVAL_ACCURACY}, 0,
      "texts of which 15 % of the tokens are hidden"},
-    {"pairs", PITH_DATASET_ROWS, PITH_EVAL_PAIRS, 0, {0}, "pairs of texts that belong together, to train embeddings on"},
+    {"pairs", PITH_DATASET_ROWS, PITH_EVAL_PAIRS, 0, {0}, 0, "pairs of texts that belong together, to train embeddings on"},
     {0},
 };
 

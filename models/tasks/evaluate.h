@@ -38,6 +38,7 @@ typedef struct pith_eval_task {
   pith_eval_kind kind;
   size_t metric_count;
   pith_eval_metric metrics[PITH_EVAL_MAX_METRICS]; /* the first is what the best model is found by */
+  double range; /* VALUES: the label that a cosine or a score of 1 stands for; 0: 1 */
   const char *doc;
 } pith_eval_task;
 

@@ -29,8 +29,8 @@ static int32_t replace(const pith_hiding *hiding, int32_t id, draws d) {
   return (double)d.way < ANY ? (int32_t)((uint64_t)d.token * hiding->tokenizer->token_count >> 32) : id;
 }
 
-size_t pith_hiding_apply(const pith_hiding *hiding, size_t count, int32_t *ids, size_t most, int32_t *out_rows,
-                       int32_t *out_labels) {
+size_t pith_hiding_apply(const pith_hiding *hiding, size_t count, int32_t *ids, int32_t *out_rows, int32_t *out_labels) {
+  const size_t most = pith_hiding_most(count);
   size_t chosen = 0, least = count;
   uint32_t lowest = UINT32_MAX;
   for (size_t i = 0; i < count && chosen < most; i++) {
@@ -47,7 +47,7 @@ size_t pith_hiding_apply(const pith_hiding *hiding, size_t count, int32_t *ids, 
       ids[i] = replace(hiding, ids[i], d);
     }
   }
-  if (chosen == 0 && least < count && most > 0) {
+  if (chosen == 0 && least < count) {
     out_rows[0] = (int32_t)least;
     out_labels[0] = ids[least];
     ids[least] = replace(hiding, ids[least], draw(hiding, least));

@@ -10,9 +10,12 @@ typedef struct pith_hiding {
   uint64_t seed, sample, round;         /* the choice is a function of these three: seed, number of the sequence, epoch */
 } pith_hiding;
 
-/* Changes some of `ids` [count]; what was there goes to out_labels, where it is to out_rows, ascending, at most `most` of
- * them. Returns how many: at least one where any may be chosen. */
-size_t pith_hiding_apply(const pith_hiding *hiding, size_t count, int32_t *ids, size_t most, int32_t *out_rows,
-                       int32_t *out_labels);
+/* The most that are chosen of `count` tokens. */
+static inline size_t pith_hiding_most(size_t count) {
+  return count / 4 + 1;
+}
+/* Changes some of `ids` [count]; what was there goes to out_labels, where it is to out_rows, ascending, each with room for
+ * pith_hiding_most. Returns how many: at least one where any may be chosen. */
+size_t pith_hiding_apply(const pith_hiding *hiding, size_t count, int32_t *ids, int32_t *out_rows, int32_t *out_labels);
 
 #endif

@@ -209,14 +209,14 @@ static pith_status predict_masked(pith_session *session, const pith_dataset *dat
   PITH_TRY(pith_rows_encode(session, dataset->rows + begin, n, arena, sequences, error));
   for (size_t i = 0; i < n; i++) {
     const size_t length = sequences[i].length;
-    int32_t *ids = PITH_ARENA_NEW(arena, int32_t, 3 * length);
+    const size_t most = pith_hiding_most(length);
+    int32_t *ids = PITH_ARENA_NEW(arena, int32_t, length + 2 * most);
     if (ids == NULL)
       return pith_fail(error, PITH_OUT_OF_MEMORY, "no memory for %zu tokens", length);
     memcpy(ids, sequences[i].ids, length * sizeof *ids);
     const pith_hiding hiding = {.tokenizer = model->data.tokenizer, .sample = begin + i};
-    labels[i] = ids + 2 * length;
-    rows[i] = (pith_sequence_rows){ids + length, (uint32_t)pith_hiding_apply(&hiding, length, ids, pith_session_get_max_rows(session),
-                                                                           ids + length, labels[i])};
+    labels[i] = ids + length + most;
+    rows[i] = (pith_sequence_rows){ids + length, (uint32_t)pith_hiding_apply(&hiding, length, ids, ids + length, labels[i])};
     sequences[i].ids = ids;
   }
   masked_context context = {out, rows, labels};
