@@ -286,4 +286,27 @@ V16_INLINE m16 m16_upper_from(v16 bits, uint32_t least) {
                _mm256_cmpgt_epi32(_mm256_srli_epi32(_mm256_castps_si256(bits.high), 16), below)};
 }
 
+typedef struct d16 {
+  __m256d quarter[4];
+} d16;
+
+V16_INLINE d16 d16_zero(void) {
+  return (d16){{_mm256_setzero_pd(), _mm256_setzero_pd(), _mm256_setzero_pd(), _mm256_setzero_pd()}};
+}
+V16_INLINE __m256d d16_add_square_quarter(__m256d sum, __m128 a) {
+  const __m256d x = _mm256_cvtps_pd(a);
+  return _mm256_fmadd_pd(x, x, sum);
+}
+V16_INLINE d16 d16_add_square(d16 sum, v16 a) {
+  return (d16){{d16_add_square_quarter(sum.quarter[0], _mm256_castps256_ps128(a.low)),
+                d16_add_square_quarter(sum.quarter[1], _mm256_extractf128_ps(a.low, 1)),
+                d16_add_square_quarter(sum.quarter[2], _mm256_castps256_ps128(a.high)),
+                d16_add_square_quarter(sum.quarter[3], _mm256_extractf128_ps(a.high, 1))}};
+}
+V16_INLINE double d16_sum(d16 a) {
+  const __m256d b = _mm256_add_pd(_mm256_add_pd(a.quarter[0], a.quarter[2]), _mm256_add_pd(a.quarter[1], a.quarter[3]));
+  const __m128d c = _mm_add_pd(_mm256_castpd256_pd128(b), _mm256_extractf128_pd(b, 1));
+  return _mm_cvtsd_f64(_mm_add_sd(c, _mm_unpackhi_pd(c, c)));
+}
+
 #endif

@@ -185,4 +185,22 @@ V16_INLINE m16 m16_upper_from(v16 bits, uint32_t least) {
   return _mm512_cmpge_epu32_mask(_mm512_srli_epi32(_mm512_castps_si512(bits), 16), _mm512_set1_epi32((int)least));
 }
 
+typedef struct d16 {
+  __m512d low, high;
+} d16;
+
+V16_INLINE d16 d16_zero(void) {
+  return (d16){_mm512_setzero_pd(), _mm512_setzero_pd()};
+}
+V16_INLINE d16 d16_add_square(d16 sum, v16 a) {
+  const __m512d low = _mm512_cvtps_pd(_mm512_castps512_ps256(a)), high = _mm512_cvtps_pd(_mm512_extractf32x8_ps(a, 1));
+  return (d16){_mm512_fmadd_pd(low, low, sum.low), _mm512_fmadd_pd(high, high, sum.high)};
+}
+V16_INLINE double d16_sum(d16 a) {
+  const __m512d b = _mm512_add_pd(a.low, a.high);
+  const __m256d c = _mm256_add_pd(_mm512_castpd512_pd256(b), _mm512_extractf64x4_pd(b, 1));
+  const __m128d d = _mm_add_pd(_mm256_castpd256_pd128(c), _mm256_extractf128_pd(c, 1));
+  return _mm_cvtsd_f64(_mm_add_sd(d, _mm_unpackhi_pd(d, d)));
+}
+
 #endif

@@ -210,6 +210,29 @@ V16_INLINE float v16_largest(v16 a) {
     largest = a.lane[i] > largest ? a.lane[i] : largest;
   return largest;
 }
+
+/* ---- 16 sums in double ------------------------------------------------------------------------------------------------- */
+
+typedef struct d16 {
+  double lane[16];
+} d16;
+
+V16_INLINE d16 d16_zero(void) {
+  return (d16){{0}};
+}
+/* sum + a^2; the square of a float is exact, so fused or not is the same. */
+V16_INLINE d16 d16_add_square(d16 sum, v16 a) {
+  for (int i = 0; i < 16; ++i)
+    sum.lane[i] += (double)a.lane[i] * (double)a.lane[i];
+  return sum;
+}
+/* The tree 8-4-2-1 over the lanes. */
+V16_INLINE double d16_sum(d16 a) {
+  for (int half = 8; half > 0; half /= 2)
+    for (int i = 0; i < half; ++i)
+      a.lane[i] = a.lane[i] + a.lane[i + half];
+  return a.lane[0];
+}
 #undef V16_EACH
 
 /* ---- whole numbers, for random bits (philox.h): 8 lanes of 64 bits ---------------------------------------------- */

@@ -103,6 +103,14 @@ void *tester_byte_output(tester *t, size_t count) {
   return out;
 }
 
+void *tester_in_place(tester *t, size_t bytes, const void *initial) {
+  void *out = tester_memory(t, bytes, true);
+  t->buffers[t->buffer_count - 1].initial = initial;
+  if (bytes > 0)
+    memcpy(out, initial, bytes);
+  return out;
+}
+
 void *tester_tiles_output(tester *t, pith_activation_layout layout, size_t rows, size_t features, size_t element_bytes) {
   void *out = tester_memory(t, pith_activation_count(layout, rows, features) * element_bytes, true);
   tester_buffer *b = &t->buffers[t->buffer_count - 1];
@@ -152,7 +160,9 @@ static void reset_outputs(const tester *t, const void *initial) {
     const tester_buffer *b = &t->buffers[i];
     if (!b->is_output || b->bytes == 0)
       continue;
-    if (first && initial)
+    if (b->initial)
+      memcpy(b->data, b->initial, b->bytes);
+    else if (first && initial)
       memcpy(b->data, initial, b->bytes);
     else
       memset(b->data, GUARD, b->bytes);

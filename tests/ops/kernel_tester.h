@@ -24,6 +24,7 @@ typedef struct tester_buffer {
   unsigned char *map, *data;
   size_t map_bytes, bytes;
   bool is_output;
+  const void *initial; /* what an output holds before each run, or NULL */
   bool is_bytes; /* of 8-bit results: compared byte by byte, for four of them may look like NaN */
   pith_activation_layout layout; /* with places that belong to nothing, where not row-major */
   size_t rows, features;
@@ -53,6 +54,8 @@ void *tester_memory(tester *t, size_t bytes, bool is_output); /* 0 bytes: a poin
 float *tester_floats(tester *t, size_t count, float low, float high);
 float *tester_output(tester *t, size_t count);
 void *tester_byte_output(tester *t, size_t count);
+/* An output that a kernel works on in place: it holds a copy of `initial`, which must stay, before each run. */
+void *tester_in_place(tester *t, size_t bytes, const void *initial);
 /* [rows, features] in a layout of activations, elements of 1 or 4 bytes. In tiles, places that belong to nothing may hold anything
  * after a run, but those of tokens past the next multiple of 16 may not be touched. */
 void *tester_tiles_output(tester *t, pith_activation_layout layout, size_t rows, size_t features, size_t element_bytes);

@@ -1,0 +1,21 @@
+#include "ops/math/v16_plain.h"
+
+#include "ops/optimizer/sgd_f32_body.h"
+
+const pith_kernel *const pith_sgd_f32_kernels[] = {
+    &pith_sgd_f32_plain,
+#if defined(__x86_64__)
+    &pith_sgd_f32_avx2,
+    &pith_sgd_f32_avx512,
+#endif
+    NULL,
+};
+
+const pith_kernel *const pith_sgd_rows_f32_kernels[] = {
+    &pith_sgd_rows_f32_plain,
+#if defined(__x86_64__)
+    &pith_sgd_rows_f32_avx2,
+    &pith_sgd_rows_f32_avx512,
+#endif
+    NULL,
+};
