@@ -63,6 +63,10 @@ PITH_WARN_UNUSED pith_status pith_structured_check_options(const pith_prune_opti
 PITH_WARN_UNUSED pith_status pith_prune_structured(const pith_model *model,
                                                    const pith_prune_request *request,
                                                    pith_structured *out, pith_error *error);
+/* Only these layers stay, ascending places from 0, their weights as they are: a student of the model. PITH_INVALID_ARGUMENT where
+ * one of them is not there, they do not ascend, or the graph has no layers or is quantized. The rest as above. */
+PITH_WARN_UNUSED pith_status pith_keep_layers(const pith_model *model, const uint32_t *layers,
+                                              uint32_t count, pith_structured *out, pith_error *error);
 void pith_structured_deinit(pith_structured *structured);
 
 #endif

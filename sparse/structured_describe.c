@@ -5,6 +5,7 @@
 #include <cjson/cJSON.h>
 
 #include "compiler/history.h"
+#include "compiler/import/layer_sizes.h"
 #include "sparse/structured_internal.h"
 
 enum { MAX_HEADS = 65536 };
@@ -93,34 +94,12 @@ static bool describe_neurons(const description *d) {
 }
 
 static bool describe_layers(const description *d) {
-  uint32_t left = 0;
-  cJSON *heads = cJSON_DetachItemFromObjectCaseSensitive(d->config, "pruned_heads");
-  cJSON *sizes = cJSON_DetachItemFromObjectCaseSensitive(d->config, "intermediate_sizes");
-  cJSON *new_heads = cJSON_CreateObject(), *new_sizes = cJSON_CreateArray();
-  bool whole = new_heads != NULL && new_sizes != NULL;
-  for (uint32_t layer = 0; layer < d->count && whole; layer++) {
-    if (*d->removed[layer])
-      continue;
-    char old_key[16], key[16];
-    snprintf(old_key, sizeof old_key, "%u", layer);
-    snprintf(key, sizeof key, "%u", left++);
-    cJSON *list = cJSON_DetachItemFromObjectCaseSensitive(heads, old_key);
-    if (list != NULL)
-      whole = cJSON_AddItemToObject(new_heads, key, list);
-    const cJSON *size = cJSON_GetArrayItem(sizes, (int)layer);
-    if (size != NULL && whole)
-      whole = cJSON_AddItemToArray(new_sizes, cJSON_Duplicate(size, true));
-  }
-  if (heads != NULL && whole)
-    whole = cJSON_AddItemToObject(d->config, "pruned_heads", new_heads);
-  else
-    cJSON_Delete(new_heads);
-  if (sizes != NULL && whole)
-    whole = cJSON_AddItemToObject(d->config, "intermediate_sizes", new_sizes);
-  else
-    cJSON_Delete(new_sizes);
-  cJSON_Delete(heads);
-  cJSON_Delete(sizes);
+  uint32_t *layers = pith_allocate(NULL, (d->count + 1) * sizeof *layers), left = 0;
+  for (uint32_t layer = 0; layer < d->count && layers != NULL; layer++)
+    if (!*d->removed[layer])
+      layers[left++] = layer;
+  const bool whole = layers != NULL && pith_layer_sizes_select(d->config, layers, left);
+  pith_release(NULL, layers, (d->count + 1) * sizeof *layers);
   return whole && replace_int(d->config, "num_hidden_layers", d->count, left) &&
          replace_int(d->config, "n_layers", d->count, left);
 }
@@ -162,9 +141,14 @@ static cJSON *make_history(const pith_structured_job *job) {
   return NULL;
 }
 
+pith_status pith_structured_describe_config(pith_structured_job *job, bool *const *removed,
+                                            uint32_t count, pith_error *error) {
+  description d = {.job = job, .removed = removed, .count = count};
+  return write_config(&d, error);
+}
+
 pith_status pith_structured_describe(pith_structured_job *job, bool *const *removed, uint32_t count,
                                      pith_error *error) {
-  description d = {.job = job, .removed = removed, .count = count};
-  PITH_TRY(write_config(&d, error));
+  PITH_TRY(pith_structured_describe_config(job, removed, count, error));
   return pith_history_add(&job->out->data, "prune", make_history(job), &job->out->arena, error);
 }

@@ -58,8 +58,11 @@ PITH_WARN_UNUSED pith_status pith_structured_remove_groups(pith_structured_job *
 PITH_WARN_UNUSED pith_status pith_structured_remove_layers(pith_structured_job *job,
                                                            pith_error *error);
 
-/* config_json with the sizes that are new, and the step's history. `removed`: by block, the groups
+/* config_json with the sizes that are new; the other also adds the step's history. `removed`: by block, the groups
  * that left as marks; by layer one mark. `count`: all blocks or layers that there were. */
+PITH_WARN_UNUSED pith_status pith_structured_describe_config(pith_structured_job *job,
+                                                             bool *const *removed, uint32_t count,
+                                                             pith_error *error);
 PITH_WARN_UNUSED pith_status pith_structured_describe(pith_structured_job *job,
                                                       bool *const *removed, uint32_t count,
                                                       pith_error *error);

@@ -1,5 +1,6 @@
 #include "compiler/import/layer_sizes.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "compiler/import/json.h"
@@ -94,4 +95,33 @@ pith_status pith_layer_sizes_read(const cJSON *json, pith_arena *arena,
     PITH_TRY(read_intermediate(list, values, sizes, error));
   values->layer_sizes = sizes;
   return PITH_OK;
+}
+
+bool pith_layer_sizes_select(cJSON *config, const uint32_t *layers, uint32_t count) {
+  cJSON *heads = cJSON_DetachItemFromObjectCaseSensitive(config, "pruned_heads");
+  cJSON *sizes = cJSON_DetachItemFromObjectCaseSensitive(config, "intermediate_sizes");
+  cJSON *new_heads = cJSON_CreateObject(), *new_sizes = cJSON_CreateArray();
+  bool whole = new_heads != NULL && new_sizes != NULL;
+  for (uint32_t layer = 0; layer < count && whole; layer++) {
+    char old_key[16], key[16];
+    snprintf(old_key, sizeof old_key, "%u", layers[layer]);
+    snprintf(key, sizeof key, "%u", layer);
+    cJSON *list = cJSON_DetachItemFromObjectCaseSensitive(heads, old_key);
+    if (list != NULL)
+      whole = cJSON_AddItemToObject(new_heads, key, list);
+    const cJSON *size = cJSON_GetArrayItem(sizes, (int)layers[layer]);
+    if (size != NULL && whole)
+      whole = cJSON_AddItemToArray(new_sizes, cJSON_Duplicate(size, true));
+  }
+  if (heads != NULL && whole)
+    whole = cJSON_AddItemToObject(config, "pruned_heads", new_heads);
+  else
+    cJSON_Delete(new_heads);
+  if (sizes != NULL && whole)
+    whole = cJSON_AddItemToObject(config, "intermediate_sizes", new_sizes);
+  else
+    cJSON_Delete(new_sizes);
+  cJSON_Delete(heads);
+  cJSON_Delete(sizes);
+  return whole;
 }

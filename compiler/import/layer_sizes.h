@@ -14,4 +14,7 @@ PITH_WARN_UNUSED pith_status pith_layer_sizes_read(const cJSON *json, pith_arena
                                                    pith_architecture_config *values,
                                                    pith_error *error);
 
+/* The same keys for some of the layers: layers[i] of `config` becomes layer i. Keys that are absent stay so. False: no memory. */
+bool pith_layer_sizes_select(cJSON *config, const uint32_t *layers, uint32_t count);
+
 #endif
