@@ -34,16 +34,18 @@ typedef enum pith_training_input {
 typedef struct pith_training_graph_options {
   double dropout, attention_dropout, classifier_dropout; /* 0 to below 1; 0: no node for it */
   double label_smoothing;         /* classification and tokens */
-  const float *class_weights;     /* [labels], or NULL; classification and tokens; borrowed until load */
+  const float *class_weights;     /* [labels], or NULL; classification and tokens; copied */
   bool contrastive;               /* embeddings: in-batch negatives; else cosine against a target */
   double temperature;             /* contrastive: cosines are divided by it; above 0 */
   const char *const *freeze;      /* [freeze_count] names of parameters with * and ?, which stay as they are */
   uint32_t freeze_count;
+  uint32_t dense_rows;            /* a table that one Gather alone reads has its gradient by rows where it has more rows than this */
   uint32_t recompute_layers;      /* so many layers from the first on compute their values again on the way back */
 } pith_training_graph_options;
 
 typedef struct pith_training_parameter {
-  pith_tensor_id tensor; /* of the training graph: f32, row-major */
+  pith_tensor_id tensor; /* of the training graph: f32, row-major; PITH_NONE: no node reads it */
+  pith_tensor_id model_tensor; /* the same of the model's graph */
   size_t offset, count;  /* elements, in the buffer of all values; offsets are multiples of 16 */
   uint32_t layer;        /* 0: embeddings; 1 .. layer_count: a layer; layer_count + 1: behind the last one */
   uint32_t gradient;     /* output of the graph that is its gradient; PITH_NONE: frozen, or nothing that counts reads it */
@@ -76,7 +78,7 @@ void pith_training_graph_destroy(pith_training_graph *training); /* NULL is acce
 PITH_WARN_UNUSED pith_status pith_training_graph_load(pith_training_graph *training, float *values, pith_error *error);
 
 /* Adds to `options`, of which the caller sets the rest, what lowering a training graph needs: its operators, parameters that change
- * from run to run, and dense gradients written where pith_executor_bind_output says. Borrows from `training`. */
+ * from run to run, dense gradients written where pith_executor_bind_output says, and the rewrites. Borrows from `training`. */
 void pith_training_graph_set_lowering(const pith_training_graph *training, pith_lower_options *options);
 
 #endif

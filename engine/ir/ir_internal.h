@@ -2,7 +2,7 @@
 #ifndef PITH_IR_IR_INTERNAL_H
 #define PITH_IR_IR_INTERNAL_H
 
-#include "engine/ir/operator.h"
+#include "engine/ir/inference.h"
 
 /* ---- text
  * --------------------------------------------------------------------------------------------- */
@@ -31,9 +31,6 @@ void pith_text_add_attribute(pith_text *text, const pith_attribute_row *row,
 bool pith_text_add_attributes(pith_text *text, const pith_node *node);
 /* "f32, s32" */
 void pith_text_add_dtypes(pith_text *text, uint32_t dtypes);
-
-/* Long enough for any shape whose message is still readable. */
-enum { PITH_SHAPE_TEXT_BYTES = 160 };
 
 void pith_sink_string(const pith_text_sink *sink, const char *text);
 /* One piece of at most 1 KiB; longer names go through pith_sink_string. */
@@ -65,35 +62,5 @@ PITH_WARN_UNUSED pith_status pith_node_infer(pith_graph *graph, const pith_node 
 PITH_WARN_UNUSED pith_status pith_shape_check(const pith_graph *graph, const char *what,
                                               const char *name, uint32_t rank, const pith_dim *dims,
                                               pith_error *error);
-
-/* ---- inference
- * ---------------------------------------------------------------------------------------- */
-
-/* PITH_FORMAT with "node 'name' (Gemm): ..." */
-__attribute__((format(printf, 3, 4))) pith_status
-pith_inference_fail(const pith_inference *inference, pith_error *error, const char *format, ...);
-/* "Gemm"'s input shapes as text, for messages. */
-typedef struct pith_shape_text {
-  char text[PITH_SHAPE_TEXT_BYTES];
-} pith_shape_text;
-pith_shape_text pith_inference_shape(const pith_inference *inference, uint32_t input);
-
-int64_t pith_inference_get_int(const pith_inference *inference, const char *attribute);
-double pith_inference_get_float(const pith_inference *inference, const char *attribute);
-/* The attribute "axis" as 0 .. rank - 1 of input 0. */
-PITH_WARN_UNUSED pith_status pith_inference_get_axis(const pith_inference *inference,
-                                                     uint32_t *out_axis, pith_error *error);
-/* Output 0 has dtype and shape of input 0. */
-pith_status pith_infer_same(pith_inference *inference, pith_error *error);
-
-/* Sets of dtypes in rows. */
-enum {
-  F32 = 1 << PITH_DTYPE_F32,
-  S32 = 1 << PITH_DTYPE_S32,
-  S64 = 1 << PITH_DTYPE_S64,
-  S8 = 1 << PITH_DTYPE_S8,
-  U8 = 1 << PITH_DTYPE_U8,
-  ANY_DTYPE = (1 << PITH_DTYPE_COUNT) - 1,
-};
 
 #endif

@@ -118,5 +118,7 @@ const pith_operator *pith_operator_find(const char *domain, const char *name); /
 
 /* The reference page, docs/operators.md, from the table. */
 void pith_operators_print_markdown(const pith_text_sink *sink);
+/* These rows' part of such a page: a list, then each. */
+void pith_operators_print_rows(const pith_operator *const *rows, size_t count, const pith_text_sink *sink);
 
 #endif

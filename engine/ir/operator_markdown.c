@@ -61,18 +61,25 @@ void pith_operators_print_markdown(const pith_text_sink *sink) {
                          "`pith` is ours. Shapes are checked and\n"
                          "inferred by `pith_graph_verify`; two dimensions agree where they are the "
                          "same number or the same expression\n"
-                         "of symbols. Fused operators exist only in programs.\n\n"
-                         "| operator | domain | version |\n| --- | --- | --- |\n");
-  for (int id = 0; id < PITH_OP_COUNT; id++) {
-    const pith_operator *op = pith_operator_get((pith_operator_id)id);
+                         "of symbols. Fused operators exist only in programs.\n\n");
+  const pith_operator *rows[PITH_OP_COUNT];
+  for (int id = 0; id < PITH_OP_COUNT; id++)
+    rows[id] = pith_operator_get((pith_operator_id)id);
+  pith_operators_print_rows(rows, PITH_OP_COUNT, sink);
+}
+
+void pith_operators_print_rows(const pith_operator *const *rows, size_t count, const pith_text_sink *sink) {
+  pith_sink_string(sink, "| operator | domain | version |\n| --- | --- | --- |\n");
+  for (size_t i = 0; i < count; i++) {
+    const pith_operator *op = rows[i];
     const char *domain = op->domain[0] == '\0' ? "ai.onnx" : op->domain;
     pith_sink_format(sink, "| [%s](#", op->name);
     for (const char *c = op->name; *c != '\0'; c++)
       pith_sink_format(sink, "%c", *c >= 'A' && *c <= 'Z' ? *c - 'A' + 'a' : *c);
     pith_sink_format(sink, ") | `%s` | %d |\n", domain, op->version);
   }
-  for (int id = 0; id < PITH_OP_COUNT; id++) {
-    const pith_operator *op = pith_operator_get((pith_operator_id)id);
+  for (size_t i = 0; i < count; i++) {
+    const pith_operator *op = rows[i];
     pith_sink_format(sink, "\n## %s\n\n", op->name);
     pith_sink_string(sink, op->doc);
     pith_sink_string(sink, "\n");

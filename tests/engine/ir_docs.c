@@ -1,6 +1,7 @@
-/* docs/operators.md is what the table prints. PITH_REWRITE_DOCS=1 writes it instead of comparing.
+/* docs/operators.md is what the tables print, the engine's and training's. PITH_REWRITE_DOCS=1 writes it instead of comparing.
  */
 #include "tests/engine/ir_fixture.h"
+#include "train/operators.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,6 +14,7 @@ static void test_page_is_current(void **state) {
   fixture_text page;
   pith_text_sink sink = fixture_text_sink(&page);
   pith_operators_print_markdown(&sink);
+  pith_training_operators_print_markdown(&sink);
   const char *rewrite = getenv("PITH_REWRITE_DOCS");
   if (rewrite != NULL && strcmp(rewrite, "1") == 0) {
     FILE *file = fopen(path, "w");

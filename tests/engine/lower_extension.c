@@ -2,7 +2,7 @@
  * outputs in the caller's memory. */
 #include <string.h>
 
-#include "engine/ir/ir_internal.h"
+#include "engine/ir/inference.h"
 #include "engine/lower/translate.h"
 #include "tests/engine/exec_fixture.h"
 

@@ -1,0 +1,178 @@
+/* Steps of losses and their gradients. */
+#include "ops/loss/loss_f32.h"
+#include "train/lower_internal.h"
+
+enum { FLOAT_OPTION }; /* params.extension.floats: smoothing, temperature */
+
+/* A gradient has dLoss behind the operands of its loss. */
+typedef struct result {
+  float *loss, *dx;
+  const float *dloss;
+} result;
+static result get_result(const pith_step *step, const pith_view *views, uint32_t operands) {
+  float *y = views[step->outputs[0]].data;
+  if (step->input_count == operands)
+    return (result){.loss = y};
+  return (result){.dx = y, .dloss = pith_step_input_data(step, views, operands)};
+}
+
+static void bind_softmax_cross_entropy(const pith_program *program, const pith_step *step, const pith_view *views, void *args) {
+  (void)program;
+  const pith_view *x = &views[step->inputs[0]];
+  const result r = get_result(step, views, 3);
+  *(pith_softmax_cross_entropy_f32_args *)args = (pith_softmax_cross_entropy_f32_args){
+      .x = x->data,
+      .labels = views[step->inputs[1]].data,
+      .class_weights = pith_step_input_data(step, views, 2),
+      .rows = x->rows,
+      .classes = x->columns,
+      .smoothing = step->params.extension.floats[FLOAT_OPTION],
+      .loss = r.loss,
+      .dloss = r.dloss,
+      .dx = r.dx,
+  };
+}
+
+static void bind_span_cross_entropy(const pith_program *program, const pith_step *step, const pith_view *views, void *args) {
+  (void)program;
+  const pith_view *x = &views[step->inputs[0]], *offsets = &views[step->inputs[2]];
+  const result r = get_result(step, views, 3);
+  *(pith_span_cross_entropy_f32_args *)args = (pith_span_cross_entropy_f32_args){
+      .x = x->data,
+      .labels = views[step->inputs[1]].data,
+      .offsets = offsets->data,
+      .sequences = pith_view_sequences(offsets),
+      .columns = x->columns,
+      .loss = r.loss,
+      .dloss = r.dloss,
+      .dx = r.dx,
+  };
+}
+
+static void bind_sigmoid_cross_entropy(const pith_program *program, const pith_step *step, const pith_view *views, void *args) {
+  (void)program;
+  const pith_view *x = &views[step->inputs[0]];
+  const result r = get_result(step, views, 2);
+  *(pith_sigmoid_cross_entropy_f32_args *)args = (pith_sigmoid_cross_entropy_f32_args){
+      .x = x->data,
+      .targets = views[step->inputs[1]].data,
+      .count = pith_view_count(x),
+      .loss = r.loss,
+      .dloss = r.dloss,
+      .dx = r.dx,
+  };
+}
+
+static void bind_mean_squared_error(const pith_program *program, const pith_step *step, const pith_view *views, void *args) {
+  (void)program;
+  const pith_view *x = &views[step->inputs[0]];
+  const result r = get_result(step, views, 2);
+  *(pith_mean_squared_error_f32_args *)args = (pith_mean_squared_error_f32_args){
+      .x = x->data,
+      .targets = views[step->inputs[1]].data,
+      .count = pith_view_count(x),
+      .loss = r.loss,
+      .dloss = r.dloss,
+      .dx = r.dx,
+  };
+}
+
+static void bind_cosine_loss(const pith_program *program, const pith_step *step, const pith_view *views, void *args) {
+  (void)program;
+  const pith_view *x = &views[step->inputs[0]];
+  const result r = get_result(step, views, 3);
+  *(pith_cosine_loss_f32_args *)args = (pith_cosine_loss_f32_args){
+      .x = x->data,
+      .z = views[step->inputs[1]].data,
+      .targets = pith_step_input_data(step, views, 2),
+      .rows = x->rows,
+      .features = x->columns,
+      .loss = r.loss,
+      .dloss = r.dloss,
+      .dx = r.dx,
+  };
+}
+
+static void bind_kl_divergence(const pith_program *program, const pith_step *step, const pith_view *views, void *args) {
+  (void)program;
+  const pith_view *x = &views[step->inputs[0]];
+  const result r = get_result(step, views, 2);
+  *(pith_kl_divergence_f32_args *)args = (pith_kl_divergence_f32_args){
+      .x = x->data,
+      .teacher = views[step->inputs[1]].data,
+      .rows = x->rows,
+      .classes = x->columns,
+      .temperature = step->params.extension.floats[FLOAT_OPTION],
+      .loss = r.loss,
+      .dloss = r.dloss,
+      .dx = r.dx,
+  };
+}
+
+/* ---- checks: kernels trust labels ------------------------------------------------------------------------------------- */
+
+static pith_status check_classes(const pith_program *program, const pith_check *check, const pith_view *views, pith_error *error) {
+  const pith_view *labels = &views[check->value];
+  const int32_t *data = labels->data;
+  const size_t classes = views[check->of].columns;
+  for (size_t i = 0; i < pith_view_count(labels); i++)
+    if (data[i] != PITH_LABEL_IGNORED && (data[i] < 0 || (size_t)data[i] >= classes))
+      return pith_fail(error, PITH_INVALID_ARGUMENT, "%s[%zu] is %d, neither %d (does not count) nor one of %zu classes",
+                       program->values[check->value].name, i, data[i], PITH_LABEL_IGNORED, classes);
+  return PITH_OK;
+}
+
+/* `of` are the offsets of the sequences. */
+static pith_status check_places(const pith_program *program, const pith_check *check, const pith_view *views, pith_error *error) {
+  const pith_view *labels = &views[check->value];
+  const int32_t *data = labels->data, *offsets = views[check->of].data;
+  for (size_t s = 0; s < labels->rows; s++)
+    for (size_t c = 0; c < labels->columns; c++) {
+      const int32_t label = data[s * labels->columns + c], tokens = offsets[s + 1] - offsets[s];
+      if (label != PITH_LABEL_IGNORED && (label < 0 || label >= tokens))
+        return pith_fail(error, PITH_INVALID_ARGUMENT, "%s[%zu, %zu] is %d, neither %d (does not count) nor one of its sequence's %d tokens",
+                         program->values[check->value].name, s, c, label, PITH_LABEL_IGNORED, tokens);
+    }
+  return PITH_OK;
+}
+
+static pith_status finish_softmax_cross_entropy(const pith_translation *t, pith_step *step) {
+  const pith_check check = {.kind = PITH_CHECK_EXTENSION, .value = step->inputs[1], .of = step->inputs[0], .run = check_classes};
+  step->params.extension.floats[FLOAT_OPTION] = pith_translate_get_float(t, "smoothing");
+  return pith_program_add_check(t->program, &check, t->error);
+}
+static pith_status finish_span_cross_entropy(const pith_translation *t, pith_step *step) {
+  const pith_check check = {.kind = PITH_CHECK_EXTENSION, .value = step->inputs[1], .of = step->inputs[2], .run = check_places};
+  return pith_program_add_check(t->program, &check, t->error);
+}
+static pith_status finish_kl_divergence(const pith_translation *t, pith_step *step) {
+  step->params.extension.floats[FLOAT_OPTION] = pith_translate_get_float(t, "temperature");
+  return PITH_OK;
+}
+
+/* ---- rows ---------------------------------------------------------------------------------------------------------------- */
+
+#define LOSS(identifier, base, text, codes, function)                                                       \
+  [PITH_OP_##identifier - PITH_OP_SOFTMAX_CROSS_ENTROPY] = {{PITH_STEP_OF(pith_##base##_f32_args),          \
+                                                             .name = text,                                  \
+                                                             .kernels = pith_##base##_f32_kernels,          \
+                                                             .dtypes = codes,                               \
+                                                             .bind = bind_##base},                          \
+                                                            .finish = function},                            \
+  [PITH_OP_##identifier##_GRAD - PITH_OP_SOFTMAX_CROSS_ENTROPY] = {{PITH_STEP_OF(pith_##base##_f32_args),   \
+                                                                    .name = text "Grad",                    \
+                                                                    .kernels = pith_##base##_grad_f32_kernels, \
+                                                                    .dtypes = codes,                        \
+                                                                    .in_place = 1 << 0,                     \
+                                                                    .bind = bind_##base},                   \
+                                                                   .finish = function}
+
+static const pith_training_step steps[] = {
+    LOSS(SOFTMAX_CROSS_ENTROPY, softmax_cross_entropy, "SoftmaxCrossEntropy", "fiff>f", finish_softmax_cross_entropy),
+    LOSS(SPAN_CROSS_ENTROPY, span_cross_entropy, "SpanCrossEntropy", "fiif>f", finish_span_cross_entropy),
+    LOSS(SIGMOID_CROSS_ENTROPY, sigmoid_cross_entropy, "SigmoidCrossEntropy", "f>f", NULL),
+    LOSS(MEAN_SQUARED_ERROR, mean_squared_error, "MeanSquaredError", "f>f", NULL),
+    LOSS(COSINE_LOSS, cosine_loss, "CosineLoss", "f>f", NULL),
+    LOSS(KL_DIVERGENCE, kl_divergence, "KlDivergence", "f>f", finish_kl_divergence),
+};
+const pith_training_step *const pith_training_loss_steps = steps;

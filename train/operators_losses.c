@@ -1,0 +1,144 @@
+/* Losses: one number of rank 0 each, and beside each its gradient by the first operand, which is dLoss times the derivative.
+ * ops/loss/loss_f32.h has the formulas. A loss and its gradient have the same operands; the gradient's last one is dLoss. */
+#include "train/inference.h"
+
+static uint32_t count_ports(const pith_port *ports) {
+  uint32_t count = 0;
+  while (ports[count].name != NULL)
+    count++;
+  return count;
+}
+
+/* Of a loss: one number. Of a gradient, whose last port is dLoss: the shape of x. */
+static pith_status set_result(pith_inference *inference, pith_error *error) {
+  const pith_operator *op = inference->node->op;
+  const uint32_t last = count_ports(op->inputs) - 1;
+  if (strcmp(op->inputs[last].name, "dLoss") == 0) {
+    PITH_TRY(pith_inference_check_rank(inference, last, 0, error));
+    return pith_infer_same(inference, error);
+  }
+  inference->outputs[0].dtype = PITH_DTYPE_F32;
+  inference->outputs[0].rank = 0;
+  return PITH_OK;
+}
+
+static pith_status check_dim(const pith_inference *inference, uint32_t a, uint32_t a_dim, uint32_t b, uint32_t b_dim,
+                             pith_error *error) {
+  const pith_port *ports = inference->node->op->inputs;
+  return pith_dim_equal(&inference->inputs[a]->dims[a_dim], &inference->inputs[b]->dims[b_dim])
+             ? PITH_OK
+             : pith_inference_fail(inference, error, "%s %s and %s %s do not go together", ports[a].name,
+                                   pith_inference_shape(inference, a).text, ports[b].name,
+                                   pith_inference_shape(inference, b).text);
+}
+
+static pith_status infer_softmax_cross_entropy(pith_inference *inference, pith_error *error) {
+  const double smoothing = pith_inference_get_float(inference, "smoothing");
+  PITH_TRY(pith_inference_check_rank(inference, 0, 2, error));
+  PITH_TRY(pith_inference_check_rank(inference, 1, 1, error));
+  PITH_TRY(check_dim(inference, 0, 0, 1, 0, error));
+  if (inference->inputs[2] != NULL) {
+    PITH_TRY(pith_inference_check_rank(inference, 2, 1, error));
+    PITH_TRY(check_dim(inference, 0, 1, 2, 0, error));
+  }
+  if (!(smoothing >= 0 && smoothing <= 1))
+    return pith_inference_fail(inference, error, "smoothing is %g, not from 0 to 1", smoothing);
+  return set_result(inference, error);
+}
+
+static pith_status infer_span_cross_entropy(pith_inference *inference, pith_error *error) {
+  const pith_dim one = pith_dim_of(1);
+  pith_dim sequences;
+  PITH_TRY(pith_inference_check_rank(inference, 0, 2, error));
+  PITH_TRY(pith_inference_check_rank(inference, 1, 2, error));
+  PITH_TRY(pith_inference_check_rank(inference, 2, 1, error));
+  PITH_TRY(check_dim(inference, 0, 1, 1, 1, error));
+  PITH_TRY(pith_dim_combine(&inference->graph->arena, 1, &inference->inputs[2]->dims[0], -1, &one, &sequences, error));
+  if (!pith_dim_equal(&inference->inputs[1]->dims[0], &sequences))
+    return pith_inference_fail(inference, error, "labels %s is not one row for each sequence of offsets %s",
+                               pith_inference_shape(inference, 1).text, pith_inference_shape(inference, 2).text);
+  return set_result(inference, error);
+}
+
+static pith_status infer_targets(pith_inference *inference, pith_error *error) {
+  PITH_TRY(pith_inference_check_same(inference, 0, 1, error));
+  return set_result(inference, error);
+}
+
+static pith_status infer_cosine(pith_inference *inference, pith_error *error) {
+  PITH_TRY(pith_inference_check_rank(inference, 0, 2, error));
+  PITH_TRY(pith_inference_check_same(inference, 0, 1, error));
+  if (inference->inputs[2] != NULL) {
+    PITH_TRY(pith_inference_check_rank(inference, 2, 1, error));
+    PITH_TRY(check_dim(inference, 0, 0, 2, 0, error));
+  }
+  return set_result(inference, error);
+}
+
+static pith_status infer_kl(pith_inference *inference, pith_error *error) {
+  const double temperature = pith_inference_get_float(inference, "temperature");
+  PITH_TRY(pith_inference_check_rank(inference, 0, 2, error));
+  PITH_TRY(pith_inference_check_same(inference, 0, 1, error));
+  if (!(temperature > 0))
+    return pith_inference_fail(inference, error, "temperature is %g, not above 0", temperature);
+  return set_result(inference, error);
+}
+
+#define LOSS_OUTPUT {{"loss", F32, false, .doc = "[]"}}
+#define GRAD_OUTPUT {{"dX", F32, false, .doc = "the shape of x"}}
+#define D_LOSS {"dLoss", F32, false, .doc = "[]"}
+#define BY_X(name) "The gradient of " name " by x."
+/* The two rows of a loss; ports and attributes are lists in parentheses. */
+#define UNWRAP(...) __VA_ARGS__
+#define LOSS(identifier, text, meaning, ports, rows, function)                                              \
+  const pith_operator pith_operator_##identifier = {.id = (pith_operator_id)PITH_OP_##identifier,          \
+                                                    .name = text,                                           \
+                                                    .domain = "pith",                                       \
+                                                    .version = 1,                                           \
+                                                    .doc = meaning,                                         \
+                                                    .inputs = {UNWRAP ports},                               \
+                                                    .outputs = LOSS_OUTPUT,                                 \
+                                                    .attributes = {UNWRAP rows},                            \
+                                                    .infer = function};                                     \
+  const pith_operator pith_operator_##identifier##_GRAD = {.id = (pith_operator_id)PITH_OP_##identifier##_GRAD, \
+                                                           .name = text "Grad",                             \
+                                                           .domain = "pith",                                \
+                                                           .version = 1,                                    \
+                                                           .doc = BY_X(text),                               \
+                                                           .inputs = {UNWRAP ports, D_LOSS},                \
+                                                           .outputs = GRAD_OUTPUT,                          \
+                                                           .attributes = {UNWRAP rows},                     \
+                                                           .infer = function};
+
+LOSS(SOFTMAX_CROSS_ENTROPY, "SoftmaxCrossEntropy",
+     "The mean over rows that count of -log softmax(x)[label], weighted by the label's class weight, with label smoothing as "
+     "torch.nn.CrossEntropyLoss has it. A label of -100 does not count.",
+     ({"x", F32, false, .doc = "[rows, classes]"}, {"labels", S32, false, .doc = "[rows]"},
+      {"class_weights", F32, true, .doc = "[classes]"}),
+     ({.name = "smoothing", .type = PITH_ATTRIBUTE_FLOAT, .doc = "share of the target that all classes divide, 0 to 1"}),
+     infer_softmax_cross_entropy)
+
+LOSS(SPAN_CROSS_ENTROPY, "SpanCrossEntropy",
+     "The mean over labels that count of -log softmax(x)[label] over the tokens of a sequence, in each column alone. A label counts "
+     "from its sequence's first token; -100 does not count.",
+     ({"x", F32, false, .doc = "[tokens, columns]"}, {"labels", S32, false, .doc = "[sequences, columns]"},
+      {"offsets", S32, false, .doc = "[sequences + 1]", .packs = 1 + 0}),
+     ({.name = NULL}), infer_span_cross_entropy)
+
+LOSS(SIGMOID_CROSS_ENTROPY, "SigmoidCrossEntropy",
+     "The mean over elements of -target log s(x) - (1 - target) log(1 - s(x)), s the sigmoid.",
+     ({"x", F32, false, .doc = "any shape"}, {"targets", F32, false, .doc = "the shape of x, 0 to 1"}), ({.name = NULL}), infer_targets)
+
+LOSS(MEAN_SQUARED_ERROR, "MeanSquaredError", "The mean over elements of (x - target)^2.",
+     ({"x", F32, false, .doc = "any shape"}, {"targets", F32, false, .doc = "the shape of x"}), ({.name = NULL}), infer_targets)
+
+LOSS(COSINE_LOSS, "CosineLoss",
+     "The mean over rows of 1 - c, or with targets of (c - target)^2, c the cosine of x and z, whose norms count as 1e-8 at least.",
+     ({"x", F32, false, .doc = "[rows, features]"}, {"z", F32, false, .doc = "[rows, features]"},
+      {"targets", F32, true, .doc = "[rows]"}),
+     ({.name = NULL}), infer_cosine)
+
+LOSS(KL_DIVERGENCE, "KlDivergence",
+     "The mean over rows of T^2 sum of q (log q - log p), p = softmax(x / T), q = softmax(teacher / T).",
+     ({"x", F32, false, .doc = "[rows, classes]"}, {"teacher", F32, false, .doc = "[rows, classes]"}),
+     ({.name = "temperature", .type = PITH_ATTRIBUTE_FLOAT, .default_float = 1, .doc = "T"}), infer_kl)

@@ -1,0 +1,180 @@
+/* The model's nodes in a training graph. Where dropout goes is found from what operators do, never from names. */
+#include <stdio.h>
+
+#include "engine/ir/operator.h"
+#include "train/operators.h"
+#include "train/training_graph_internal.h"
+
+typedef struct placer {
+  pith_training_build *build;
+  pith_readers readers;
+  pith_tensor_id classifier; /* what the classifier reads, of the old graph; PITH_NONE: nothing is dropped there */
+  uint32_t places;           /* numbered whether something is dropped there or not: a ratio of 0 changes no other place's mask */
+  pith_tensor_id key;        /* added at the first use */
+} placer;
+
+static pith_tensor_id get_key(placer *p) {
+  const pith_dim four = pith_dim_of(4);
+  if (p->key == PITH_NONE)
+    p->key = pith_build_input(&p->build->rewriter.builder, "random_key", PITH_DTYPE_S32, 1, &four);
+  return p->key;
+}
+
+static bool is_data(const pith_graph *graph, pith_tensor_id tensor) {
+  return graph->tensors[tensor].kind == PITH_TENSOR_PARAMETER || graph->tensors[tensor].kind == PITH_TENSOR_CONSTANT;
+}
+
+/* Rows of tables, and sums of them. */
+static bool is_embedding(const pith_graph *graph, pith_tensor_id tensor) {
+  const pith_node *node = pith_graph_get_producer(graph, tensor);
+  if (node == NULL)
+    return false;
+  if (node->op->id == PITH_OP_GATHER)
+    return is_data(graph, node->inputs[0]);
+  return node->op->id == PITH_OP_ADD && is_embedding(graph, node->inputs[0]) && is_embedding(graph, node->inputs[1]);
+}
+
+/* A product, with a bias or without. */
+static bool is_product(const pith_graph *graph, pith_tensor_id tensor) {
+  const pith_node *node = pith_graph_get_producer(graph, tensor);
+  if (node == NULL)
+    return false;
+  if (node->op->id == PITH_OP_GEMM || node->op->id == PITH_OP_MATMUL)
+    return true;
+  return node->op->id == PITH_OP_ADD && ((is_data(graph, node->inputs[0]) && is_product(graph, node->inputs[1])) ||
+                                         (is_data(graph, node->inputs[1]) && is_product(graph, node->inputs[0])));
+}
+
+/* What the product that gives `tensor` reads; PITH_NONE: there is none. */
+static pith_tensor_id get_product_input(const pith_graph *graph, pith_tensor_id tensor) {
+  while (is_product(graph, tensor)) {
+    const pith_node *node = pith_graph_get_producer(graph, tensor);
+    if (node->op->id != PITH_OP_ADD)
+      return node->inputs[0];
+    tensor = node->inputs[is_data(graph, node->inputs[0])];
+  }
+  return PITH_NONE;
+}
+
+static bool same_shape(const pith_tensor *a, const pith_tensor *b) {
+  bool same = a->rank == b->rank;
+  for (uint32_t d = 0; same && d < a->rank; d++)
+    same = pith_dim_equal(&a->dims[d], &b->dims[d]);
+  return same;
+}
+
+/* The operand of an Add that is a product and joins a residual which LayerNorm reads; -1: it is no such sum. */
+static int find_joining(const placer *p, const pith_node *node) {
+  const pith_graph *graph = p->build->from;
+  const pith_tensor_id sum = node->outputs[0];
+  if (node->op->id != PITH_OP_ADD || !same_shape(&graph->tensors[node->inputs[0]], &graph->tensors[sum]) ||
+      !same_shape(&graph->tensors[node->inputs[1]], &graph->tensors[sum]) || graph->tensors[sum].rank != 2)
+    return -1;
+  bool normalized = false;
+  for (uint32_t i = p->readers.first[sum]; i < p->readers.first[sum + 1]; i++) {
+    const pith_reader *reader = &p->readers.all[i];
+    normalized |= graph->nodes[reader->node].op->id == PITH_OP_LAYER_NORMALIZATION && reader->input == 0;
+  }
+  if (!normalized)
+    return -1;
+  for (int i = 0; i < 2; i++) {
+    const pith_tensor *other = &graph->tensors[node->inputs[1 - i]];
+    if (is_product(graph, node->inputs[i]) && other->kind == PITH_TENSOR_VALUE)
+      return i;
+  }
+  return -1;
+}
+
+/* Offsets where the rows of a tensor are tokens; rows of anything else are samples of their own. */
+static pith_tensor_id get_offsets(placer *p, pith_tensor_id old) {
+  const pith_graph *graph = p->build->from;
+  const pith_tensor_id offsets = pith_graph_find_tensor(graph, "offsets"), ids = pith_graph_find_tensor(graph, "input_ids");
+  const bool tokens = offsets != PITH_NONE && ids != PITH_NONE &&
+                      pith_dim_equal(&graph->tensors[old].dims[0], &graph->tensors[ids].dims[0]);
+  return tokens ? pith_rewriter_get(&p->build->rewriter, offsets) : PITH_NONE;
+}
+
+/* x (of the new graph, with the rows of `old`), or residual + x, with elements dropped; x itself where the ratio is 0 and there is
+ * no residual. */
+static pith_tensor_id add_dropout(placer *p, const char *name, pith_tensor_id x, pith_tensor_id residual, pith_tensor_id old, double ratio) {
+  pith_builder *builder = &p->build->rewriter.builder;
+  const uint32_t place = p->places++;
+  if (ratio == 0 && residual == PITH_NONE)
+    return x;
+  if (ratio == 0)
+    return pith_build_node(builder, name, PITH_OP_ADD, 2, (pith_tensor_id[]){x, residual}, 0, NULL);
+  const pith_attribute_setting attributes[2] = {PITH_SET_FLOAT("ratio", ratio), PITH_SET_INT("operator", place)};
+  return pith_build_operator(builder, name, &pith_operator_DROPOUT, 4,
+                             (pith_tensor_id[]){x, residual, get_offsets(p, old), get_key(p)}, 2, attributes);
+}
+
+static void drop_output(placer *p, const pith_node *node, double ratio) {
+  pith_rewriter *rewriter = &p->build->rewriter;
+  const pith_tensor_id old = node->outputs[0];
+  char name[PITH_MAX_NAME_BYTES + 1];
+  snprintf(name, sizeof name, "%.240s.dropout", p->build->from->tensors[old].name);
+  pith_rewriter_set(rewriter, old, add_dropout(p, name, pith_rewriter_get(rewriter, old), PITH_NONE, old, ratio));
+}
+
+static void add_attention(placer *p, const pith_node *node, const pith_tensor_id *inputs) {
+  pith_rewriter *rewriter = &p->build->rewriter;
+  const double ratio = p->build->options->attention_dropout;
+  const pith_attribute_setting attributes[5] = {
+      {"num_heads", *pith_node_get_attribute(node, "num_heads")},
+      {"scale", *pith_node_get_attribute(node, "scale")},
+      {"causal", *pith_node_get_attribute(node, "causal")},
+      PITH_SET_FLOAT("ratio", ratio),
+      PITH_SET_INT("operator", p->places++),
+  };
+  pith_tensor_id all[6] = {inputs[0], inputs[1], inputs[2], inputs[3], inputs[4], ratio == 0 ? PITH_NONE : get_key(p)};
+  pith_rewriter_set(rewriter, node->outputs[0],
+                    pith_build_operator(&rewriter->builder, node->name, &pith_operator_TRAINING_ATTENTION, 6, all, 5, attributes));
+}
+
+static void add_node(placer *p, const pith_node *node) {
+  const pith_training_graph_options *options = p->build->options;
+  pith_rewriter *rewriter = &p->build->rewriter;
+  pith_tensor_id inputs[PITH_MAX_PORTS];
+  for (uint32_t i = 0; i < node->input_count; i++)
+    inputs[i] = pith_rewriter_get(rewriter, node->inputs[i]);
+  const int joining = find_joining(p, node);
+  if (node->op->id == PITH_OP_PACKED_ATTENTION)
+    add_attention(p, node, inputs);
+  else if (joining >= 0)
+    pith_rewriter_set(rewriter, node->outputs[0],
+                      add_dropout(p, node->name, inputs[joining], inputs[1 - joining], node->outputs[0], options->dropout));
+  else
+    pith_rewriter_add_node(rewriter, node, inputs);
+  if (node->op->id == PITH_OP_LAYER_NORMALIZATION && p->build->from->tensors[node->outputs[0]].rank == 2 &&
+      is_embedding(p->build->from, node->inputs[0]))
+    drop_output(p, node, options->dropout);
+}
+
+static bool has_classifier(pith_task task) {
+  return task == PITH_TASK_CLASSIFICATION || task == PITH_TASK_MULTI_LABEL || task == PITH_TASK_REGRESSION ||
+         task == PITH_TASK_TOKEN_CLASSIFICATION || task == PITH_TASK_RERANK;
+}
+
+void pith_training_add_model(pith_training_build *build, pith_tensor_id output) {
+  pith_builder *builder = &build->rewriter.builder;
+  const pith_graph *graph = build->from;
+  placer p = {.build = build, .classifier = PITH_NONE, .key = PITH_NONE};
+  if (builder->status == PITH_OK)
+    builder->status = pith_readers_find(graph, &build->rewriter.scratch, &p.readers, build->error);
+  if (has_classifier(build->model->task))
+    p.classifier = get_product_input(graph, output);
+  for (pith_node_id n = 0; n < graph->node_count && builder->status == PITH_OK; n++) {
+    /* Before the classifier, not behind what it reads: others may read that too. */
+    const pith_node *node = &graph->nodes[n];
+    const bool classifies = p.classifier != PITH_NONE && (node->op->id == PITH_OP_GEMM || node->op->id == PITH_OP_MATMUL) &&
+                            node->inputs[0] == p.classifier;
+    const pith_tensor_id kept = classifies ? pith_rewriter_get(&build->rewriter, p.classifier) : PITH_NONE;
+    if (classifies) {
+      pith_tensor_id dropped = add_dropout(&p, "classifier_dropout", kept, PITH_NONE, p.classifier, build->options->classifier_dropout);
+      pith_rewriter_set(&build->rewriter, p.classifier, dropped);
+    }
+    add_node(&p, node);
+    if (classifies)
+      pith_rewriter_set(&build->rewriter, p.classifier, kept);
+  }
+}

@@ -1,0 +1,27 @@
+/* What the files that make training graphs share. */
+#ifndef PITH_TRAIN_TRAINING_GRAPH_INTERNAL_H
+#define PITH_TRAIN_TRAINING_GRAPH_INTERNAL_H
+
+#include "compiler/rewrite/rewriter.h"
+#include "train/training_graph.h"
+
+typedef struct pith_training_build {
+  const pith_model_data *model;
+  const pith_training_graph_options *options;
+  const pith_graph *from; /* the model's graph in floats */
+  pith_rewriter rewriter; /* of it, to the training graph */
+  pith_error *error;
+} pith_training_build;
+
+/* The output that the task's loss is of: logits or embeddings. PITH_UNSUPPORTED where the task has no loss or the model no such
+ * output. */
+PITH_WARN_UNUSED pith_status pith_training_find_output(const pith_model_data *model, const pith_graph *graph,
+                                                       pith_tensor_id *out_output, pith_error *error);
+
+/* Every node of the model, with dropout among them and attention as training has it. `output`: see above, of `from`. */
+void pith_training_add_model(pith_training_build *build, pith_tensor_id output);
+
+/* Inputs for labels or targets, and the loss of `output`, a tensor of the new graph; PITH_NONE after a failure, which the builder has. */
+pith_tensor_id pith_training_add_loss(pith_training_build *build, pith_tensor_id output);
+
+#endif
