@@ -1,8 +1,8 @@
 /* Losses and their gradients: a pair of kernels and one argument structure each.
  *
- * A loss is one number, the mean over what counts, its terms added in double in ascending order; one task, for it is a small part of
- * a step. Its gradient by x is dloss[0] times the derivative, rows in as many tasks as threads want, and computed
- * afresh from the operands. `loss` is written by the loss alone; `dloss` is read and `dx` written by the gradient alone. dx may be x.
+ * A loss is one number, the mean over what counts, its rows' terms added in double in ascending order; one task, for it is a
+ * small part of a step. Its gradient by x is dloss[0] times the derivative, computed afresh from the operands, in as many tasks
+ * as threads want. `loss` is written by the loss alone; `dloss` is read and `dx` written by the gradient alone. dx may be x.
  * Where nothing counts the loss and its gradient are 0. Logarithms are ours (ops/math/log.h). */
 #ifndef PITH_OPS_LOSS_F32_H
 #define PITH_OPS_LOSS_F32_H
@@ -14,8 +14,8 @@
 /* A label that does not count. Other labels were checked by the caller: 0 to classes - 1, or the sequence's tokens - 1. */
 enum { PITH_LABEL_IGNORED = -100 };
 
-/* torch.nn.CrossEntropyLoss. With w = class_weights (1 without) and p = softmax x, the mean over rows that count, weighted by
- * w[label], of -(1 - smoothing) log p[label] - smoothing / classes * sum over c of w[c] log p[c] / w[label]. */
+/* torch.nn.CrossEntropyLoss. With w = class_weights (1 without) and p = softmax x, the sum over rows that count of
+ * -(1 - smoothing) w[label] log p[label] - smoothing / classes * sum over c of w[c] log p[c], over the sum of their w[label]. */
 typedef struct pith_softmax_cross_entropy_f32_args {
   const float *x;             /* [rows, classes] */
   const int32_t *labels;      /* [rows] */
@@ -35,7 +35,7 @@ typedef struct pith_span_cross_entropy_f32_args {
   const float *x;         /* [tokens, columns] */
   const int32_t *labels;  /* [sequences, columns] */
   const int32_t *offsets; /* [sequences + 1]; no sequence is empty */
-  size_t sequences, columns;
+  size_t tokens, sequences, columns;
   float *loss;
   const float *dloss;
   float *dx; /* [tokens, columns] */
@@ -54,7 +54,7 @@ typedef struct pith_sigmoid_cross_entropy_f32_args {
 extern const pith_kernel *const pith_sigmoid_cross_entropy_f32_kernels[];
 extern const pith_kernel *const pith_sigmoid_cross_entropy_grad_f32_kernels[];
 
-/* The mean over elements of (x - target)^2. */
+/* The mean over elements of (x - target)^2, in the common order of sums, in double. */
 typedef struct pith_mean_squared_error_f32_args {
   const float *x, *targets; /* [count] */
   size_t count;

@@ -1,9 +1,9 @@
 /* The body of both adamw kernels; included after a v16 header.
  *
- * A row that missed steps goes through them one by one in registers, ROW_VECTORS x 16 elements at a time. Its push, size * direction,
- * falls by beta1 / sqrt(beta2) a step, and when no later one can be as much as 2^-26 of its weight (half of the distance to the
- * next float is at least 2^-25 of it) the root and the quotient are left out: only m, v and the decay of w go on, each rounded
- * as the dense kernel rounds it. */
+ * A row that missed steps goes through them one by one in registers, ROW_VECTORS x 16 elements at a time. Its push, size times
+ * direction, falls by beta1 / sqrt(beta2) a step, and when no later one can be as much as 2^-26 of its weight (half of the
+ * distance to the next float is at least 2^-25 of it) the root and the quotient are left out: only m, v and the decay of w
+ * go on, each rounded as the dense kernel rounds it. */
 #include <math.h>
 
 #include "ops/optimizer/optimizer_internal.h"

@@ -1,11 +1,12 @@
 /* Optimizers over contiguous arrays of floats. A call is one step of one array: w its weights, g their gradient, all of `count`
- * elements. What depends on the number of the step or the learning rate is a structure that pith_..._step_make fills (in double, then
- * rounded), so that each array may have a rate and a decay of its own. Weight decay is decoupled everywhere: w -= rate * decay * w.
+ * elements. What depends on the number of the step or the learning rate is a structure that pith_..._step_make fills (in
+ * double, then rounded), so that each array may have a rate and a decay of its own. Weight decay is decoupled everywhere:
+ * w -= rate * decay * w.
  *
- * Rows: the same step for some rows of a table [*, features] whose other rows' gradient is 0 and whose update is put off. done[r]
- * counts the steps of row r; steps[done[r]] on are replayed one after another with the operations of the dense kernel and gradient 0, so
- * that a row, when it is up to date, has the dense kernel's bits whenever it was replayed. What cannot change a bit any more is left out
- * of the replay. */
+ * Rows: the same step for some rows of a table [*, features] whose other rows' gradient is 0 and whose update is put off.
+ * done[r] counts the steps of row r; steps[done[r]] on are replayed one after another with the operations of the dense kernel
+ * and gradient 0. So a row that is up to date has the dense kernel's bits, whenever it was brought up to date; where all are,
+ * `steps` may begin anew with `done` 0. */
 #ifndef PITH_OPS_OPTIMIZER_F32_H
 #define PITH_OPS_OPTIMIZER_F32_H
 
@@ -13,7 +14,7 @@
 
 #include "ops/kernel.h"
 
-/* ---- AdamW (Loshchilov and Hutter 2019; torch.optim.AdamW) ------------------------------------------------------------------------
+/* ---- AdamW (Loshchilov and Hutter 2019; torch.optim.AdamW) -----------------------------------------------------------
  * m += (1 - beta1) (g - m), v = beta2 v + (1 - beta2) g^2, w -= rate decay w,
  * w -= rate / (1 - beta1^t) m / (sqrt(v) / sqrt(1 - beta2^t) + epsilon); g is the gradient times gradient_scale. */
 
@@ -52,9 +53,9 @@ typedef struct pith_adamw_rows_f32_args {
 } pith_adamw_rows_f32_args;
 extern const pith_kernel *const pith_adamw_rows_f32_kernels[];
 
-/* ---- SGD with momentum --------------------------------------------------------------------------------------------------------------
- * w -= rate decay w, m = momentum m + g, w -= rate m; Nesterov: w -= rate (g + momentum m). torch.optim.SGD without its own (coupled)
- * decay and dampening. */
+/* ---- SGD with momentum -----------------------------------------------------------------------------------------------
+ * w -= rate decay w, m = momentum m + g, w -= rate m; Nesterov: w -= rate (g + momentum m). torch.optim.SGD without its own
+ * (coupled) decay and without dampening. */
 
 typedef struct pith_sgd_step {
   float rate, shrink; /* shrink = rate * decay */
@@ -87,14 +88,14 @@ typedef struct pith_sgd_rows_f32_args { /* as pith_adamw_rows_f32_args */
 } pith_sgd_rows_f32_args;
 extern const pith_kernel *const pith_sgd_rows_f32_kernels[];
 
-/* ---- LAMB (You et al. 2020) ---------------------------------------------------------------------------------------------------------
- * m and v as AdamW's; u = m / (1 - beta1^t) / (sqrt(v) / sqrt(1 - beta2^t) + epsilon) + decay w; w -= rate |w| / |u| u, the ratio of norms
- * over the whole array being 1 where either norm is 0. Two kernels, for the norms are needed between. */
+/* ---- LAMB (You et al. 2020) ------------------------------------------------------------------------------------------
+ * m and v as AdamW's; u = m / (1 - beta1^t) / (sqrt(v) / sqrt(1 - beta2^t) + epsilon) + decay w; w -= rate |w| / |u| u, the
+ * ratio of norms over the whole array being 1 where either norm is 0. Two kernels, for the norms are needed between. */
 
 typedef struct pith_lamb_f32_args {
   float *m, *v;
   const float *w;
-  float *g;           /* becomes u */
+  float *g;                /* becomes u */
   double *w_sums, *u_sums; /* [pith_sum_squares_count(count, PITH_SUM_SQUARES_BLOCK)] sums of squares of blocks */
   size_t count;
   pith_adamw_step step; /* made with rate 1 and the decay: shrink is then the decay */
@@ -112,12 +113,12 @@ typedef struct pith_lamb_apply_f32_args {
 } pith_lamb_apply_f32_args;
 extern const pith_kernel *const pith_lamb_apply_f32_kernels[];
 
-/* ---- Around them --------------------------------------------------------------------------------------------------------------------*/
+/* ---- Around them ----------------------------------------------------------------------------------------------------- */
 
 enum { PITH_SUM_SQUARES_BLOCK = 4096 };
 
-/* Sums of squares in double, of blocks of `block` elements: sums[i] is that of block i, or of block rows[i]; in a block 16 partial sums
- * and their tree. Added up by pith_sum_doubles they are the same for every number of threads. */
+/* Sums of squares in double, of blocks of `block` elements: sums[i] is that of block i, or of block rows[i]; in a block 16
+ * partial sums and their tree. Added up by pith_sum_doubles they are the same for every number of threads. */
 typedef struct pith_sum_squares_f32_args {
   const float *x;      /* [count], or where rows are given [*, block] */
   const int32_t *rows; /* [row_count], or NULL */

@@ -310,7 +310,8 @@ static void run_rows(tester *t, bool sgd, size_t features, size_t row_count, siz
   a.v = in_place(t, sgd ? 0 : n, 1e-9f, 1e-6f, &v);
   a.done = tester_in_place(t, TABLE * sizeof *done, done);
   const bool momentum = features != 33;
-  const pith_sgd_rows_f32_args b = {.w = a.w, .m = momentum ? a.m : NULL, .g = a.g, .rows = a.rows, .done = a.done, .steps = sgd_steps,
+  const pith_sgd_rows_f32_args b = {.w = a.w, .m = momentum ? a.m : NULL, .g = a.g, .rows = a.rows, .done = a.done,
+                                    .steps = sgd_steps,
                                     .row_count = row_count, .features = features, .step_count = step_count,
                                     .momentum = momentum ? 0.9f : 0, .nesterov = step_count % 2 == 0, .gradient_scale = 0.5f};
   tester_reference(t, sgd ? (const void *)&b : &a);
@@ -405,7 +406,8 @@ static void compare_table(const table_run *run, const pith_kernel *dense_kernel,
     rows_step(run, rows_kernel, &lazy, done, steps, ++kept, rows, row_count, g);
     if (run->sgd)
       pith_kernel_run_all(dense_kernel,
-                          &(pith_sgd_f32_args){dense.w, dense.m, g, ROWS * FEATURES, sgd_steps[kept - 1], 0.9f, run->nesterov, 0.5f},
+                          &(pith_sgd_f32_args){dense.w, dense.m, g, ROWS * FEATURES, sgd_steps[kept - 1], 0.9f, run->nesterov,
+                                              0.5f},
                           NULL);
     else
       pith_kernel_run_all(dense_kernel,

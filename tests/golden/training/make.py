@@ -3,7 +3,6 @@ test_loss_f32.c. They make the same inputs by the same whole numbers.
 
     python3 -m venv V && V/bin/pip install -r requirements.txt && V/bin/python make.py
 """
-import math
 import os
 
 import torch
@@ -76,6 +75,89 @@ def write_optimizers():
         out.write("};\n")
 
 
+def values(count, seed, scale):
+    """golden_values of test_loss_f32.c."""
+    return torch.tensor([((i * 53 + seed * 29 + i * i * 7) % 257 - 128) / 128 * scale for i in range(count)], dtype=torch.float64)
+
+
+def labels(count, classes, ignored):
+    return torch.tensor([-100 if ignored and i % 3 == 1 else (i * 5 + 1) % classes for i in range(count)])
+
+
+def cross_entropy(rows, classes, smoothing, weighted, ignored):
+    def run(x):
+        w = values(classes, 5, 0.5) + 1 if weighted else None
+        return F.cross_entropy(x.view(rows, classes), labels(rows, classes, ignored), weight=w, label_smoothing=smoothing)
+
+    return rows * classes, 3, run
+
+
+def span(lengths, columns, ignored):
+    tokens = sum(lengths)
+
+    def run(x):
+        x, total, count, first = x.view(tokens, columns), 0, 0, 0
+        for s, n in enumerate(lengths):
+            for c in range(columns):
+                label = (s * 3 + c * 5 + 1) % n
+                if not (ignored and (s + c) % 3 == 1):
+                    total = total + F.cross_entropy(x[first : first + n, c].unsqueeze(0), torch.tensor([label]))
+                    count += 1
+            first += n
+        return total / count
+
+    return tokens * columns, 3, run
+
+
+def kl_divergence(rows, classes, temperature):
+    def run(x):
+        t = values(rows * classes, 11, 3).view(rows, classes) / temperature
+        p = F.log_softmax(x.view(rows, classes) / temperature, 1)
+        return F.kl_div(p, F.softmax(t, 1), reduction="batchmean") * temperature**2
+
+    return rows * classes, 3, run
+
+
+def cosine(rows, features, targets):
+    def run(x):
+        x, z = x.view(rows, features), values(rows * features, 11, 1).view(rows, features)
+        if targets:
+            return F.mse_loss(F.cosine_similarity(x, z), values(rows, 2, 1))
+        return F.cosine_embedding_loss(x, z, torch.ones(rows))
+
+    return rows * features, 3, run
+
+
+LOSSES = {
+    "cross_entropy": cross_entropy(7, 5, 0, False, False),
+    "cross_entropy_ignored": cross_entropy(7, 5, 0, False, True),
+    "cross_entropy_smoothed": cross_entropy(7, 5, 0.1, False, True),
+    "cross_entropy_weighted": cross_entropy(7, 5, 0, True, True),
+    "cross_entropy_both": cross_entropy(7, 5, 0.25, True, True),
+    "cross_entropy_wide": cross_entropy(3, 37, 0.1, False, False),
+    "span": span((5, 17, 1, 9), 2, False),
+    "span_ignored": span((5, 17, 1, 9), 2, True),
+    "sigmoid": (37, 3, lambda x: F.binary_cross_entropy_with_logits(x, values(37, 11, 0.5) + 0.5)),
+    "squared": (37, 3, lambda x: F.mse_loss(x, values(37, 11, 1))),
+    "cosine": cosine(3, 19, False),
+    "cosine_targets": cosine(3, 19, True),
+    "kl": kl_divergence(3, 21, 1),
+    "kl_temperature": kl_divergence(3, 21, 2.5),
+}
+
+
+def write_losses():
+    with open(os.path.join(HERE, "losses.h"), "w") as out:
+        out.write("/* Written by make.py: losses and their gradients. */\n")
+        out.write("static const struct {\n  const char *name;\n  double loss, gradient[128];\n} golden_losses[] = {\n")
+        for name, (count, scale, run) in LOSSES.items():
+            x = values(count, 3, scale).requires_grad_()
+            loss = run(x)
+            loss.backward()
+            out.write(f'    {{"{name}", {loss.item():.9g},\n     {{{numbers(x.grad)}}}}},\n')
+        out.write("};\n")
+
+
 if __name__ == "__main__":
-    torch.manual_seed(0)
     write_optimizers()
+    write_losses()
