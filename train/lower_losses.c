@@ -41,6 +41,7 @@ static void bind_span_cross_entropy(const pith_program *program, const pith_step
       .x = x->data,
       .labels = views[step->inputs[1]].data,
       .offsets = offsets->data,
+      .tokens = x->rows,
       .sequences = pith_view_sequences(offsets),
       .columns = x->columns,
       .loss = r.loss,
