@@ -1,4 +1,4 @@
-/* FP32 products over bench/shapes/gemm_f32.txt. */
+/* FP32 products over bench/shapes/gemm_f32.txt and gemm_f32_training.txt. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,17 +12,21 @@ static const char *const activation_names[PITH_ACTIVATION_COUNT] = {
 #undef ACTIVATION_TEXT
 };
 
+static const char *const form_names[] = {
+    [PITH_GEMM_BLOCKS] = "blocks", [PITH_GEMM_ROWS] = "rows", [PITH_GEMM_COLUMNS] = "columns"};
+enum { FORMS = sizeof form_names / sizeof *form_names };
+
 typedef struct gemm_work {
   const pith_kernel *kernel;
   pith_gemm_f32_args args;
   float *weights;
-  size_t copies, packed;
+  size_t copies, count; /* of floats of one */
   void *scratch;
 } gemm_work;
 
 static void run_once(void *context, size_t turn) {
   gemm_work *work = context;
-  work->args.segments[0].w = work->weights + turn % work->copies * work->packed;
+  work->args.segments[0].w = work->weights + turn % work->copies * work->count;
   pith_kernel_run_all(work->kernel, &work->args, work->scratch);
 }
 
@@ -32,7 +36,8 @@ static const pith_kernel *const peers[] = {&bench_gemm_f32_xsmm_avx2, &bench_gem
 
 /* The shapes that the generated code is for (xsmm_body.h). */
 static bool fits_peers(const pith_gemm_f32_args *a) {
-  return a->k == 768 && a->rows >= 6 && a->segments[0].n % 64 == 0 && a->activation == PITH_ACTIVATION_NONE;
+  return a->k == 768 && a->rows >= 6 && a->segments[0].n % 64 == 0 && a->segments[0].form == PITH_GEMM_BLOCKS &&
+         a->activation == PITH_ACTIVATION_NONE;
 }
 #else
 static const pith_kernel *const peers[] = {NULL};
@@ -91,14 +96,15 @@ static void bench_kernels(const bench_options *options, const char *shape, const
 }
 
 static bool bench_shape(const bench_options *options, const char *name, size_t n, size_t k, pith_activation activation,
-                        size_t tokens) {
+                        pith_gemm_form form, size_t tokens) {
   char shape[128];
-  snprintf(shape, sizeof shape, "%s %zux%zux%zu %s", name, tokens, n, k, activation_names[activation]);
+  snprintf(shape, sizeof shape, "%s %zux%zux%zu %s", name, tokens, n, k,
+           form == PITH_GEMM_BLOCKS ? activation_names[activation] : form_names[form]);
   if (options->shape && !strstr(shape, options->shape))
     return true;
-  gemm_work work = {.packed = (pith_gemm_f32_packed_count(n, k) + 15) / 16 * 16};
-  work.copies = 1 + (size_t)(options->cold_megabytes * 1e6 / ((double)work.packed * sizeof(float)));
-  work.weights = bench_make_floats(work.copies * work.packed);
+  gemm_work work = {.count = (pith_gemm_f32_packed_count(n, k) + 15) / 16 * 16};
+  work.copies = 1 + (size_t)(options->cold_megabytes * 1e6 / ((double)work.count * sizeof(float)));
+  work.weights = bench_make_floats(work.copies * work.count);
   float *x = bench_make_floats(tokens * k), *bias = bench_make_floats(n), *y = bench_make_floats(tokens * n);
   work.args = (pith_gemm_f32_args){
       .x = x,
@@ -106,7 +112,7 @@ static bool bench_shape(const bench_options *options, const char *name, size_t n
       .rows = tokens,
       .k = k,
       .segment_count = 1,
-      .segments = {{.bias = bias, .y = y, .y_stride = n, .n = n}},
+      .segments = {{.bias = bias, .y = y, .y_stride = n, .n = n, .form = form, .w_stride = form == PITH_GEMM_ROWS ? k : n}},
       .activation = activation,
   };
   bench_kernels(options, shape, pith_gemm_f32_kernels, &work);
@@ -120,18 +126,28 @@ static bool bench_shape(const bench_options *options, const char *name, size_t n
   return good;
 }
 
+/* Its place in `names`, or `count`. */
+static unsigned find_name(const char *const *names, unsigned count, const char *name) {
+  unsigned i = 0;
+  while (i < count && strcmp(names[i], name) != 0)
+    ++i;
+  return i;
+}
+
+/* Name, n, k, the activation (with stored blocks) or the form of the weights, tokens. */
 static bool run_line(const bench_options *options, const char *line) {
-  char name[64], activation_name[32];
+  char name[64], what[32];
   size_t n, k, tokens;
   int used = 0, more = 0;
-  if (sscanf(line, "%63s %zu %zu %31s%n", name, &n, &k, activation_name, &used) != 4)
+  if (sscanf(line, "%63s %zu %zu %31s%n", name, &n, &k, what, &used) != 4)
     return false;
-  unsigned activation = 0;
-  while (activation < PITH_ACTIVATION_COUNT && strcmp(activation_names[activation], activation_name) != 0)
-    ++activation;
-  bool good = activation < PITH_ACTIVATION_COUNT;
+  const unsigned activation = find_name(activation_names, PITH_ACTIVATION_COUNT, what);
+  const unsigned form = activation < PITH_ACTIVATION_COUNT ? PITH_GEMM_BLOCKS : find_name(form_names, FORMS, what);
+  bool good = form < FORMS;
   for (const char *at = line + used; good && sscanf(at, "%zu%n", &tokens, &more) == 1; at += more)
-    good = bench_shape(options, name, n, k, (pith_activation)activation, tokens);
+    good = bench_shape(options, name, n, k,
+                       activation < PITH_ACTIVATION_COUNT ? (pith_activation)activation : PITH_ACTIVATION_NONE,
+                       (pith_gemm_form)form, tokens);
   return good;
 }
 
@@ -140,3 +156,4 @@ static bool run(const bench_options *options, const char *path) {
 }
 
 const bench_operator bench_gemm_f32 = {.name = "gemm_f32", .run = run};
+const bench_operator bench_gemm_f32_training = {.name = "gemm_f32_training", .run = run};

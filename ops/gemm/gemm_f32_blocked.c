@@ -26,12 +26,25 @@ static size_t part_start(size_t total, size_t parts, size_t i) {
   return total / parts * i + min_size(i, total % parts);
 }
 
+static bool is_repacked(const pith_gemm_f32_args *a) {
+  for (size_t s = 0; s < a->segment_count; ++s)
+    if (a->segments[s].form != PITH_GEMM_BLOCKS)
+      return true;
+  return false;
+}
+
 typedef struct plan {
   size_t tiles;      /* of rows */
-  size_t row_groups; /* groups of tiles */
+  size_t row_groups; /* of tiles, whose inputs stay in the second-level cache */
   size_t blocks;     /* stored blocks of all segments */
-  size_t block_groups;
+  size_t row_parts, block_parts; /* a task is a part of the groups times a part of the blocks */
 } plan;
+
+/* Every thread gets enough tasks, and little of a round is left empty. */
+static bool is_shared_well(const plan *p, size_t threads) {
+  const size_t tasks = p->row_parts * p->block_parts, rounds = divide_up(tasks, threads);
+  return tasks >= TASKS_PER_THREAD * threads && (rounds * threads - tasks) * 32 <= tasks;
+}
 
 static plan make_plan(const pith_gemm_f32_code *code, const pith_gemm_f32_args *a, size_t threads) {
   plan p = {0};
@@ -42,22 +55,23 @@ static plan make_plan(const pith_gemm_f32_code *code, const pith_gemm_f32_args *
   p.tiles = divide_up(a->rows, code->tile_rows);
   const size_t rows = min_size(MAX_TASK_ROWS, MAX_TASK_INPUTS / (a->k ? a->k : 1));
   p.row_groups = divide_up(p.tiles, rows < code->tile_rows ? 1 : rows / code->tile_rows);
-  p.block_groups = 1;
-  if (threads <= 1)
+  p.row_parts = p.block_parts = 1;
+  if (is_repacked(a)) { /* in as few tasks as possible: each repacks its blocks */
+    if (threads > 1)
+      for (p.block_parts = p.blocks; p.row_parts < p.row_groups && !is_shared_well(&p, threads);)
+        ++p.row_parts;
     return p;
-  /* The fewest groups of blocks that give every thread enough tasks and leave little of a round empty. */
-  for (; p.block_groups < p.blocks; ++p.block_groups) {
-    const size_t tasks = p.row_groups * p.block_groups;
-    const size_t rounds = divide_up(tasks, threads);
-    if (tasks >= TASKS_PER_THREAD * threads && (rounds * threads - tasks) * 32 <= tasks)
-      break;
   }
+  p.row_parts = p.row_groups;
+  if (threads > 1)
+    while (p.block_parts < p.blocks && !is_shared_well(&p, threads))
+      ++p.block_parts;
   return p;
 }
 
 size_t pith_gemm_f32_blocked_count_tasks(const pith_gemm_f32_code *code, const void *args, size_t threads) {
   const plan p = make_plan(code, args, threads);
-  return p.row_groups * p.block_groups;
+  return p.row_parts * p.block_parts;
 }
 
 enum { TILE_BYTES = PITH_GEMM_MAX_ROWS * PITH_GEMM_BLOCK * (int)sizeof(float) };
@@ -68,11 +82,7 @@ static size_t chunk_count(size_t k) {
 
 size_t pith_gemm_f32_blocked_get_scratch_bytes(const void *args) {
   const pith_gemm_f32_args *a = args;
-  size_t bytes = TILE_BYTES;
-  for (size_t s = 0; s < a->segment_count; ++s)
-    if (a->segments[s].form != PITH_GEMM_BLOCKS)
-      return bytes + min_size(a->k, MAX_CHUNK) * PITH_GEMM_BLOCK * sizeof(float);
-  return bytes;
+  return TILE_BYTES + (is_repacked(a) ? min_size(a->k, MAX_CHUNK) * PITH_GEMM_BLOCK * sizeof(float) : 0);
 }
 
 /* One stored block, as found from its number among all segments' blocks. */
@@ -101,10 +111,10 @@ typedef struct walk {
   const pith_gemm_f32_code *code;
   const pith_gemm_f32_args *args;
   const plan *plan;
-  size_t first_tile, last_tile;
+  size_t first_tile, last_tile; /* of the task */
   size_t k0, k;
   bool first_chunk, last_chunk;
-  bool first_block; /* inputs are read for the first time */
+  bool bring_x; /* it is not in the second-level cache */
   float *c; /* scratch of one tile */
 } walk;
 
@@ -157,7 +167,7 @@ static void run_tile(const walk *v, const block *b, size_t row, size_t rows, siz
   v->code->finish(rows, &finish);
 }
 
-/* The inputs of the tile after `t` of a task's first block: the others find them in the second-level cache. */
+/* The inputs of the tile after `t`. */
 static void find_next_inputs(const walk *v, size_t t, pith_gemm_f32_tile *tile) {
   const pith_gemm_f32_args *a = v->args;
   size_t k0 = v->k0;
@@ -178,7 +188,8 @@ typedef struct span {
   size_t bytes;
 } span;
 
-static void run_block(const walk *v, const block *b, const float *w, span next) {
+/* One group of rows. */
+static void run_block(const walk *v, const block *b, const float *w, size_t first_tile, size_t last_tile, span next) {
   const size_t panel = v->args->rows <= v->code->wide_rows ? PITH_GEMM_BLOCK : v->code->panel;
   pith_gemm_f32_tile tile = {
       .x_stride = v->args->x_stride,
@@ -186,9 +197,9 @@ static void run_block(const walk *v, const block *b, const float *w, span next) 
       .k = v->k,
   };
   const size_t row_lines = pith_gemm_f32_row_lines(v->k);
-  const bool bring_x = v->first_block && v->k >= 2 * PITH_GEMM_MAX_ROWS * row_lines; /* half or more is left for weights */
+  const bool bring_x = v->bring_x && v->k >= 2 * PITH_GEMM_MAX_ROWS * row_lines; /* half or more is left for weights */
   const size_t least_k = bring_x ? v->k - PITH_GEMM_MAX_ROWS * row_lines : v->k; /* of a call, left for weights */
-  const size_t calls = divide_up(b->width, panel) * (v->last_tile - v->first_tile);
+  const size_t calls = divide_up(b->width, panel) * (last_tile - first_tile);
   /* Each call takes a share, whole lines for each k; so the last calls may have nothing left. */
   const size_t lines = divide_up(divide_up(next.bytes, PITH_GEMM_LINE_BYTES), calls);
   const size_t step = v->k ? divide_up(lines, least_k) * PITH_GEMM_LINE_BYTES : 0;
@@ -196,7 +207,7 @@ static void run_block(const walk *v, const block *b, const float *w, span next) 
   for (size_t column = 0; column < b->width; column += panel) {
     const size_t width = min_size(panel, b->width - column);
     tile.w = w + column;
-    for (size_t t = v->first_tile; t < v->last_tile; ++t) {
+    for (size_t t = first_tile; t < last_tile; ++t) {
       const size_t row = part_start(v->args->rows, v->plan->tiles, t);
       const size_t next_row = part_start(v->args->rows, v->plan->tiles, t + 1);
       const bool more = done_bytes < next.bytes;
@@ -226,14 +237,14 @@ static size_t chunk_start(const pith_gemm_f32_args *a, size_t chunk) {
 /* What this thread will likely read after block `index` of `chunk`. */
 static span find_next(const pith_gemm_f32_args *a, const plan *p, size_t threads, size_t task, size_t chunk,
                       size_t index) {
-  const size_t group = task / p->row_groups;
+  const size_t part = task / p->row_parts;
   if (++chunk == chunk_count(a->k)) {
     chunk = 0;
-    if (++index == part_start(p->blocks, p->block_groups, group + 1)) {
-      const size_t next_group = (task + threads) / p->row_groups;
-      if (next_group >= p->block_groups)
+    if (++index == part_start(p->blocks, p->block_parts, part + 1)) {
+      const size_t next_part = (task + threads) / p->row_parts;
+      if (next_part >= p->block_parts)
         return (span){NULL, 0};
-      index = part_start(p->blocks, p->block_groups, next_group);
+      index = part_start(p->blocks, p->block_parts, next_part);
     }
   }
   const size_t k0 = chunk_start(a, chunk);
@@ -244,21 +255,24 @@ void pith_gemm_f32_blocked_run(const pith_gemm_f32_code *code, const void *args,
                                void *scratch) {
   const pith_gemm_f32_args *a = args;
   const plan p = make_plan(code, a, threads);
-  const size_t row_group = task % p.row_groups, block_group = task / p.row_groups;
-  const size_t last_block = part_start(p.blocks, p.block_groups, block_group + 1);
+  const size_t row_part = task % p.row_parts, block_part = task / p.row_parts;
+  const size_t first_block = part_start(p.blocks, p.block_parts, block_part);
+  const size_t last_block = part_start(p.blocks, p.block_parts, block_part + 1);
+  const size_t first_group = part_start(p.row_groups, p.row_parts, row_part);
+  const size_t last_group = part_start(p.row_groups, p.row_parts, row_part + 1);
   walk v = {
       .code = code,
       .args = a,
       .plan = &p,
-      .first_tile = part_start(p.tiles, p.row_groups, row_group),
-      .last_tile = part_start(p.tiles, p.row_groups, row_group + 1),
+      .first_tile = part_start(p.tiles, p.row_groups, first_group),
+      .last_tile = part_start(p.tiles, p.row_groups, last_group),
       .c = scratch,
   };
   float *repacked = (float *)((char *)scratch + TILE_BYTES);
   const size_t chunks = chunk_count(a->k);
-  for (size_t i = part_start(p.blocks, p.block_groups, block_group); i < last_block; ++i) {
+  for (size_t i = first_block; i < last_block; ++i) {
     const block b = find_block(a, i);
-    v.first_block = i == part_start(p.blocks, p.block_groups, block_group);
+    v.bring_x = i == first_block || last_group - first_group > 1;
     for (size_t chunk = 0; chunk < chunks; ++chunk) {
       v.k0 = chunk_start(a, chunk);
       v.k = chunk_start(a, chunk + 1) - v.k0;
@@ -279,7 +293,9 @@ void pith_gemm_f32_blocked_run(const pith_gemm_f32_code *code, const void *args,
         code->repack(&repack);
       } else
         w = block_weights(&b, a->k, v.k0);
-      run_block(&v, &b, w, find_next(a, &p, threads ? threads : 1, task, chunk, i));
+      for (size_t group = first_group; group < last_group; ++group)
+        run_block(&v, &b, w, part_start(p.tiles, p.row_groups, group), part_start(p.tiles, p.row_groups, group + 1),
+                  group + 1 == last_group ? find_next(a, &p, threads ? threads : 1, task, chunk, i) : (span){NULL, 0});
     }
   }
 }

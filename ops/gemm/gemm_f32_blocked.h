@@ -6,6 +6,9 @@
  *   rows   +-------+                   tiles. Meanwhile the next chunk of weights is prefetched, a share by each tile, and
  *                                      in the first block the next tile's x.
  *
+ * Weights that are no stored blocks are repacked chunk by chunk, and their tasks take as many rows as sharing allows: all groups
+ * of rows read what was repacked once, and their x comes from the third level, once for each block.
+ *
  * Between chunks of k the partial sums wait in y, so that each output stays one chain. */
 #ifndef PITH_OPS_GEMM_F32_BLOCKED_H
 #define PITH_OPS_GEMM_F32_BLOCKED_H

@@ -170,6 +170,20 @@ static void test_sizes(void **state) {
   tester_deinit(&t);
 }
 
+/* Several groups of rows, blocks and chunks of inputs at once, in each form. */
+static void test_large(void **state) {
+  (void)state;
+  tester t;
+  tester_init(&t, pith_gemm_f32_kernels);
+  for (unsigned form = 0; form <= PITH_GEMM_COLUMNS; ++form)
+    for (size_t i = 0; i < 4; ++i) {
+      gemm_case c = pick_case(&t, (const size_t[]){85, 169, 181, 255}[i], (const size_t[]){64, 129, 80, 193}[i], i % 2 ? 1543 : 1025);
+      c.form[0] = (pith_gemm_form)form;
+      run_case(&t, &c, i == 2);
+    }
+  tester_deinit(&t);
+}
+
 static void test_segments(void **state) {
   (void)state;
   tester t;
@@ -282,10 +296,30 @@ static void test_tasks(void **state) {
     }
 }
 
+/* Weights that are not stored blocks are repacked by each task that reads them: once by one thread, and by few by two. */
+static void test_repacking_tasks(void **state) {
+  (void)state;
+  static const struct {
+    size_t rows, n, k;
+  } shapes[] = {{430, 384, 384}, {200, 1152, 384}, {1024, 384, 1536}, {1536, 384, 430}, {3072, 768, 1024}, {1024, 768, 3072}};
+  for (const pith_kernel *const *kernel = pith_gemm_f32_kernels + 1; *kernel; ++kernel)
+    for (size_t i = 0; i < COUNT(shapes); ++i)
+      for (unsigned form = PITH_GEMM_ROWS; form <= PITH_GEMM_COLUMNS; ++form) {
+        const size_t blocks = shapes[i].n / 64;
+        const pith_gemm_f32_args a = {
+            .rows = shapes[i].rows, .k = shapes[i].k, .segment_count = 1, .segments = {{.n = shapes[i].n, .form = (pith_gemm_form)form}}};
+        assert_int_equal((*kernel)->count_tasks(&a, 1), 1);
+        const size_t tasks = (*kernel)->count_tasks(&a, 2);
+        assert_true(tasks >= 8 && tasks % 2 == 0);
+        assert_true(tasks <= (blocks < 8 ? 2 * blocks : blocks));
+      }
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_pack),     cmocka_unit_test(test_finish), cmocka_unit_test(test_extremes),
-      cmocka_unit_test(test_segments), cmocka_unit_test(test_sizes),  cmocka_unit_test(test_tasks),
+      cmocka_unit_test(test_segments), cmocka_unit_test(test_sizes),  cmocka_unit_test(test_large),
+      cmocka_unit_test(test_tasks),    cmocka_unit_test(test_repacking_tasks),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
