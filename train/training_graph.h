@@ -52,7 +52,8 @@ typedef struct pith_training_parameter {
   uint32_t ids;          /* output: its gradient is by rows (pith_gradient of differentiate.h); PITH_NONE: it is not */
 } pith_training_parameter;
 
-/* Dense ones first, then those by rows, then what is not trained; each in the model's order. */
+/* Dense ones first, then those by rows, then what is not trained; each in the model's order. What lies between two in a buffer is
+ * never written: 0 in that of the values. */
 typedef struct pith_training_graph {
   pith_graph *graph;     /* verified */
   pith_graph *model;     /* the model's own graph, in floats; its parameters read the same values */
