@@ -41,6 +41,7 @@ typedef struct pith_trainer_options {
   bool contrastive;             /* embeddings of pairs: in-batch negatives; else their cosine against a target */
   const char *const *freeze;    /* [freeze_count] names of parameters with * and ?, which stay as they are */
   uint32_t freeze_count;
+  uint32_t dense_rows;          /* embedding tables of more rows are updated by the rows that a batch reads (adamw and sgd without ema) */
   uint64_t seed;                /* of dropout */
   size_t max_tokens, max_sequences, max_rows; /* of one batch */
   uint64_t max_memory;          /* bytes of the trainer; over that activations of layers are computed again; 0: no limit */

@@ -1,0 +1,78 @@
+/* What the files of the trainer share. */
+#ifndef PITH_TRAIN_TRAINER_INTERNAL_H
+#define PITH_TRAIN_TRAINER_INTERNAL_H
+
+#include "engine/exec/executor.h"
+#include "ops/optimizer/optimizer_f32.h"
+#include "train/groups.h"
+#include "train/trainer.h"
+#include "train/training_graph.h"
+
+/* Steps after which all rows are brought up to date: replaying thousands for one row is slow. */
+enum { PITH_TRAINER_HISTORY = 4096 };
+
+/* A table whose rows are updated when they are read. */
+typedef struct pith_trainer_table {
+  const pith_training_parameter *parameter;
+  size_t rows, features;
+  pith_training_input input; /* the input that its rows are looked up by; PITH_TRAINING_INPUT_COUNT: the graph computes them, and all
+                                rows are kept up to date */
+  uint32_t *done;            /* [rows] steps of `steps` that each row has seen */
+  union {
+    pith_adamw_step *adamw;
+    pith_sgd_step *sgd;
+  } steps; /* [PITH_TRAINER_HISTORY] since all rows were last up to date */
+  int32_t *touched;  /* [rows] that have a gradient in this step, in the order of the batches */
+  size_t touched_count;
+  int32_t *read;     /* [rows] that the batch reads */
+  uint32_t *stamps;  /* [rows] when each was put in `touched` last, and in `read` */
+  uint32_t *read_stamps;
+} pith_trainer_table;
+
+struct pith_trainer {
+  pith_arena arena;
+  pith_allocator allocator;
+  pith_trainer_options options;
+  pith_model_data model;
+  pith_training_graph *training;
+  pith_parameter_groups groups; /* of training->model */
+  pith_program *program;
+  pith_executor *executor;
+  size_t threads;
+  float *values;    /* [training->value_count] */
+  float *gradients; /* [training->trained_values]; of tables' rows only the touched ones are ever not 0 */
+  float *spare;     /* [training->dense_values] of a second batch of a step; NULL before there was one */
+  float *m, *v;     /* [training->trained_values], or NULL */
+  float *average;   /* the same, or NULL */
+  double *sums;     /* of squares: [sum_count] */
+  size_t sum_count;
+  double *update_sums; /* lamb: of the updates */
+  pith_trainer_table *tables; /* [table_count] */
+  uint32_t table_count;
+  bool begun;       /* the gradients are those of a batch since the last step */
+  bool averaged;    /* `values` and `average` stand in each other's place */
+  uint64_t step;    /* applied */
+  uint32_t stamp, read_stamp;
+  size_t history_count; /* steps that some rows have not seen */
+  int32_t *firsts, *seconds, *counting, *zeros; /* [max_sequences / 2] twice and once, [max_tokens] */
+  int32_t key[4];
+  uint64_t state_step; /* what get_state gives */
+  pith_trainer_piece pieces[5];
+  size_t bytes; /* all memory but the arena's */
+};
+
+/* Runs several calls as one: all their tasks on the trainer's threads. Kernels have no scratch. */
+typedef struct pith_trainer_call {
+  const pith_kernel *kernel;
+  const void *args;
+} pith_trainer_call;
+void pith_trainer_run_calls(pith_trainer *trainer, const pith_trainer_call *calls, size_t count);
+const pith_kernel *pith_trainer_select(const pith_kernel *const *table);
+
+/* Rows of a table go through the steps that they have missed; NULL: all rows. */
+void pith_trainer_catch_up(pith_trainer *trainer, pith_trainer_table *table, const int32_t *rows, size_t count);
+void pith_trainer_catch_up_all(pith_trainer *trainer);
+/* `values` are the weights that are trained, and not their averages. */
+void pith_trainer_use_weights(pith_trainer *trainer);
+
+#endif
