@@ -121,42 +121,20 @@ bool pith_backward_add_rows(pith_backward *b, pith_tensor_id table, pith_tensor_
 
 /* ---- values that are computed again ---------------------------------------------------------------------------------------- */
 
-/* Of the nodes [begin, end): what nothing behind them reads. */
-static void find_inner(const pith_backward *b, pith_node_id begin, pith_node_id end, bool *inner) {
-  const pith_graph *graph = b->graph;
-  memset(inner, 0, b->tensors * sizeof *inner);
-  for (pith_node_id n = begin; n < end; n++)
-    for (uint32_t i = 0; i < graph->nodes[n].output_count; i++)
-      inner[graph->nodes[n].outputs[i]] = true;
-  for (pith_node_id n = end; n < b->nodes; n++)
-    for (uint32_t i = 0; i < graph->nodes[n].input_count; i++)
-      if (graph->nodes[n].inputs[i] != PITH_NONE)
-        inner[graph->nodes[n].inputs[i]] = false;
-  for (uint32_t i = 0; i < graph->output_count; i++)
-    inner[graph->outputs[i]] = false;
-}
-
 /* The same nodes once more, reading what the first ones read. What nothing reads goes when the graph is lowered. */
-static void compute_again(pith_backward *b, pith_node_id begin, pith_node_id end, bool *inner) {
-  find_inner(b, begin, end, inner);
+static void compute_again(pith_backward *b, pith_node_id begin, pith_node_id end) {
   for (pith_node_id n = begin; n < end && b->builder.status == PITH_OK; n++) {
-    const pith_node node = b->graph->nodes[n];
+    const pith_node node = b->graph->nodes[n]; /* the array moves as nodes are added */
     pith_tensor_id inputs[PITH_MAX_PORTS];
     pith_attribute_setting attributes[PITH_MAX_ATTRIBUTES];
     uint32_t count = 0;
-    bool any = false;
-    for (uint32_t i = 0; i < node.output_count; i++)
-      any |= inner[node.outputs[i]];
-    if (!any)
-      continue;
     for (uint32_t i = 0; i < node.input_count; i++)
       inputs[i] = pith_backward_value(b, node.inputs[i]);
     for (; node.op->attributes[count].name != NULL; count++)
       attributes[count] = (pith_attribute_setting){node.op->attributes[count].name, node.attributes[count]};
     const pith_tensor_id first = pith_backward_build(b, &node, (int)node.op->id, node.input_count, inputs, count, attributes);
     for (uint32_t i = 0; i < node.output_count && first != PITH_NONE; i++)
-      if (inner[node.outputs[i]])
-        b->values[node.outputs[i]] = first + i;
+      b->values[node.outputs[i]] = first + i;
   }
 }
 
@@ -204,12 +182,12 @@ static bool lies_on_the_way(pith_backward *b, const pith_node *node) {
   return wanted;
 }
 
-static void go_back(pith_backward *b, const pith_differentiate_options *options, bool *inner) {
+static void go_back(pith_backward *b, const pith_differentiate_options *options) {
   uint32_t segment = options == NULL ? 0 : options->segment_count;
   for (pith_node_id n = b->nodes; n-- > 0 && b->builder.status == PITH_OK;) {
-    const pith_node node = b->graph->nodes[n]; /* the array moves as nodes are added */
+    const pith_node node = b->graph->nodes[n];
     if (segment > 0 && n < options->segment_begins[segment]) {
-      compute_again(b, options->segment_begins[segment - 1], options->segment_begins[segment], inner);
+      compute_again(b, options->segment_begins[segment - 1], options->segment_begins[segment]);
       segment--;
     }
     if (!lies_on_the_way(b, &node))
@@ -270,8 +248,7 @@ static pith_status differentiate(pith_backward *b, pith_tensor_id loss, pith_gra
   b->gradients = PITH_ARENA_NEW(&b->scratch, pith_tensor_id, b->tensors);
   b->values = PITH_ARENA_NEW(&b->scratch, pith_tensor_id, b->tensors);
   b->by_rows = PITH_ARENA_NEW(&b->scratch, pith_gradient *, b->tensors);
-  bool *inner = PITH_ARENA_NEW(&b->scratch, bool, b->tensors);
-  if (b->wanted == NULL || b->leads == NULL || b->gradients == NULL || b->values == NULL || b->by_rows == NULL || inner == NULL)
+  if (b->wanted == NULL || b->leads == NULL || b->gradients == NULL || b->values == NULL || b->by_rows == NULL)
     return pith_fail(error, PITH_OUT_OF_MEMORY, "no memory to differentiate a graph of %u tensors", b->tensors);
   for (pith_tensor_id t = 0; t < b->tensors; t++) {
     b->gradients[t] = PITH_NONE;
@@ -289,7 +266,7 @@ static pith_status differentiate(pith_backward *b, pith_tensor_id loss, pith_gra
   mark(b, loss);
   if (b->wanted[loss])
     b->gradients[loss] = pith_backward_number(b, 1);
-  go_back(b, options, inner);
+  go_back(b, options);
   finish(b, gradients, count);
   return b->builder.status;
 }

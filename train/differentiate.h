@@ -21,7 +21,7 @@ typedef struct pith_gradient {
 
 typedef struct pith_differentiate_options {
   /* Ranges of nodes whose values are not kept for the way back but computed again there, with the same bits: segment i is the nodes
-   * segment_begins[i] .. segment_begins[i + 1]. What one segment leaves to others is kept. */
+   * segment_begins[i] .. segment_begins[i + 1]. What a later node reads on its own way back is kept. */
   uint32_t segment_count;
   const pith_node_id *segment_begins; /* [segment_count + 1], ascending */
 } pith_differentiate_options;

@@ -317,6 +317,30 @@ static void test_parameters(void **state) {
   pith_import_deinit(&import);
 }
 
+static uint32_t count_steps(const pith_program *program, const char *name) {
+  uint32_t count = 0;
+  for (uint32_t i = 0; i < program->step_count; i++)
+    count += strcmp(program->steps[i].row->name, name) == 0;
+  return count;
+}
+
+/* What a layer leaves to the next one is kept: of its two LayerNorms only the first is computed again. */
+static void test_recompute(void **state) {
+  (void)state;
+  pith_import import = open_model("bert-sequence");
+  for (uint32_t layers = 0; layers < 4; layers++) {
+    const uint32_t again = layers < 2 ? layers : 2; /* there are no more */
+    pith_training_graph_options options = training_options;
+    training_fixture f;
+    options.recompute_layers = layers;
+    training_open(&f, &import.data, &options, &batch, 0, 1);
+    assert_int_equal(count_steps(f.program, "TrainingAttention"), 2 + again);
+    assert_int_equal(count_steps(f.program, "LayerNorm"), 5 + again);
+    training_close(&f);
+  }
+  pith_import_deinit(&import);
+}
+
 /* A quantized model trains from its dequantized values, with attention in floats. */
 static void test_quantized(void **state) {
   (void)state;
@@ -447,7 +471,7 @@ static void test_out_of_memory(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_dropout_places), cmocka_unit_test(test_dropout_ratios), cmocka_unit_test(test_dropout_runs),
-      cmocka_unit_test(test_dropout_gradient), cmocka_unit_test(test_parameters), cmocka_unit_test(test_quantized),
+      cmocka_unit_test(test_dropout_gradient), cmocka_unit_test(test_parameters), cmocka_unit_test(test_recompute), cmocka_unit_test(test_quantized),
       cmocka_unit_test(test_refusals), cmocka_unit_test(test_labels), cmocka_unit_test(test_out_of_memory),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
