@@ -24,14 +24,23 @@ static bool is_data(const pith_graph *graph, pith_tensor_id tensor) {
   return graph->tensors[tensor].kind == PITH_TENSOR_PARAMETER || graph->tensors[tensor].kind == PITH_TENSOR_CONSTANT;
 }
 
-/* Rows of tables, and sums of them. */
-static bool is_embedding(const pith_graph *graph, pith_tensor_id tensor) {
+static bool is_lookup(const pith_graph *graph, pith_tensor_id tensor) {
   const pith_node *node = pith_graph_get_producer(graph, tensor);
-  if (node == NULL)
-    return false;
-  if (node->op->id == PITH_OP_GATHER)
-    return is_data(graph, node->inputs[0]);
-  return node->op->id == PITH_OP_ADD && is_embedding(graph, node->inputs[0]) && is_embedding(graph, node->inputs[1]);
+  return node != NULL && node->op->id == PITH_OP_GATHER && is_data(graph, node->inputs[0]);
+}
+
+/* Rows of tables, and sums of them, added one after the other. */
+static bool is_embedding(const pith_graph *graph, pith_tensor_id tensor) {
+  while (!is_lookup(graph, tensor)) {
+    const pith_node *node = pith_graph_get_producer(graph, tensor);
+    if (node == NULL || node->op->id != PITH_OP_ADD)
+      return false;
+    const bool second = is_lookup(graph, node->inputs[1]);
+    if (!second && !is_lookup(graph, node->inputs[0]))
+      return false;
+    tensor = node->inputs[!second];
+  }
+  return true;
 }
 
 /* A product, with a bias or without. */

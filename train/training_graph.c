@@ -161,8 +161,8 @@ static pith_status place_parameters(training *t, const pith_training_parameter *
 }
 
 /* Outputs: the loss, then what there is of each parameter in the model's order. */
-static pith_status add_outputs(training *t, pith_training_build *build, pith_tensor_id loss, const pith_parameter_groups *groups,
-                               const pith_gradient *gradients, size_t gradient_count, pith_error *error) {
+static pith_status add_outputs(training *t, pith_training_build *build, pith_tensor_id loss, const pith_gradient *gradients,
+                               size_t gradient_count, pith_error *error) {
   pith_builder *builder = &build->rewriter.builder;
   const pith_graph *from = build->from;
   pith_training_parameter *found = PITH_ARENA_NEW(&t->arena, pith_training_parameter, from->tensor_count);
@@ -178,7 +178,6 @@ static pith_status add_outputs(training *t, pith_training_build *build, pith_ten
     *parameter = (pith_training_parameter){.tensor = build->rewriter.map[i],
                                            .model_tensor = i,
                                            .count = (size_t)(from->tensors[i].data_bytes / sizeof(float)),
-                                           .layer = groups->list[i].depth,
                                            .gradient = PITH_NONE,
                                            .ids = PITH_NONE};
     const pith_gradient *gradient = NULL;
@@ -201,18 +200,24 @@ static pith_status add_outputs(training *t, pith_training_build *build, pith_ten
 
 /* ---- all of it ------------------------------------------------------------------------------------------------------------- */
 
-static void find_inputs(pith_training_graph *public) {
+static pith_status find_inputs(pith_training_graph *public, pith_error *error) {
   static const char *const names[PITH_TRAINING_INPUT_COUNT] = {
 #define NAME(id, name, doc) [PITH_TRAINING_INPUT_##id] = name,
       PITH_TRAINING_INPUT_LIST(NAME)
 #undef NAME
   };
-  for (int id = 0; id < PITH_TRAINING_INPUT_COUNT; id++) {
+  for (int id = 0; id < PITH_TRAINING_INPUT_COUNT; id++)
     public->inputs[id] = PITH_NONE;
-    for (uint32_t i = 0; i < public->graph->input_count; i++)
-      if (strcmp(public->graph->tensors[public->graph->inputs[i]].name, names[id]) == 0)
-        public->inputs[id] = i;
+  for (uint32_t i = 0; i < public->graph->input_count; i++) {
+    const char *name = public->graph->tensors[public->graph->inputs[i]].name;
+    int id = 0;
+    while (id < PITH_TRAINING_INPUT_COUNT && strcmp(names[id], name) != 0)
+      id++;
+    if (id == PITH_TRAINING_INPUT_COUNT)
+      return pith_fail(error, PITH_UNSUPPORTED, "the model's input '%s' is none that training gives", name);
+    public->inputs[id] = i;
   }
+  return PITH_OK;
 }
 
 static pith_status build_graph(training *t, pith_training_build *build, pith_tensor_id output, const pith_parameter_groups *groups,
@@ -225,13 +230,12 @@ static pith_status build_graph(training *t, pith_training_build *build, pith_ten
       pith_training_add_loss(build, builder->status == PITH_OK ? pith_rewriter_get(&build->rewriter, output) : PITH_NONE);
   PITH_TRY(builder->status);
   PITH_TRY(add_gradients(t, build, loss, groups, &gradients, &count, error));
-  PITH_TRY(add_outputs(t, build, loss, groups, gradients, count, error));
+  PITH_TRY(add_outputs(t, build, loss, gradients, count, error));
   PITH_TRY(pith_builder_finish(builder));
   t->public.graph = builder->graph;
   builder->graph = NULL;
   t->public.layer_count = groups->layers;
-  find_inputs(&t->public);
-  return PITH_OK;
+  return find_inputs(&t->public, error);
 }
 
 static pith_status create(training *t, const pith_model_data *model, const pith_training_graph_options *options,

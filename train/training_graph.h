@@ -47,7 +47,6 @@ typedef struct pith_training_parameter {
   pith_tensor_id tensor; /* of the training graph: f32, row-major; PITH_NONE: no node reads it */
   pith_tensor_id model_tensor; /* the same of the model's graph */
   size_t offset, count;  /* elements, in the buffer of all values; offsets are multiples of 16 */
-  uint32_t layer;        /* 0: embeddings; 1 .. layer_count: a layer; layer_count + 1: behind the last one */
   uint32_t gradient;     /* output of the graph that is its gradient; PITH_NONE: frozen, or nothing that counts reads it */
   uint32_t ids;          /* output: its gradient is by rows (pith_gradient of differentiate.h); PITH_NONE: it is not */
 } pith_training_parameter;
@@ -61,13 +60,13 @@ typedef struct pith_training_graph {
   uint32_t parameter_count, trained_count, dense_count; /* all; those that have a gradient; those whose gradient is dense */
   const pith_training_parameter *parameters;            /* [parameter_count] */
   size_t value_count, trained_values, dense_values;     /* elements of the buffer; of its beginning, as above */
-  uint32_t layer_count;
+  uint32_t layer_count;  /* as train/groups.h counts them */
 } pith_training_graph;
 
 /* The loss is that of the model's task: softmax cross entropy (classification, tokens, fill-mask, both ends of an answer), sigmoid
  * cross entropy (multi-label, ranking), mean squared error (regression), cosine or contrastive (embeddings); always a mean over
  * what counts. Reads no weight, unless the model is quantized, which is dequantized first. `model` must outlive the result.
- * PITH_UNSUPPORTED for a model without such a task, or where an operator has no gradient (named); PITH_INVALID_ARGUMENT for an
+ * PITH_UNSUPPORTED for a model without such a task, with an input that is not in the list above, or where an operator has no gradient (named); PITH_INVALID_ARGUMENT for an
  * option that the task has no use for, or a pattern that matches no parameter. */
 PITH_WARN_UNUSED pith_status pith_training_graph_create(const pith_model_data *model, const pith_training_graph_options *options,
                                                         const pith_allocator *allocator, pith_training_graph **out_training,
