@@ -54,6 +54,6 @@ typedef struct bench_operator {
 } bench_operator;
 
 extern const bench_operator bench_gemm_f32, bench_gemm_f32_training, bench_gemm_u8s8, bench_attention_f32, bench_attention_u8s8,
-    bench_vector_f32, bench_sparse_gemm_f32, bench_sparse_gemm_u8s8;
+    bench_vector_f32, bench_train_f32, bench_sparse_gemm_f32, bench_sparse_gemm_u8s8;
 
 #endif

@@ -9,7 +9,7 @@
 #include "ops/optimizer/optimizer_internal.h"
 #include "ops/optimizer/optimizer_step.h"
 
-enum { ADAMW_COST = 8, ROW_VECTORS = 2, ROW_PATIENCE = 8 }; /* passes over an element; steps between two looks at the push */
+enum { ADAMW_COST = 8, ROW_VECTORS = 4, ROW_PATIENCE = 8 }; /* passes over an element; steps between two looks at the push */
 
 V16_INLINE void adamw_apply(const adam_constants *c, pith_adamw_step step, v16 *w, v16 *m, v16 *v, v16 g) {
   adam_moments(c, m, v, g);
@@ -93,6 +93,37 @@ V16_INLINE bool adamw_is_settled(const adam_constants *c, const adamw_bound *bou
   return v16_largest(over) == 0;
 }
 
+/* What is left of adamw_apply in steps whose gradient and push are 0; w, m and v apart, so that zeros cost nothing. m falls, so
+ * it may be flushed after several steps as well as after each. */
+V16_INLINE void adamw_decay(const adam_constants *c, const pith_adamw_step *steps, size_t count, size_t vectors, adamw_state *x) {
+  v16 m = v16_set(0.0f), v = m;
+  PITH_UNROLL
+  for (size_t k = 0; k < vectors; ++k) {
+    m = v16_max(m, v16_abs(x->m[k]));
+    v = v16_max(v, x->v[k]);
+  }
+  for (size_t s = 0; s < count; ++s)
+    PITH_UNROLL
+    for (size_t k = 0; k < vectors; ++k)
+      x->w[k] = optimizer_shrink(x->w[k], steps[s].shrink);
+  for (size_t s = 0; v16_largest(v) != 0 && s < count; ++s)
+    PITH_UNROLL
+    for (size_t k = 0; k < vectors; ++k)
+      x->v[k] = v16_mul(c->beta2, x->v[k]);
+  for (size_t s = 0; v16_largest(m) != 0 && s < count;) {
+    for (const size_t until = count - s < ROW_PATIENCE ? count : s + ROW_PATIENCE; s < until; ++s)
+      PITH_UNROLL
+      for (size_t k = 0; k < vectors; ++k)
+        x->m[k] = v16_fma(c->keep1, v16_sub(v16_set(0.0f), x->m[k]), x->m[k]);
+    m = v16_set(0.0f);
+    PITH_UNROLL
+    for (size_t k = 0; k < vectors; ++k) {
+      x->m[k] = momentum_flush(x->m[k]);
+      m = v16_max(m, v16_abs(x->m[k]));
+    }
+  }
+}
+
 /* `vectors` is a constant where this is expanded; `whole` false: 1 vector. */
 V16_INLINE void adamw_replay(const pith_adamw_rows_f32_args *a, const adam_constants *c, const adamw_bound *bound, size_t at,
                              size_t begin, size_t end, size_t vectors, bool whole, m16 tail) {
@@ -110,12 +141,7 @@ V16_INLINE void adamw_replay(const pith_adamw_rows_f32_args *a, const adam_const
       PITH_UNROLL
       for (size_t k = 0; k < vectors; ++k)
         adamw_apply(c, a->steps[s], &x.w[k], &x.m[k], &x.v[k], zero);
-  for (; s < end; ++s)
-    PITH_UNROLL
-    for (size_t k = 0; k < vectors; ++k) {
-      adam_moments(c, &x.m[k], &x.v[k], zero);
-      x.w[k] = optimizer_shrink(x.w[k], a->steps[s].shrink);
-    }
+  adamw_decay(c, a->steps + s, end - s, vectors, &x);
   PITH_UNROLL
   for (size_t k = 0; k < vectors; ++k) {
     if (a->g)

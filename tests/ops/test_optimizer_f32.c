@@ -438,24 +438,27 @@ static void test_rows_are_dense(void **state) {
   }
 }
 
-/* Pushes that are nothing at first and grow: with the rate, or where v falls faster than m squared. */
-static void test_rows_that_grow(void **state) {
+/* Pushes that are nothing at first and grow: with the rate, or where v falls faster than m squared. And rows whose momentum has
+ * become 0, but not v. */
+enum { RATE_GROWS, V_FALLS, NO_MOMENTUM, PUSH_KINDS };
+
+static void test_rows_pushes(void **state) {
   (void)state;
   enum { COLUMNS = 37, MISSED = 60 };
-  for (int v_falls = 0; v_falls < 2; ++v_falls) {
+  for (int kind = 0; kind < PUSH_KINDS; ++kind) {
     tester t;
     tester_init(&t, pith_adamw_rows_f32_kernels);
-    const pith_adamw_options o = {0.9, v_falls ? 0.5 : 0.999, 1e-12, 0.01};
+    const pith_adamw_options o = {0.9, kind == V_FALLS ? 0.5 : 0.999, 1e-12, 0.01};
     table dense = {.w = {0}}, lazy;
     for (size_t i = 0; i < COLUMNS; ++i) {
       dense.w[i] = tester_uniform(&t, 0.5f, 1);
-      dense.m[i] = tester_uniform(&t, -1e-3f, 1e-3f);
+      dense.m[i] = kind == NO_MOMENTUM ? 0 : tester_uniform(&t, -1e-3f, 1e-3f);
       dense.v[i] = 1e-6f;
     }
     lazy = dense;
     pith_adamw_step steps[MISSED];
     for (size_t s = 0; s < MISSED; ++s) {
-      steps[s] = pith_adamw_step_make(&o, v_falls ? 1e-10 : s < 20 ? 1e-12 : 1e-2, 100 + s);
+      steps[s] = pith_adamw_step_make(&o, kind == V_FALLS ? 1e-10 : s < 20 ? 1e-12 : 1e-2, 100 + s);
       static const float g[COLUMNS];
       pith_kernel_run_all(pith_adamw_f32_kernels[0],
                           &(pith_adamw_f32_args){dense.w, dense.m, dense.v, g, COLUMNS, steps[s], o, 1}, NULL);
@@ -474,7 +477,7 @@ int main(void) {
       cmocka_unit_test(test_adamw), cmocka_unit_test(test_sgd),    cmocka_unit_test(test_lamb), cmocka_unit_test(test_sum_squares),
       cmocka_unit_test(test_ema),   cmocka_unit_test(test_axpy),   cmocka_unit_test(test_golden),
       cmocka_unit_test(test_rows),  cmocka_unit_test(test_rows_are_dense),
-      cmocka_unit_test(test_rows_that_grow),
+      cmocka_unit_test(test_rows_pushes),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
