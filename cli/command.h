@@ -43,7 +43,7 @@ typedef struct pith_command {
   int (*run)(const void *settings); /* an exit status */
 } pith_command;
 
-enum { PITH_SETTINGS_MAX_BYTES = 512 };
+enum { PITH_SETTINGS_MAX_BYTES = 1024 };
 
 extern const pith_command *const pith_commands[]; /* NULL-terminated */
 
@@ -85,9 +85,12 @@ void pith_json_double(FILE *out, double value);
 typedef struct pith_progress {
   const char *what;
   uint64_t total; /* 0: unknown */
+  uint64_t step_done; /* of it, when this step began */
   uint64_t begin_ns, step_ns, shown_ns;
   bool terminal, shown;
   bool is_time; /* what is counted: it has no rate */
+  bool has_end; /* when it will be done is shown too */
+  char note[48]; /* shown last; the caller's */
 } pith_progress;
 void pith_progress_begin(pith_progress *progress, const char *what, uint64_t total);
 void pith_progress_update(pith_progress *progress, uint64_t done);

@@ -120,6 +120,16 @@ void pith_progress_begin(pith_progress *progress, const char *what, uint64_t tot
   progress->step_ns = progress->begin_ns;
 }
 
+/* "  1:02:03 left" */
+static void add_time(char *text, size_t bytes, double seconds) {
+  const unsigned long long s = seconds < 1e9 ? (unsigned long long)seconds : 0;
+  const size_t at = strlen(text);
+  if (s >= 3600)
+    snprintf(text + at, bytes - at, "  %llu:%02llu:%02llu left", s / 3600, s / 60 % 60, s % 60);
+  else
+    snprintf(text + at, bytes - at, "  %llu:%02llu left", s / 60, s % 60);
+}
+
 void pith_progress_update(pith_progress *progress, uint64_t done) {
   if (!progress->terminal)
     return;
@@ -128,10 +138,14 @@ void pith_progress_update(pith_progress *progress, uint64_t done) {
     return;
   progress->shown_ns = now;
   progress->shown = true;
-  const double per_s = (double)done / ((double)(now - progress->step_ns + 1) * 1e-9);
-  char rate[32] = "";
+  const double per_s = (double)(done - progress->step_done) / ((double)(now - progress->step_ns + 1) * 1e-9);
+  char rate[80] = "";
   if (!progress->is_time)
-    snprintf(rate, sizeof rate, per_s < 1e7 ? "  %.0f/s" : "  %.1e/s", per_s);
+    snprintf(rate, sizeof rate, per_s < 10 ? "  %.1f/s" : per_s < 1e7 ? "  %.0f/s" : "  %.1e/s", per_s);
+  if (progress->has_end && per_s > 0 && done <= progress->total)
+    add_time(rate, sizeof rate, (double)(progress->total - done) / per_s);
+  if (progress->note[0] != '\0')
+    snprintf(rate + strlen(rate), sizeof rate - strlen(rate), "  %s", progress->note);
   if (progress->total == 0) {
     fprintf(stderr, "\r%s %llu%s\033[K", progress->what, (unsigned long long)done, rate);
     return;
@@ -149,6 +163,7 @@ static void see(void *context, const char *what, uint64_t done, uint64_t total) 
   if (strcmp(progress->what, what) != 0) {
     progress->what = what;
     progress->step_ns = pith_now_ns();
+    progress->step_done = 0;
   }
   progress->total = total;
   pith_progress_update(progress, done);

@@ -171,14 +171,17 @@ void pith_order_seek(pith_order *order, uint64_t epoch, uint64_t batch) {
     pith_order_next(order);
 }
 
-pith_order_survey pith_order_look_ahead(pith_order *order, uint64_t epochs) {
+pith_order_survey pith_order_look_ahead(pith_order *order, const pith_order_length *length) {
   pith_order_survey survey = {0};
+  uint64_t in_step = 0;
   begin_epoch(order, 0);
-  while (order->epoch < epochs) {
+  while (length->steps != 0 ? survey.steps < length->steps : order->epoch < length->epochs) {
     const pith_order_batch batch = pith_order_next(order);
     survey.batches++;
     survey.most_tokens = batch.tokens > survey.most_tokens ? batch.tokens : survey.most_tokens;
     survey.most_samples = batch.count > survey.most_samples ? batch.count : survey.most_samples;
+    in_step = in_step + 1 == length->accumulate || batch.ends_epoch ? 0 : in_step + 1;
+    survey.steps += in_step == 0;
   }
   begin_epoch(order, 0);
   return survey;

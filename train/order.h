@@ -59,12 +59,17 @@ pith_order_batch pith_order_next(pith_order *order);
  * tokens, else none. */
 void pith_order_seek(pith_order *order, uint64_t epoch, uint64_t batch);
 
-/* What a run of so many epochs will be, from the lengths alone. */
+/* How long a run is: so many epochs, or where it is not 0 so many steps, each of `accumulate` batches of one epoch or what is left
+ * of it. */
+typedef struct pith_order_length {
+  uint64_t epochs, steps, accumulate;
+} pith_order_length;
+/* What it will be, from the lengths of the samples alone. */
 typedef struct pith_order_survey {
-  uint64_t batches;       /* of all epochs */
+  uint64_t batches, steps;
   uint64_t most_tokens, most_samples; /* in one batch */
 } pith_order_survey;
 /* `order` is at epoch 0 afterwards. */
-pith_order_survey pith_order_look_ahead(pith_order *order, uint64_t epochs);
+pith_order_survey pith_order_look_ahead(pith_order *order, const pith_order_length *length);
 
 #endif

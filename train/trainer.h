@@ -62,7 +62,7 @@ typedef struct pith_train_batch {
                               their cosine [sequences / 2] (not contrastive) */
   const int32_t *rows;     /* fill-mask: tokens whose ids are to be found [row_count] */
   size_t row_count;
-  uint64_t first_sample;   /* number of the first sequence in the whole run: dropout depends on it, not on the batch */
+  uint64_t first_sample;   /* number of the first sequence in its epoch: dropout depends on it and the step, not on the batch */
 } pith_train_batch;
 
 /* Copies the model's weights as floats (a quantized model's as they are dequantized). The task is that of the model's head.

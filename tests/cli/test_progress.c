@@ -63,7 +63,34 @@ static void test_bench(void **state) {
   assert_string_equal(out + strlen(out) - strlen(cleared), cleared);
 }
 
+/* Rate, time left and loss. */
+static void test_train(void **state) {
+  (void)state;
+  const char *folder = getenv("TMPDIR");
+  char model[600], data[600], result[600], out[MOST_BYTES];
+  folder = folder == NULL ? "/tmp" : folder;
+  snprintf(model, sizeof model, "%s/pith-progress-%d.pith", folder, (int)getpid());
+  snprintf(data, sizeof data, "%s/pith-progress-%d.jsonl", folder, (int)getpid());
+  snprintf(result, sizeof result, "%s/pith-progress-%d-out.pith", folder, (int)getpid());
+  run_on_terminal((char *[]){"pith", "new", PITH_CONFIG, "--seed", "1", "-o", model, NULL}, out);
+  FILE *file = fopen(data, "w");
+  assert_non_null(file);
+  for (int i = 0; i < 400; i++)
+    fprintf(file, "{\"ids\":[1,%d,%d,%d,%d,%d,%d,%d,%d,2],\"label\":%d}\n", i % 9, i % 11, i % 7, i % 40, i % 5, i % 31, i % 13, i % 20,
+            i % 3);
+  fclose(file);
+  run_on_terminal((char *[]){"pith", "train", model, "--task", "classification", "--data", data, "--threads", "1", "--batch", "400",
+                             "--max-steps", "60", "-o", result, NULL},
+                  out);
+  unlink(model);
+  unlink(data);
+  unlink(result);
+  const char *bar = strstr(out, "\rtrain [");
+  if (bar == NULL || strstr(bar, "/s  0:0") == NULL || strstr(bar, " left  loss ") == NULL)
+    fail_msg("no bar in '%.300s'", out);
+}
+
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_bench)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_bench), cmocka_unit_test(test_train)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

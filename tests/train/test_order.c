@@ -114,7 +114,7 @@ static void test_epochs(void **state) {
   (void)state;
   for (size_t f = 0; f < FORMS; f++) {
     pith_order order = open_order(&forms[f]);
-    const pith_order_survey survey = pith_order_look_ahead(&order, EPOCHS);
+    const pith_order_survey survey = pith_order_look_ahead(&order, &(pith_order_length){.epochs = EPOCHS, .accumulate = 1});
     uint64_t batches = 0, most_tokens = 0, most_samples = 0, tokens = 0;
     for (uint64_t epoch = 0; epoch < EPOCHS; epoch++) {
       memset(seen, 0, sizeof seen);
@@ -140,6 +140,7 @@ static void test_epochs(void **state) {
       batches += in_epoch;
     }
     assert_int_equal(survey.batches, batches);
+    assert_int_equal(survey.steps, batches);
     assert_int_equal(survey.most_tokens, most_tokens);
     assert_int_equal(survey.most_samples, most_samples);
     if (forms[f].tokens == 512) /* little is lost at the ends of batches and windows */
@@ -210,6 +211,22 @@ static void test_fixed(void **state) {
   assert_int_equal(hash, FIXED);
 }
 
+/* 32 batches an epoch. */
+static void test_length(void **state) {
+  (void)state;
+  static const struct {
+    pith_order_length length;
+    uint64_t steps, batches;
+  } cases[] = {{{2, 0, 1}, 64, 64}, {{2, 0, 5}, 14, 64}, {{1, 0, 100}, 1, 32}, {{1, 9, 5}, 9, 32 + 10}, {{5, 3, 1}, 3, 3}};
+  pith_order order = open_order(&forms[0]);
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    const pith_order_survey survey = pith_order_look_ahead(&order, &cases[i].length);
+    assert_int_equal(survey.steps, cases[i].steps);
+    assert_int_equal(survey.batches, cases[i].batches);
+  }
+  pith_order_deinit(&order);
+}
+
 static void test_refused(void **state) {
   (void)state;
   pith_order order;
@@ -224,7 +241,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_permutation), cmocka_unit_test(test_randomness), cmocka_unit_test(test_epochs),
       cmocka_unit_test(test_seek),        cmocka_unit_test(test_groups),     cmocka_unit_test(test_fixed),
-      cmocka_unit_test(test_refused),
+      cmocka_unit_test(test_length),      cmocka_unit_test(test_refused),
   };
   return cmocka_run_group_tests(tests, make_samples, NULL);
 }

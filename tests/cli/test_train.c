@@ -1,0 +1,274 @@
+/* pith train as a process: it learns, what it says, what it writes, however it ends. */
+#include <math.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <fcntl.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include <cjson/cJSON.h>
+
+#include "tests/cli/command_fixture.h"
+
+static const char config[] =
+    "{\"model_type\":\"bert\",\"architectures\":[\"BertForSequenceClassification\"],\"vocab_size\":300,\"hidden_size\":32,"
+    "\"num_hidden_layers\":2,\"num_attention_heads\":2,\"intermediate_size\":64,\"hidden_act\":\"gelu\","
+    "\"max_position_embeddings\":32,\"type_vocab_size\":2,\"initializer_range\":0.1,\"layer_norm_eps\":1e-12,"
+    "\"pad_token_id\":0,\"id2label\":{\"0\":\"low\",\"1\":\"high\"}}";
+
+/* Paths that live as long as the test. */
+static char bare[600], train[600], dev[600], out[600], other[600], recipe[600], curve[600];
+
+/* The label says whether the second id is high. */
+static void write_rows(const char *path, uint32_t seed, int count) {
+  char *text = malloc((size_t)count * 80);
+  assert_non_null(text);
+  size_t bytes = 0;
+  for (int i = 0; i < count; i++) {
+    int ids[4];
+    for (int t = 0; t < 4; t++) {
+      seed = seed * 1664525u + 1013904223u;
+      ids[t] = (int)(10 + (seed >> 8) % 50);
+    }
+    bytes += (size_t)sprintf(text + bytes, "{\"ids\":[1,%d,%d,%d,%d],\"label\":\"%s\"}\n", ids[0], ids[1], ids[2], ids[3],
+                             ids[0] >= 35 ? "high" : "low");
+  }
+  write_text(path, text, bytes);
+  free(text);
+}
+
+static int make_models(void **state) {
+  (void)state;
+  const char *from = in_folder("config.json");
+  write_text(from, config, sizeof config - 1);
+  static const struct {
+    char *path;
+    const char *name;
+  } paths[] = {{bare, "bare.pith"}, {train, "train.jsonl"}, {dev, "dev.jsonl"}, {out, "out.pith"}, {other, "other.pith"},
+               {recipe, "recipe.json"}, {curve, "log.jsonl"}};
+  for (size_t i = 0; i < sizeof paths / sizeof *paths; i++)
+    snprintf(paths[i].path, 600, "%s", in_folder(paths[i].name));
+  outcome o = run_pith(NULL, "new", from, "--seed", "3", "-o", bare, NULL);
+  assert_success(&o);
+  write_rows(train, 1, 600);
+  write_rows(dev, 2, 200);
+  return 0;
+}
+
+static int remove_models(void **state) {
+  (void)state;
+  remove_folder();
+  return 0;
+}
+
+static double number(const cJSON *object, const char *key) {
+  const cJSON *item = cJSON_GetObjectItemCaseSensitive(object, key);
+  if (!cJSON_IsNumber(item))
+    fail_msg("no number '%s'", key);
+  return item->valuedouble;
+}
+
+static bool exists(const char *path, const char *ending) {
+  char whole[700];
+  snprintf(whole, sizeof whole, "%s%s", path, ending);
+  return access(whole, F_OK) == 0;
+}
+
+static void expect_same_file(const char *a, const char *b) {
+  FILE *x = fopen(a, "rb"), *y = fopen(b, "rb");
+  assert_true(x != NULL && y != NULL);
+  int c;
+  long place = 0;
+  while ((c = fgetc(x)) == fgetc(y) && c != EOF)
+    place++;
+  if (c != EOF || !feof(y))
+    fail_msg("%s and %s differ from byte %ld on", a, b, place);
+  fclose(x);
+  fclose(y);
+}
+
+#define TASK "--task", "classification", "--data", train, "--eval-data", dev
+#define FAST "--lr", "3e-3", "--batch", "20", "--epochs", "4", "--threads", "1"
+
+static void test_learns(void **state) {
+  (void)state;
+  outcome o = run_pith(NULL, "eval", bare, "--task", "classification", "--data", dev, "--json", NULL);
+  assert_success(&o);
+  cJSON *json = cJSON_Parse(o.out);
+  const double before = number(cJSON_GetObjectItem(json, "metrics"), "accuracy");
+  cJSON_Delete(json);
+  assert_true(before < 0.8);
+  o = run_pith(NULL, "train", bare, TASK, FAST, "--log", curve, "--log-every", "10", "--json", "-o", out, NULL);
+  assert_success(&o);
+  const char *line = o.out;
+  double best = 0, loss = 10;
+  for (int epoch = 1; epoch <= 4; epoch++) {
+    json = cJSON_ParseWithOpts(line, &line, 0);
+    assert_int_equal((int)number(json, "step"), 30 * epoch);
+    assert_true(number(json, "epoch") == epoch);
+    const double accuracy = number(cJSON_GetObjectItem(json, "metrics"), "accuracy");
+    assert_true(cJSON_IsTrue(cJSON_GetObjectItem(json, "best")) == (accuracy > best));
+    best = accuracy > best ? accuracy : best;
+    assert_true(number(json, "loss") < loss + 0.1);
+    loss = number(json, "loss");
+    cJSON_Delete(json);
+  }
+  json = cJSON_ParseWithOpts(line, &line, 0);
+  assert_true(number(json, "steps") == 120 && number(json, "steps_per_s") > 0 && number(json, "tokens_per_s") > 0);
+  assert_true(number(json, "loss") == loss && number(cJSON_GetObjectItem(json, "metrics"), "accuracy") == best);
+  assert_true(best > 0.95 && loss < 0.3);
+  cJSON_Delete(json);
+  assert_string_equal(line, "\n");
+  assert_false(exists(out, ".best") || exists(out, ".state.0") || exists(out, ".state.1"));
+  o = run_pith(NULL, "eval", out, "--task", "classification", "--data", dev, "--json", NULL);
+  assert_success(&o);
+  json = cJSON_Parse(o.out);
+  assert_true(number(cJSON_GetObjectItem(json, "metrics"), "accuracy") == best);
+  cJSON_Delete(json);
+  o = run_pith(NULL, "verify", out, NULL);
+  assert_success(&o);
+  o = run_pith(NULL, "inspect", out, NULL);
+  assert_success(&o);
+  assert_non_null(strstr(o.out, "report        classification accuracy"));
+  assert_non_null(strstr(o.out, "f32 n64_f32: ")); /* stored as products read it */
+}
+
+/* The same file with one thread and with two, from options and from a recipe. */
+static void test_same_bits(void **state) {
+  (void)state;
+  outcome o = run_pith(NULL, "train", bare, TASK, "--max-steps", "50", "--lr", "0.001", "--threads", "1", "-o", out, NULL);
+  assert_success(&o);
+  assert_non_null(strstr(o.out, "50 steps\t"));
+  o = run_pith(NULL, "train", bare, TASK, "--max-steps", "50", "--lr", "0.001", "--threads", "2", "-o", other, NULL);
+  assert_success(&o);
+  expect_same_file(out, other);
+  char text[2000];
+  const int bytes = snprintf(text, sizeof text, "{\"task\":\"classification\",\"data\":\"%s\",\"eval-data\":\"%s\",\"max-steps\":9,\"lr\":0.001}",
+                             train, dev);
+  write_text(recipe, text, (size_t)bytes);
+  o = run_pith(NULL, "train", bare, "--recipe", recipe, "--max-steps", "50", "--threads", "1", "-o", other, NULL);
+  assert_success(&o);
+  expect_same_file(out, other);
+}
+
+static pid_t start(const char *output, const char *more) {
+  const pid_t child = fork();
+  assert_true(child >= 0);
+  if (child == 0) {
+    const int nowhere = open("/dev/null", O_WRONLY), err = open(in_folder("child"), O_WRONLY | O_CREAT | O_TRUNC, 0666);
+    if (nowhere < 0 || err < 0 || dup2(nowhere, STDOUT_FILENO) < 0 || dup2(err, STDERR_FILENO) < 0)
+      _exit(126);
+    execl(PITH_COMMAND, "pith", "train", bare, TASK, FAST, "--eval-every", "10", "--save-every", "5", "-o", output, more, NULL);
+    _exit(127);
+  }
+  return child;
+}
+
+static int wait_for(pid_t child) {
+  int status;
+  assert_int_equal(waitpid(child, &status, 0), child);
+  return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+static void wait_for_file(const char *path, const char *ending) {
+  for (int i = 0; i < 3000 && !exists(path, ending); i++)
+    usleep(10000);
+  assert_true(exists(path, ending));
+}
+
+static double now(void) {
+  struct timespec time;
+  clock_gettime(CLOCK_MONOTONIC, &time);
+  return (double)time.tv_sec + (double)time.tv_nsec * 1e-9;
+}
+
+/* Ctrl-C once, then kill -9 at moments of the rest; each time --resume. */
+static void test_ends(void **state) {
+  (void)state;
+  const double begin = now();
+  assert_int_equal(wait_for(start(out, NULL)), 0);
+  const double whole = now() - begin;
+  unlink(other);
+  pid_t child = start(other, NULL);
+  wait_for_file(other, ".state.1");
+  kill(child, SIGINT);
+  const int status = wait_for(child);
+  if (status != 0) { /* else it was done before the signal came */
+    assert_int_equal(status, 1);
+    char text[600] = "";
+    FILE *file = fopen(in_folder("child"), "r");
+    assert_non_null(file);
+    text[fread(text, 1, sizeof text - 1, file)] = '\0';
+    fclose(file);
+    if (strstr(text, "pith train: stopped at step ") == NULL || strstr(text, "of 120") == NULL || strstr(text, "--resume") == NULL)
+      fail_msg("%s", text);
+    assert_false(exists(other, ""));
+  }
+  for (int kills = 0; kills < 6; kills++) {
+    child = start(other, "--resume");
+    usleep((useconds_t)(1e6 * whole * (kills + 1) / 12));
+    kill(child, SIGKILL);
+    (void)wait_for(child);
+  }
+  assert_int_equal(wait_for(start(other, "--resume")), 0);
+  expect_same_file(out, other);
+  assert_false(exists(other, ".best") || exists(other, ".state.0") || exists(other, ".state.1"));
+}
+
+static void test_new_head(void **state) {
+  (void)state;
+  outcome o = run_pith(NULL, "train", bare, "--task", "regression", "--data", train, "--head", "regression", "-o", out, NULL);
+  assert_failure(&o, 1, "train.jsonl: line 1: no number as its label");
+  o = run_pith(NULL, "train", bare, TASK, "--head", "classification", "--labels", "high,low", "--layers", "0", "--max-steps", "3",
+               "--threads", "1", "-o", out, NULL);
+  assert_success(&o);
+  o = run_pith(NULL, "inspect", out, "--json", NULL);
+  assert_success(&o);
+  assert_non_null(strstr(o.out, "\"labels\":[\"high\",\"low\"]"));
+  assert_null(strstr(o.out, "encoder.layer.1."));
+}
+
+static void test_refused(void **state) {
+  (void)state;
+  outcome o = run_pith(NULL, "train", bare, "-o", out, NULL);
+  assert_failure(&o, 2, "--task is missing");
+  o = run_pith(NULL, "train", bare, "--task", "sst3", "--data", train, "-o", out, NULL);
+  assert_failure(&o, 2, "did you mean sst2");
+  o = run_pith(NULL, "train", bare, TASK, NULL);
+  assert_failure(&o, 2, "--output OUT.pith is missing");
+  o = run_pith(NULL, "train", bare, TASK, "--lr", "fast", "-o", out, NULL);
+  assert_failure(&o, 2, "--lr is 'fast'");
+  o = run_pith(NULL, "train", bare, TASK, "--epoch", "3", "-o", out, NULL);
+  assert_failure(&o, 2, "did you mean '--epochs'?");
+  o = run_pith(NULL, "train", bare, TASK, "--freeze", "nothing*", "-o", out, NULL);
+  assert_failure(&o, 1, "nothing*");
+  o = run_pith(NULL, "train", bare, "--task", "squad", "--data", train, "-o", out, NULL);
+  assert_failure(&o, 1, "cannot learn task squad");
+  o = run_pith(NULL, "train", bare, TASK, "--max-steps", "2", "-o", "/nowhere/out.pith", NULL);
+  assert_failure(&o, 1, "/nowhere");
+  /* A rate that no weights survive: the step, lines of the batch and a parameter are named. */
+  unlink(out);
+  o = run_pith(NULL, "train", bare, TASK, "--lr", "1e3", "--clip", "0", "--warmup", "0", "--optimizer", "sgd", "--epochs", "50", "--threads",
+               "1", "-o", out, NULL);
+  assert_int_equal(o.status, 1);
+  const char *step = strstr(o.err, "step ");
+  if (step == NULL || strstr(o.err, "train.jsonl): ") == NULL || strstr(o.err, "(lines ") == NULL || strstr(o.err, "bert.") == NULL)
+    fail_msg("%s", o.err);
+  assert_false(exists(out, ""));
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_learns),   cmocka_unit_test(test_same_bits), cmocka_unit_test(test_ends),
+                                     cmocka_unit_test(test_new_head), cmocka_unit_test(test_refused)};
+  return cmocka_run_group_tests(tests, make_models, remove_models);
+}

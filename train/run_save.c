@@ -1,0 +1,226 @@
+/* What a run writes: checkpoints, the best model so far, the result. */
+#include <errno.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include <cjson/cJSON.h>
+
+#include "compiler/history.h"
+#include "compiler/rewrite/choose.h"
+#include "engine/format/format.h"
+#include "train/run_internal.h"
+
+enum { EVAL_TOKENS = 2048, EVAL_ROWS = 512 /* of hidden tokens, in one run of a fill-mask model */ };
+
+static pith_status no_memory(pith_error *error) {
+  return pith_fail(error, PITH_OUT_OF_MEMORY, "no memory for a training run");
+}
+
+/* ---- checkpoints ---------------------------------------------------------------------------------------------------- */
+
+static pith_status make_key(pith_run *r, pith_error *error) {
+  const pith_model *model = r->request->model;
+  if (model->bytes != NULL)
+    pith_sha256_digest(model->bytes, model->size, r->key.model);
+  else {
+    char graph[17];
+    pith_recipe_hash_graph(model->data.graph, graph);
+    pith_sha256_digest(graph, sizeof graph, r->key.model);
+  }
+  memcpy(r->key.data, r->data.digest, sizeof r->key.data);
+  const char *text;
+  PITH_TRY(pith_train_describe_options(r->options, &r->arena, &text, error));
+  pith_sha256_digest(text, strlen(text), r->key.options);
+  return PITH_OK;
+}
+
+/* The pieces as they are now: the trainer brings its state up to date to give it. */
+static pith_status get_pieces(pith_run *r, const pith_checkpoint_piece **out_pieces, size_t *out_count, pith_error *error) {
+  size_t count;
+  const pith_trainer_piece *state = pith_trainer_get_state(r->trainer, &count);
+  if (r->pieces == NULL)
+    r->pieces = PITH_ARENA_NEW(&r->arena, pith_checkpoint_piece, count + 1);
+  if (r->pieces == NULL)
+    return no_memory(error);
+  r->pieces[0] = (pith_checkpoint_piece){&r->state, sizeof r->state};
+  for (size_t i = 0; i < count; i++)
+    r->pieces[i + 1] = (pith_checkpoint_piece){state[i].data, state[i].bytes};
+  *out_pieces = r->pieces;
+  *out_count = count + 1;
+  return PITH_OK;
+}
+
+static pith_status read_checkpoint(pith_run *r, pith_error *error) {
+  const pith_checkpoint_piece *pieces;
+  size_t count;
+  PITH_TRY(get_pieces(r, &pieces, &count, error));
+  PITH_TRY(pith_checkpoint_read(r->state_base, &r->key, pieces, count, &r->generation, error));
+  if (r->generation == 0)
+    return PITH_OK;
+  pith_trainer_state_changed(r->trainer);
+  pith_order_seek(&r->order, r->state.epoch, r->state.batch);
+  return PITH_OK;
+}
+
+pith_status pith_run_resume(pith_run *r, pith_error *error) {
+  r->state_base = pith_arena_format(&r->arena, "%s.state", r->request->output);
+  r->best_path = pith_arena_format(&r->arena, "%s.best", r->request->output);
+  if (r->state_base == NULL || r->best_path == NULL)
+    return no_memory(error);
+  PITH_TRY(make_key(r, error));
+  if (r->request->resume) {
+    PITH_TRY(read_checkpoint(r, error));
+  } else {
+    pith_checkpoint_remove(r->state_base);
+    (void)unlink(r->best_path);
+  }
+  return pith_run_log_open(&r->log, r->options->log, r->options->tensorboard, r->state.log_bytes, r->state.step, error);
+}
+
+pith_status pith_run_save(pith_run *r, pith_error *error) {
+  r->state.log_bytes = pith_run_log_count_bytes(&r->log);
+  const pith_checkpoint_piece *pieces;
+  size_t count;
+  PITH_TRY(get_pieces(r, &pieces, &count, error));
+  PITH_TRY(pith_checkpoint_write(r->state_base, r->generation + 1, &r->key, pieces, count, error));
+  r->generation++;
+  return PITH_OK;
+}
+
+/* ---- models ----------------------------------------------------------------------------------------------------------- */
+
+double pith_run_get_epoch(const pith_run *r) {
+  return (double)r->state.epoch + (double)r->state.samples / (double)r->data.count;
+}
+
+pith_evaluation pith_run_get_best(const pith_run *r) {
+  pith_evaluation best = {.n = r->state.rows, .metric_count = r->state.metric_count};
+  for (size_t i = 0; i < best.metric_count; i++) {
+    best.metrics[i].name = pith_eval_metric_name(r->eval_task->metrics[i]);
+    best.metrics[i].value = r->state.metrics[i];
+  }
+  return best;
+}
+
+/* {"recipe":..,"rows":..,"step":..,"epoch":..} */
+static cJSON *make_history(const pith_run *r) {
+  cJSON *json = pith_recipe_describe(r->options, pith_train_keys, r->request->model->data.graph);
+  if (json == NULL || cJSON_AddNumberToObject(json, "rows", (double)r->data.rows) == NULL ||
+      cJSON_AddNumberToObject(json, "step", (double)r->state.step) == NULL ||
+      cJSON_AddNumberToObject(json, "epoch", pith_run_get_epoch(r)) == NULL) {
+    cJSON_Delete(json);
+    return NULL;
+  }
+  return json;
+}
+
+static pith_status add_report(const pith_run *r, pith_model_data *data, pith_arena *arena, pith_error *error) {
+  if (r->eval_rows == NULL)
+    return PITH_OK;
+  const pith_evaluation best = pith_run_get_best(r);
+  pith_report_entry *report = PITH_ARENA_NEW(arena, pith_report_entry, best.metric_count);
+  if (report == NULL)
+    return no_memory(error);
+  for (size_t i = 0; i < best.metric_count; i++)
+    report[i] = (pith_report_entry){r->eval_task->name, best.metrics[i].name, best.metrics[i].value, best.n};
+  data->report = report;
+  data->report_count = (uint32_t)best.metric_count;
+  return PITH_OK;
+}
+
+static pith_status write_model(const pith_run *r, const char *path, pith_error *error) {
+  pith_model_data data;
+  PITH_TRY(pith_trainer_get_model(r->trainer, &data, error));
+  data.report = NULL; /* measured on other weights */
+  data.report_count = 0;
+  pith_arena arena;
+  pith_arena_init(&arena, NULL);
+  pith_graph *graph = NULL; /* the trainer's weights are row-major: products read them in blocks */
+  pith_status status = pith_graph_clone(data.graph, NULL, &graph, error);
+  if (status == PITH_OK)
+    status = pith_sparse_choose_layouts(graph, &arena, NULL, error);
+  data.graph = graph;
+  if (status == PITH_OK)
+    status = add_report(r, &data, &arena, error);
+  if (status == PITH_OK)
+    status = pith_history_add(&data, "train", make_history(r), &arena, error);
+  if (status == PITH_OK)
+    status = pith_format_write(path, &data, error);
+  pith_graph_destroy(graph);
+  pith_arena_deinit(&arena);
+  return status;
+}
+
+/* ---- measuring ----------------------------------------------------------------------------------------------------------- */
+
+static void show_rows(void *context, uint64_t done) {
+  const pith_run *r = context;
+  pith_watcher_tell(r->request->watcher, "eval", done, r->eval_rows->count);
+}
+
+static pith_status evaluate(pith_run *r, pith_evaluation *out_evaluation, pith_error *error) {
+  struct pith_model model = r->model;
+  PITH_TRY(pith_trainer_get_model(r->trainer, &model.data, error));
+  pith_session_options options = PITH_SESSION_OPTIONS_INIT;
+  options.max_tokens = model.data.max_length > EVAL_TOKENS ? model.data.max_length : EVAL_TOKENS;
+  options.max_sequences = options.max_tokens;
+  options.max_rows = EVAL_ROWS;
+  options.threadpool = r->request->pool;
+  pith_session *session;
+  PITH_TRY(pith_session_create(&model, &options, &session, error));
+  const pith_status status = pith_evaluate(session, r->eval_task, r->eval_rows, show_rows, r, out_evaluation, error);
+  pith_session_destroy(session);
+  return status;
+}
+
+/* Keeps it as the best so far where it is. */
+static bool take(pith_run *r, const pith_evaluation *evaluation) {
+  pith_run_state *s = &r->state;
+  const double value = evaluation->metrics[r->metric].value;
+  const bool better = s->measurements == 0 ||
+                      (pith_eval_metric_rises(r->eval_task->metrics[r->metric]) ? value > s->best : value < s->best);
+  s->measurements++;
+  s->without_gain = better ? 0 : s->without_gain + 1;
+  if (!better)
+    return false;
+  s->best = value;
+  s->best_step = s->step;
+  s->metric_count = evaluation->metric_count;
+  s->rows = evaluation->n;
+  for (size_t i = 0; i < evaluation->metric_count; i++)
+    s->metrics[i] = evaluation->metrics[i].value;
+  return true;
+}
+
+pith_status pith_run_measure(pith_run *r, pith_error *error) {
+  pith_evaluation evaluation;
+  PITH_TRY(evaluate(r, &evaluation, error));
+  const double epoch = pith_run_get_epoch(r);
+  PITH_TRY(pith_run_log_add_evaluation(&r->log, r->state.step, epoch, &evaluation, error));
+  const bool best = take(r, &evaluation);
+  if (best)
+    PITH_TRY(write_model(r, r->best_path, error));
+  r->loss = r->state.since_eval == 0 ? r->loss : r->state.loss_since_eval / (double)r->state.since_eval;
+  r->state.since_eval = 0;
+  r->state.loss_since_eval = 0;
+  if (r->request->tell != NULL)
+    r->request->tell(r->request->context, &(pith_run_news){.step = r->state.step,
+                                                           .steps = r->survey.steps,
+                                                           .epoch = epoch,
+                                                           .loss = r->loss,
+                                                           .evaluation = &evaluation,
+                                                           .best = best});
+  return PITH_OK;
+}
+
+/* ---- the end ------------------------------------------------------------------------------------------------------------- */
+
+pith_status pith_run_finish(pith_run *r, pith_error *error) {
+  const char *output = r->request->output;
+  if (r->eval_rows == NULL)
+    PITH_TRY(write_model(r, output, error));
+  else if (rename(r->best_path, output) != 0 && !(errno == ENOENT && access(output, F_OK) == 0 && r->steps_made == 0))
+    return pith_fail(error, PITH_IO, "%s: cannot become %s: %s", r->best_path, output, strerror(errno));
+  pith_checkpoint_remove(r->state_base);
+  return PITH_OK;
+}
