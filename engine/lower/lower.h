@@ -46,6 +46,7 @@ typedef struct pith_lower_options {
   const int64_t *symbol_limits; /* [graph->symbol_count] the largest value of each symbol; copied */
   size_t max_sequence;          /* tokens of the longest sequence; 0: no limit but the offsets' own tokens */
   uint32_t rewrites;            /* bits of pith_rewrite_id */
+  bool without_memory; /* no plan, so that it cannot run: for features that this CPU lacks, none of whose kernels' code is called then */
 
   /* For programs that are more than a model's (training). */
   pith_status (*translate)(const struct pith_translation *translation); /* steps of a node whose operator is not of the engine's

@@ -114,6 +114,7 @@ static pith_status find_needs(packer *p, unsigned target) {
       .threads = 1,
       .symbol_limits = limits,
       .rewrites = PITH_REWRITES_DEFAULT,
+      .without_memory = true,
   };
   pith_program *program;
   PITH_TRY(pith_program_create(p->graph, &options, &program, p->error));

@@ -207,6 +207,8 @@ static pith_status plan(pith_program *program, const pith_lower_options *options
 
 pith_status pith_pass_plan(pith_program *program, const pith_lower_options *options, pith_error *error) {
   pith_arena temporary;
+  if (options->without_memory)
+    return PITH_OK;
   pith_arena_init(&temporary, options->allocator);
   pith_status status = plan(program, options, &temporary, error);
   pith_arena_deinit(&temporary);
