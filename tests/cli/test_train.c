@@ -225,6 +225,109 @@ static void test_ends(void **state) {
   assert_false(exists(other, ".best") || exists(other, ".state.0") || exists(other, ".state.1"));
 }
 
+/* Mean loss of the first and of the last five steps in a log that has each of them. */
+static void read_losses(const char *path, double *out_first, double *out_last) {
+  FILE *file = fopen(path, "r");
+  assert_non_null(file);
+  char line[1000];
+  double losses[200];
+  size_t count = 0;
+  while (fgets(line, sizeof line, file) != NULL) {
+    cJSON *json = cJSON_Parse(line);
+    if (cJSON_GetObjectItem(json, "eval") == NULL) {
+      assert_true(count < 200);
+      losses[count++] = number(json, "loss");
+    }
+    cJSON_Delete(json);
+  }
+  fclose(file);
+  assert_true(count >= 10);
+  *out_first = *out_last = 0;
+  for (size_t i = 0; i < 5; i++) {
+    *out_first += losses[i] / 5;
+    *out_last += losses[count - 1 - i] / 5;
+  }
+}
+
+/* Every kind of task, on the heads that learn it: the loss falls, and what is written holds. */
+static void test_kinds(void **state) {
+  (void)state;
+#define GOLDEN PITH_SOURCE_DIR "/tests/golden/"
+  static const char *const sources[] = {"heads/bert-question", "heads/bert-token", "heads/bert-masked",
+                                        "models/sentence-mean-normalize", "models/cross-encoder-4"};
+  enum { QUESTION, TOKEN, MASKED, SENTENCE, SEQUENCE, ROWS = 48 };
+  char models[5][600], files[6][600], text[12000];
+  for (size_t i = 0; i < 5; i++) {
+    char from[600], name[40];
+    snprintf(from, sizeof from, GOLDEN "%s", sources[i]);
+    snprintf(name, sizeof name, "kind%zu.pith", i);
+    snprintf(models[i], sizeof models[i], "%s", in_folder(name));
+    outcome o = run_pith(NULL, "import", from, "-o", models[i], NULL);
+    assert_success(&o);
+  }
+  static const char *const names[] = {"q.json", "t.txt", "m.txt", "s.csv", "p.tsv", "l.jsonl"};
+  for (size_t f = 0; f < 6; f++) {
+    size_t bytes = 0;
+#define ADD(...) bytes += (size_t)snprintf(text + bytes, sizeof text - bytes, __VA_ARGS__)
+    if (f == 0)
+      ADD("{\"data\":[{\"paragraphs\":[{\"context\":\"Anna Keller moved from Basel to Odense\",\"qas\":[");
+    if (f == 4)
+      ADD("text\tpair\n");
+    for (int i = 0; i < ROWS; i++)
+      switch (f) {
+      case 0:
+        ADD("%s{\"question\":\"where?\",\"answers\":[{\"text\":\"Basel\",\"answer_start\":23}]}", i == 0 ? "" : ",");
+        break;
+      case 1:
+        ADD("%s O\nOdense B-LOC\n\n", i % 2 ? "boats" : "harbour");
+        break;
+      case 2:
+        ADD("the old harbour of Odense %s\n", i % 2 ? "where she built boats" : "in the quiet dawn");
+        break;
+      case 3:
+        ADD("a dog%s,the cat,%d\n", i % 2 ? " sat" : "", i % 2 ? 5 : 0);
+        break;
+      case 4:
+        ADD("a %s\tthe %s\n", i % 2 ? "dog" : "film", i % 2 ? "dog" : "film");
+        break;
+      default:
+        ADD("{\"text\":\"a %s\",\"labels\":[%s]}\n", i % 2 ? "dog" : "film", i % 2 ? "\"a\"" : "\"a\",\"b\"");
+      }
+    if (f == 0)
+      ADD("]}]}]}");
+    assert_true(bytes < sizeof text);
+    snprintf(files[f], sizeof files[f], "%s", in_folder(names[f]));
+    write_text(files[f], text, bytes);
+  }
+  static const struct {
+    int model;
+    const char *task;
+    int file;
+    const char *head, *labels;
+  } cases[] = {
+      {QUESTION, "squad", 0, NULL, NULL},          {TOKEN, "entities", 1, NULL, NULL},
+      {MASKED, "fill-mask", 2, NULL, NULL},        {SENTENCE, "stsb", 3, NULL, NULL},
+      {SENTENCE, "pairs", 4, NULL, NULL},          {SEQUENCE, "stsb", 3, "regression", NULL},
+      {SEQUENCE, "stsb", 3, "ranking", NULL},      {SEQUENCE, "multi-label", 5, "multi-label", "a,b"},
+      {TOKEN, "squad", 0, "question-answering", NULL}, {QUESTION, "entities", 1, "entities", "O,B-LOC"},
+  };
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    unlink(curve);
+    const char *head = cases[i].head == NULL ? NULL : "--head", *labels = cases[i].labels == NULL ? NULL : "--labels";
+    outcome o = run_pith(NULL, "train", models[cases[i].model], "--task", cases[i].task, "--data", files[cases[i].file], "--lr", "3e-3",
+                         "--batch", "8", "--epochs", "8", "--dropout", "0", "--threads", "1", "--log", curve, "--log-every", "1", "-o",
+                         out, head, cases[i].head, labels, cases[i].labels, NULL);
+    if (o.status != 0)
+      fail_msg("%s on %s: %s", cases[i].task, sources[cases[i].model], o.err);
+    double first, last;
+    read_losses(curve, &first, &last);
+    if (!(last < first))
+      fail_msg("%s on %s: the loss goes from %g to %g", cases[i].task, sources[cases[i].model], first, last);
+    o = run_pith(NULL, "verify", out, NULL);
+    assert_success(&o);
+  }
+}
+
 static void test_new_head(void **state) {
   (void)state;
   outcome o = run_pith(NULL, "train", bare, "--task", "regression", "--data", train, "--head", "regression", "-o", out, NULL);
@@ -269,6 +372,6 @@ static void test_refused(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(test_learns),   cmocka_unit_test(test_same_bits), cmocka_unit_test(test_ends),
-                                     cmocka_unit_test(test_new_head), cmocka_unit_test(test_refused)};
+                                     cmocka_unit_test(test_kinds),    cmocka_unit_test(test_new_head),  cmocka_unit_test(test_refused)};
   return cmocka_run_group_tests(tests, make_models, remove_models);
 }
