@@ -35,6 +35,7 @@ static bool is_repacked(const pith_gemm_f32_args *a) {
 
 typedef struct plan {
   size_t tiles;      /* of rows */
+  size_t least_rows, longer; /* of a tile; the first `longer` tiles have one more */
   size_t row_groups; /* of tiles, whose inputs stay in the second-level cache */
   size_t blocks;     /* stored blocks of all segments */
   size_t row_parts, block_parts; /* a task is a part of the groups times a part of the blocks */
@@ -53,6 +54,8 @@ static plan make_plan(const pith_gemm_f32_code *code, const pith_gemm_f32_args *
   if (!a->rows || !p.blocks)
     return p;
   p.tiles = divide_up(a->rows, code->tile_rows);
+  p.least_rows = a->rows / p.tiles;
+  p.longer = a->rows % p.tiles;
   const size_t rows = min_size(MAX_TASK_ROWS, MAX_TASK_INPUTS / (a->k ? a->k : 1));
   p.row_groups = divide_up(p.tiles, rows < code->tile_rows ? 1 : rows / code->tile_rows);
   p.row_parts = p.block_parts = 1;
@@ -67,6 +70,11 @@ static plan make_plan(const pith_gemm_f32_code *code, const pith_gemm_f32_args *
     while (p.block_parts < p.blocks && !is_shared_well(&p, threads))
       ++p.block_parts;
   return p;
+}
+
+/* Asked for at each tile, so it divides nothing. */
+static size_t tile_start(const plan *p, size_t tile) {
+  return p->least_rows * tile + min_size(tile, p->longer);
 }
 
 size_t pith_gemm_f32_blocked_count_tasks(const pith_gemm_f32_code *code, const void *args, size_t threads) {
@@ -177,9 +185,9 @@ static void find_next_inputs(const walk *v, size_t t, pith_gemm_f32_tile *tile) 
     t = v->first_tile;
     k0 += v->k;
   }
-  const size_t row = part_start(a->rows, v->plan->tiles, t);
+  const size_t row = tile_start(v->plan, t);
   tile->next_x = a->x + row * a->x_stride + k0;
-  tile->next_rows = part_start(a->rows, v->plan->tiles, t + 1) - row;
+  tile->next_rows = tile_start(v->plan, t + 1) - row;
 }
 
 /* What lies behind the current block: prefetched while that is computed. */
@@ -208,8 +216,7 @@ static void run_block(const walk *v, const block *b, const float *w, size_t firs
     const size_t width = min_size(panel, b->width - column);
     tile.w = w + column;
     for (size_t t = first_tile; t < last_tile; ++t) {
-      const size_t row = part_start(v->args->rows, v->plan->tiles, t);
-      const size_t next_row = part_start(v->args->rows, v->plan->tiles, t + 1);
+      const size_t row = tile_start(v->plan, t), next_row = tile_start(v->plan, t + 1);
       const bool more = done_bytes < next.bytes;
       tile.next = more ? next.first + done_bytes : (const char *)w;
       tile.next_step = more ? step : 0;

@@ -4,6 +4,8 @@
 
 #include "ops/gemm/gemm_f32_blocked.h"
 
+enum { GEMM_REPACK_AHEAD = 64 }; /* inputs that are prefetched meanwhile: the third-level cache answers after some steps */
+
 /* 16 outputs x 16 inputs at a time in registers. */
 V16_INLINE void gemm_repack_rows(const pith_gemm_f32_repack *r) {
   for (size_t j0 = 0; j0 < r->width; j0 += 16)
@@ -11,6 +13,9 @@ V16_INLINE void gemm_repack_rows(const pith_gemm_f32_repack *r) {
       const size_t inputs = r->k - i0 < 16 ? r->k - i0 : 16;
       const m16 mask = m16_first(inputs);
       v16 rows[16];
+#pragma GCC unroll 16
+      for (size_t j = 0; j < 16; ++j)
+        __builtin_prefetch(r->w + (j0 + j) * r->w_stride + i0 + GEMM_REPACK_AHEAD);
 #pragma GCC unroll 16
       for (size_t j = 0; j < 16; ++j)
         rows[j] = j0 + j < r->columns ? v16_load_masked(mask, r->w + (j0 + j) * r->w_stride + i0) : v16_set(0.0f);
