@@ -1,4 +1,4 @@
-/* Moving elements: gather, cast, transpose. No arithmetic, so there is one kernel of each, in plain C. */
+/* Moving elements: gather, cast, transpose. No arithmetic; the first two have one kernel each, in plain C. */
 #ifndef PITH_OPS_COPY_H
 #define PITH_OPS_COPY_H
 

@@ -2,6 +2,7 @@
 #ifndef PITH_OPS_GEMM_F32_REPACK_H
 #define PITH_OPS_GEMM_F32_REPACK_H
 
+#include "ops/copy/transpose_block.h"
 #include "ops/gemm/gemm_f32_blocked.h"
 
 enum { GEMM_REPACK_AHEAD = 64 }; /* inputs that are prefetched meanwhile: the third-level cache answers after some steps */
@@ -10,20 +11,12 @@ enum { GEMM_REPACK_AHEAD = 64 }; /* inputs that are prefetched meanwhile: the th
 V16_INLINE void gemm_repack_rows(const pith_gemm_f32_repack *r) {
   for (size_t j0 = 0; j0 < r->width; j0 += 16)
     for (size_t i0 = 0; i0 < r->k; i0 += 16) {
-      const size_t inputs = r->k - i0 < 16 ? r->k - i0 : 16;
-      const m16 mask = m16_first(inputs);
-      v16 rows[16];
-#pragma GCC unroll 16
+      const size_t outputs = r->columns - j0 < 16 ? r->columns - j0 : 16, inputs = r->k - i0 < 16 ? r->k - i0 : 16;
+      const float *w = r->w + j0 * r->w_stride + i0;
+      PITH_UNROLL
       for (size_t j = 0; j < 16; ++j)
-        __builtin_prefetch(r->w + (j0 + j) * r->w_stride + i0 + GEMM_REPACK_AHEAD);
-#pragma GCC unroll 16
-      for (size_t j = 0; j < 16; ++j)
-        rows[j] = j0 + j < r->columns ? v16_load_masked(mask, r->w + (j0 + j) * r->w_stride + i0) : v16_set(0.0f);
-      v16_transpose(rows);
-#pragma GCC unroll 16
-      for (size_t i = 0; i < 16; ++i)
-        if (i < inputs)
-          v16_store(r->out + (i0 + i) * r->width + j0, rows[i]);
+        __builtin_prefetch(w + j * r->w_stride + GEMM_REPACK_AHEAD);
+      transpose_block(outputs, inputs, 16, w, r->w_stride, r->out + i0 * r->width + j0, r->width);
     }
 }
 

@@ -55,7 +55,7 @@ static void test_transpose(void **state) {
   (void)state;
   tester t;
   tester_init(&t, pith_transpose_kernels);
-  static const size_t sizes[] = {0, 1, 15, 16, 17, 53};
+  static const size_t sizes[] = {0, 1, 15, 16, 17, 31, 32, 33, 63, 65, 127, 129, 263};
   for (size_t r = 0; r < COUNT(sizes); ++r)
     for (size_t c = 0; c < COUNT(sizes); ++c)
       for (size_t bytes = 1; bytes <= 8; bytes *= 2) {

@@ -1,6 +1,6 @@
 #include <string.h>
 
-#include "ops/copy/copy.h"
+#include "ops/copy/transpose_internal.h"
 
 enum { TILE = 16 }; /* 16 lines of each side fit the first cache */
 
@@ -22,5 +22,13 @@ static void run(const void *args, size_t threads, size_t task, void *scratch) {
                (const char *)a->x + (r * a->columns + c) * a->element_bytes, a->element_bytes);
 }
 
-static const pith_kernel transpose_ref = {"transpose_ref", 0, count_tasks, NULL, run};
-const pith_kernel *const pith_transpose_kernels[] = {&transpose_ref, NULL};
+const pith_kernel pith_transpose_reference = {.name = "transpose_ref", .count_tasks = count_tasks, .run = run};
+
+const pith_kernel *const pith_transpose_kernels[] = {
+    &pith_transpose_reference,
+#if defined(__x86_64__)
+    &pith_transpose_avx2,
+    &pith_transpose_avx512,
+#endif
+    NULL,
+};
