@@ -10,7 +10,7 @@
 enum { MAX_SAMPLES = 400, MIN_SAMPLES = 5 };
 
 static const bench_operator *const operators[] = {&bench_gemm_f32,      &bench_gemm_f32_training, &bench_gemm_u8s8,
-                                                &bench_attention_f32, &bench_attention_u8s8,    &bench_vector_f32,
+                                                &bench_attention_f32, &bench_attention_train_f32, &bench_attention_u8s8, &bench_vector_f32,
                                                 &bench_train_f32,     &bench_sparse_gemm_f32,   &bench_sparse_gemm_u8s8,
                                                 NULL};
 

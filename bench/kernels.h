@@ -53,7 +53,7 @@ typedef struct bench_operator {
   const char *columns; /* NULL: those of bench_measure */
 } bench_operator;
 
-extern const bench_operator bench_gemm_f32, bench_gemm_f32_training, bench_gemm_u8s8, bench_attention_f32, bench_attention_u8s8,
-    bench_vector_f32, bench_train_f32, bench_sparse_gemm_f32, bench_sparse_gemm_u8s8;
+extern const bench_operator bench_gemm_f32, bench_gemm_f32_training, bench_gemm_u8s8, bench_attention_f32,
+    bench_attention_train_f32, bench_attention_u8s8, bench_vector_f32, bench_train_f32, bench_sparse_gemm_f32, bench_sparse_gemm_u8s8;
 
 #endif

@@ -77,6 +77,14 @@ V16_INLINE void attention_chains(const float *a, size_t stride, size_t step, con
 #error "list the tiles that fit"
 #endif
 
+/* What a tile's last vector has: `whole` or the lanes of `last`. Some CPUs (Zen) take a dozen cycles to store masked. */
+V16_INLINE void attention_store_last(bool whole, m16 last, float *y, v16 x) {
+  if (whole)
+    v16_store(y, x);
+  else
+    v16_store_masked(last, y, x);
+}
+
 static const size_t attention_tile_most[V16_TILE_VECTORS] = {ATTENTION_TILE_MOST};
 
 #endif

@@ -6,6 +6,7 @@
 #ifndef PITH_OPS_ATTENTION_F32_FORWARD_H
 #define PITH_OPS_ATTENTION_F32_FORWARD_H
 
+#include "ops/attention/attention_ahead.h"
 #include "ops/attention/attention_f32.h"
 #include "ops/attention/attention_pack.h"
 #include "ops/attention/attention_tile.h"
@@ -49,27 +50,6 @@ static attention_scratch attention_lay_out(const pith_attention_f32_args *a, flo
   return out;
 }
 
-/* ---- the next unit's rows are fetched during this one: they lie a row stride apart, where no CPU foresees them --------- */
-
-typedef struct attention_ahead {
-  struct {
-    const float *from;
-    size_t stride, rows, features;
-  } part[3]; /* query, key, value */
-  size_t done, rows, each; /* rows fetched, all of them, rows of one call */
-} attention_ahead;
-
-static void attention_fetch(attention_ahead *ahead) {
-  const size_t end = ahead->rows - ahead->done < ahead->each ? ahead->rows : ahead->done + ahead->each;
-  for (; ahead->done < end; ++ahead->done)
-    for (size_t i = 0; i < 3; ++i)
-      if (ahead->done < ahead->part[i].rows)
-        for (size_t f = 0; f < ahead->part[i].features; f += 16)
-          __builtin_prefetch(ahead->part[i].from + ahead->done * ahead->part[i].stride + f);
-}
-
-enum { ATTENTION_FETCHES = 3 }; /* of a block of query rows */
-
 /* The queries [begin, end) of one sequence and head, and all its keys. */
 typedef struct attention_unit {
   size_t sequence, head;
@@ -100,7 +80,6 @@ static void attention_block(const pith_attention_f32_args *a, const attention_sc
   const size_t queries = u->queries, keys = u->keys;
   const size_t rows = end - begin, score_stride = attention_round(keys);
   const size_t seen = attention_visible(a->causal, queries, keys, end - 1); /* of the last row: the most */
-  attention_fetch(ahead);
   for (size_t r = 0; r < rows; ++r)
     for (size_t f = 0; f < a->value_size; f += 16)
       __builtin_prefetch(y + r * a->y_stride + f, 1);
@@ -109,6 +88,7 @@ static void attention_block(const pith_attention_f32_args *a, const attention_sc
   for (size_t key = 0, width; key < seen; key += width) {
     width = attention_width(keys - key);
     const size_t lanes = keys - key < width ? keys - key : width;
+    attention_fetch(ahead);
     attention_scores((attention_tile_args){.a = q,
                                            .a_stride = a->q_stride,
                                            .b = s->keys + key * a->head_size,
@@ -119,21 +99,20 @@ static void attention_block(const pith_attention_f32_args *a, const attention_sc
                                            .last_lanes = lanes - (width - 16)},
                      rows, width / 16);
   }
-  attention_fetch(ahead);
   size_t visible[ATTENTION_ROWS];
   for (size_t r = 0; r < rows; ++r)
     visible[r] = attention_visible(a->causal, queries, keys, begin + r);
   float largest[ATTENTION_ROWS];
-  v16_store(largest, softmax_rows(s->scores, score_stride, s->scores, score_stride, rows, visible,
+  v16_store(largest, softmax_rows(s->scores, score_stride, s->scores, score_stride, rows, visible, true,
                                   a->causal ? NULL : s->maxima, attention_power, s->inverse));
   if (visit)
     visit(context, &(attention_weights){.unit = u, .begin = begin, .rows = rows, .weights = s->scores,
                                         .stride = score_stride, .visible = visible, .largest = largest,
                                         .inverse = s->inverse});
-  attention_fetch(ahead);
   for (size_t f = 0, width; f < a->value_size; f += width) {
     width = attention_width(a->value_size - f);
     const size_t lanes = a->value_size - f < width ? a->value_size - f : width;
+    attention_fetch(ahead);
     attention_values((attention_tile_args){.a = s->scores,
                                            .a_stride = score_stride,
                                            .b = s->values + f * keys,
@@ -200,7 +179,7 @@ static void attention_run_unit(const pith_attention_f32_args *a, const attention
   const size_t rows = u->end - u->begin, blocks = (rows + ATTENTION_ROWS - 1) / ATTENTION_ROWS; /* of equal heights */
   if (rows == 0)
     return;
-  ahead->each = ahead->rows / (blocks * ATTENTION_FETCHES) + 1;
+  attention_ahead_begin(ahead, blocks * (attention_count_blocks(u->keys) + attention_count_blocks(a->value_size)));
   attention_pack_keys(u->k, a->k_stride, u->keys, a->head_size, a->scale * 0x1.715476p+0f, s->keys);
   attention_pack_values(u->v, a->v_stride, u->keys, a->value_size, NULL, s->values);
   for (size_t block = 0; block < blocks; ++block) {
@@ -217,14 +196,14 @@ V16_INLINE void attention_run_task(const pith_attention_f32_args *a, size_t thre
   const size_t end = pith_split_begin(plan.units, plan.tasks, task + 1);
   for (size_t index = pith_split_begin(plan.units, plan.tasks, task); index < end; ++index) {
     const attention_unit unit = attention_get_unit(a, index, plan.parts, visit);
-    attention_ahead ahead = {.rows = 0};
+    attention_rows part[3];
+    attention_ahead ahead = {.part = part};
     if (index + 1 < end) {
       const attention_unit next = attention_get_unit(a, index + 1, plan.parts, visit);
-      ahead = (attention_ahead){
-          .part = {{next.q + next.begin * a->q_stride, a->q_stride, next.end - next.begin, a->head_size},
-                   {next.k, a->k_stride, next.keys, a->head_size},
-                   {next.v, a->v_stride, next.keys, a->value_size}},
-          .rows = next.end - next.begin > next.keys ? next.end - next.begin : next.keys};
+      part[ahead.count++] = (attention_rows){next.k, a->k_stride, next.keys, a->head_size};
+      part[ahead.count++] = (attention_rows){next.v, a->v_stride, next.keys, a->value_size};
+      part[ahead.count++] =
+          (attention_rows){next.q + next.begin * a->q_stride, a->q_stride, next.end - next.begin, a->head_size};
     }
     attention_run_unit(a, &s, &unit, &ahead, visit, context);
   }

@@ -105,9 +105,12 @@ static grad_unit grad_get_unit(const pith_attention_grad_f32_args *g, size_t ind
 
 static float grad_dot(const float *a, const float *b, size_t n) {
   v16 sum = v16_set(0.0f);
-  for (size_t i = 0; i < n; i += 16) {
-    const m16 lanes = m16_first(n - i < 16 ? n - i : 16);
-    sum = v16_fma(v16_load_masked(lanes, a + i), v16_load_masked(lanes, b + i), sum);
+  size_t i = 0;
+  for (; i + 16 <= n; i += 16)
+    sum = v16_fma(v16_load(a + i), v16_load(b + i), sum);
+  if (i < n) {
+    const m16 tail = m16_first(n - i);
+    sum = v16_fma(v16_load_masked(tail, a + i), v16_load_masked(tail, b + i), sum);
   }
   return v16_sum(sum);
 }
@@ -118,16 +121,17 @@ static void grad_zero(float *y, size_t stride, size_t rows, size_t features) {
       v16_store_masked(m16_first(features - f < 16 ? features - f : 16), y + f, v16_set(0.0f));
 }
 
-/* The product of all columns of b, packed [columns / W][b_rows][W]: b's rows first to first + k of them. */
-static void grad_product(attention_grad_tile_args t, size_t rows, size_t columns, size_t b_rows) {
-  const float *b = t.b;
-  float *y = t.y;
+/* The product of all columns of b, packed [columns / W][b_rows][W]. */
+static void grad_product(attention_grad_tile_args *t, size_t rows, size_t columns, size_t b_rows, attention_ahead *ahead) {
+  const float *a = t->a, *b = t->b;
+  float *y = t->y;
   for (size_t c = 0, width; c < columns; c += width) {
     width = attention_width(columns - c);
-    t.b = b + c * b_rows;
-    t.y = y + c;
-    t.last_lanes = (columns - c < width ? columns - c : width) - (width - 16);
-    attention_grad_tiles(t, rows, width / 16);
+    t->a = a;
+    t->b = b + c * b_rows;
+    t->y = y + c;
+    t->last_lanes = (columns - c < width ? columns - c : width) - (width - 16);
+    attention_grad_tiles(t, rows, width / 16, ahead);
   }
 }
 
@@ -161,7 +165,8 @@ V16_INLINE void grad_weigh_group(const grad_unit *u, const grad_scratch *s, size
 }
 
 /* Query rows [begin, end), of which the last sees `seen` keys; `begun` keys have sums in dk and dv. */
-static void grad_block(const grad_unit *u, const grad_scratch *s, size_t begin, size_t end, size_t begun, size_t seen) {
+static void grad_block(const grad_unit *u, const grad_scratch *s, size_t begin, size_t end, size_t begun, size_t seen,
+                       attention_ahead *ahead) {
   const pith_attention_grad_f32_args *g = u->args;
   const pith_attention_f32_args *a = &g->forward.attention;
   const size_t rows = end - begin, stride = grad_stride(u->keys), heads = a->heads;
@@ -175,40 +180,58 @@ static void grad_block(const grad_unit *u, const grad_scratch *s, size_t begin, 
   }
   attention_pack_values(q, a->q_stride, rows, a->head_size, NULL, s->queries);
   attention_pack_values(dy, g->dy_stride, rows, a->value_size, s->w, s->dy);
+  attention_grad_tile_args t = {.a_step = 1, .y_stride = stride, .last_lanes = 16, .scale = 1.0f};
   for (size_t key = 0, width; key < seen; key += width) {
     width = attention_width(u->keys - key);
-    attention_grad_tile_args t = {.a = q, .a_stride = a->q_stride, .a_step = 1, .b = s->keys_t + key * a->head_size,
-                                  .k = a->head_size, .y = s->weights + key, .y_stride = stride, .last_lanes = 16, .scale = 1.0f};
-    attention_grad_tiles(t, rows, width / 16);
+    t.a = q;
+    t.a_stride = a->q_stride;
+    t.b = s->keys_t + key * a->head_size;
+    t.k = a->head_size;
+    t.y = s->weights + key;
+    attention_grad_tiles(&t, rows, width / 16, ahead);
     t.a = dy;
     t.a_stride = g->dy_stride;
     t.b = s->values_t + key * a->value_size;
     t.k = a->value_size;
     t.y = s->ds + key;
-    attention_grad_tiles(t, rows, width / 16);
+    attention_grad_tiles(&t, rows, width / 16, ahead);
   }
   for (size_t row = 0; row < rows; row += DROPOUT_ROWS)
     for (size_t key = 0; key < seen; key += 16)
       grad_weigh_group(u, s, begin, row, rows - row < DROPOUT_ROWS ? rows - row : DROPOUT_ROWS, key, stride);
+  t.a_stride = 1;
+  t.a_step = stride;
+  t.k = rows;
   for (size_t key = 0, keys; key < seen; key += keys) {
-    const bool add = key < begun;
-    keys = add ? begun : seen - key;
-    attention_grad_tile_args t = {.a = s->weights + key, .a_stride = 1, .a_step = stride, .b = s->dy, .k = rows,
-                                  .y = u->dv + key * g->dv_stride, .y_stride = g->dv_stride, .scale = 1.0f, .add = add};
-    grad_product(t, keys, a->value_size, rows);
+    t.add = key < begun;
+    keys = t.add ? begun : seen - key;
+    t.a = s->weights + key;
+    t.b = s->dy;
+    t.y = u->dv + key * g->dv_stride;
+    t.y_stride = g->dv_stride;
+    t.scale = 1.0f;
+    grad_product(&t, keys, a->value_size, rows, ahead);
     t.a = s->ds + key;
     t.b = s->queries;
     t.y = u->dk + key * g->dk_stride;
     t.y_stride = g->dk_stride;
     t.scale = last ? a->scale : 1.0f;
-    grad_product(t, keys, a->head_size, rows);
+    grad_product(&t, keys, a->head_size, rows, ahead);
   }
-  grad_product((attention_grad_tile_args){.a = s->ds, .a_stride = stride, .a_step = 1, .b = s->keys, .k = seen,
-                                          .y = u->dq + begin * g->dq_stride, .y_stride = g->dq_stride, .scale = a->scale},
-               rows, a->head_size, u->keys);
+  t = (attention_grad_tile_args){.a = s->ds, .a_stride = stride, .a_step = 1, .b = s->keys, .k = seen,
+                                 .y = u->dq + begin * g->dq_stride, .y_stride = g->dq_stride, .scale = a->scale};
+  grad_product(&t, rows, a->head_size, u->keys, ahead);
 }
 
-static void grad_run_unit(const grad_unit *u, const grad_scratch *s) {
+/* Tiles of one block of all queries, about. */
+static size_t grad_count_tiles(const pith_attention_f32_args *a, size_t queries, size_t keys) {
+  const size_t most = attention_tile_most[V16_TILE_VECTORS - 1];
+  const size_t columns = attention_count_blocks(a->head_size), value_columns = attention_count_blocks(a->value_size);
+  return (queries + most - 1) / most * (2 * attention_count_blocks(keys) + columns) +
+         (keys + most - 1) / most * (columns + value_columns);
+}
+
+static void grad_run_unit(const grad_unit *u, const grad_scratch *s, attention_ahead *ahead) {
   const pith_attention_grad_f32_args *g = u->args;
   const pith_attention_f32_args *a = &g->forward.attention;
   if (u->queries == 0 || u->keys == 0) {
@@ -222,10 +245,11 @@ static void grad_run_unit(const grad_unit *u, const grad_scratch *s) {
   attention_pack_values(u->k, a->k_stride, u->keys, a->head_size, NULL, s->keys);
   const size_t most = grad_rows(u->keys), blocks = (u->queries + most - 1) / most; /* of equal heights, more or less */
   const size_t height = ((u->queries + blocks - 1) / blocks + 7) / 8 * 8;
+  attention_ahead_begin(ahead, grad_count_tiles(a, u->queries, u->keys));
   for (size_t begin = 0, begun = 0, end, seen; begin < u->queries; begin = end, begun = seen) {
     end = u->queries - begin < height ? u->queries : begin + height;
     seen = attention_visible(a->causal, u->queries, u->keys, end - 1);
-    grad_block(u, s, begin, end, begun, seen);
+    grad_block(u, s, begin, end, begun, seen, ahead);
   }
 }
 
@@ -242,12 +266,27 @@ static size_t grad_count(const void *args, size_t threads) {
 
 static void grad_run(const void *args, size_t threads, size_t task, void *scratch) {
   const pith_attention_grad_f32_args *g = args;
-  const size_t units = g->forward.attention.sequences * g->forward.attention.heads, tasks = grad_count(args, threads);
-  const grad_scratch s = grad_lay_out(&g->forward.attention, scratch);
-  const size_t end = pith_split_begin(units, tasks, task + 1);
-  for (size_t index = pith_split_begin(units, tasks, task); index < end; ++index) {
-    const grad_unit unit = grad_get_unit(g, index);
-    grad_run_unit(&unit, &s);
+  const pith_attention_f32_args *a = &g->forward.attention;
+  const size_t units = a->sequences * a->heads, tasks = grad_count(args, threads);
+  const grad_scratch s = grad_lay_out(a, scratch);
+  const size_t begin = pith_split_begin(units, tasks, task), end = pith_split_begin(units, tasks, task + 1);
+  grad_unit next = grad_get_unit(g, begin);
+  for (size_t index = begin; index < end; ++index) {
+    const grad_unit unit = next;
+    attention_rows part[8];
+    attention_ahead ahead = {.part = part};
+    if (index + 1 < end) {
+      next = grad_get_unit(g, index + 1);
+      part[ahead.count++] = (attention_rows){next.k, a->k_stride, next.keys, a->head_size};
+      part[ahead.count++] = (attention_rows){next.v, a->v_stride, next.keys, a->value_size};
+      part[ahead.count++] = (attention_rows){next.y, a->y_stride, next.queries, a->value_size};
+      part[ahead.count++] = (attention_rows){next.dy, g->dy_stride, next.queries, a->value_size};
+      part[ahead.count++] = (attention_rows){next.q, a->q_stride, next.queries, a->head_size};
+      part[ahead.count++] = (attention_rows){next.dv, g->dv_stride, next.keys, a->value_size};
+      part[ahead.count++] = (attention_rows){next.dk, g->dk_stride, next.keys, a->head_size};
+      part[ahead.count++] = (attention_rows){next.dq, g->dq_stride, next.queries, a->head_size};
+    }
+    grad_run_unit(&unit, &s, &ahead);
   }
 }
 

@@ -3,6 +3,7 @@
 #ifndef PITH_OPS_ATTENTION_GRAD_TILE_H
 #define PITH_OPS_ATTENTION_GRAD_TILE_H
 
+#include "ops/attention/attention_ahead.h"
 #include "ops/attention/attention_chains.h"
 
 typedef struct attention_grad_tile_args {
@@ -44,7 +45,7 @@ V16_INLINE void attention_grad_tile(const attention_grad_tile_args *t, size_t ro
     PITH_UNROLL
     for (size_t v = 0; v + 1 < vectors; ++v)
       v16_store(y + 16 * v, v16_mul(sum[r * vectors + v], scale));
-    v16_store_masked(last, y + 16 * (vectors - 1), v16_mul(sum[(r + 1) * vectors - 1], scale));
+    attention_store_last(t->last_lanes == 16, last, y + 16 * (vectors - 1), v16_mul(sum[(r + 1) * vectors - 1], scale));
   }
 }
 
@@ -54,17 +55,19 @@ V16_INLINE void attention_grad_tile(const attention_grad_tile_args *t, size_t ro
   }
 ATTENTION_TILES(ATTENTION_GRAD_TILE_FUNCTION)
 
-/* Any number of rows, as tiles of nearly equal heights. */
-PITH_ONCE void attention_grad_tiles(attention_grad_tile_args t, size_t rows, size_t vectors) {
+/* Any number of rows, as tiles of nearly equal heights; fetches ahead once for each. Leaves a and y of t behind the last row. */
+PITH_ONCE void attention_grad_tiles(attention_grad_tile_args *t, size_t rows, size_t vectors, attention_ahead *ahead) {
 #define ATTENTION_GRAD_TILE_ENTRY(vectors, rows) [(vectors) - 1][(rows) - 1] = attention_grad_tile_##vectors##x##rows,
   static void (*const functions[V16_TILE_VECTORS][ATTENTION_TILE_MAX_ROWS])(const attention_grad_tile_args *) = {
       ATTENTION_TILES(ATTENTION_GRAD_TILE_ENTRY)};
   const size_t most = attention_tile_most[vectors - 1], count = (rows + most - 1) / most;
-  for (size_t i = 0; i < count; ++i) {
-    const size_t height = rows / count + (i < rows % count);
-    functions[vectors - 1][height - 1](&t);
-    t.a += height * t.a_stride;
-    t.y += height * t.y_stride;
+  for (size_t left = rows, i = count; i > 0; --i) {
+    const size_t height = (left + i - 1) / i;
+    attention_fetch(ahead);
+    functions[vectors - 1][height - 1](t);
+    t->a += height * t->a_stride;
+    t->y += height * t->y_stride;
+    left -= height;
   }
 }
 

@@ -26,6 +26,11 @@ V16_INLINE size_t attention_width(size_t left) {
   return width <= ATTENTION_WIDTH ? width : ATTENTION_WIDTH == 64 && width == 80 ? 48 : ATTENTION_WIDTH;
 }
 
+/* Blocks of n columns. */
+V16_INLINE size_t attention_count_blocks(size_t n) {
+  return (n + ATTENTION_WIDTH - 1) / ATTENTION_WIDTH;
+}
+
 /* 16 keys' features, transposed, to out[feature * width]; `keys` of them exist, the others are 0. */
 V16_INLINE void attention_pack_keys16(const float *k, size_t stride, size_t keys, size_t head_size, size_t width,
                                       float scale, float *out) {

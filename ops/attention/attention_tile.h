@@ -53,7 +53,7 @@ V16_INLINE void attention_tile(const attention_tile_args *t, size_t rows, size_t
     PITH_UNROLL
     for (size_t v = 0; v + 1 < vectors; ++v)
       v16_store(y + 16 * v, v16_mul(row[v], scale));
-    v16_store_masked(last, y + 16 * (vectors - 1), v16_mul(row[vectors - 1], scale));
+    attention_store_last(t->last_lanes == 16, last, y + 16 * (vectors - 1), v16_mul(row[vectors - 1], scale));
   }
 }
 

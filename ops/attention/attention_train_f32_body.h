@@ -12,8 +12,9 @@ static void attention_train_visit(const void *context, const attention_weights *
   const size_t heads = t->attention.heads, first = (size_t)t->attention.q_offsets[w->unit->sequence] + w->begin;
   float *statistics = t->statistics + (first * heads + w->unit->head) * 2;
   for (size_t r = 0; r < w->rows; ++r, statistics += heads * 2) {
-    statistics[0] = w->largest[r];
-    statistics[1] = w->inverse[r];
+    const float inverse = w->inverse[r];
+    statistics[0] = inverse == inverse ? w->largest[r] : inverse; /* what a maximum makes of NaN is not the same everywhere */
+    statistics[1] = inverse;
   }
   if (t->dropout.ratio == 0.0f)
     return;

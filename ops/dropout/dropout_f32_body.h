@@ -6,12 +6,13 @@
 #include "ops/dropout/dropout_mask.h"
 #include "ops/split.h"
 
-/* 16 elements or, where not whole, the first `lanes` of them. */
-V16_INLINE void dropout_vector(const float *x, const float *residual, float *y, m16 kept, v16 factor, bool whole,
-                               size_t lanes) {
-  const m16 first = m16_first(lanes);
+/* 16 elements, or the first `lanes` of them; kept: NULL, or which stay. */
+V16_INLINE void dropout_vector(const float *x, const float *residual, float *y, const m16 *kept, v16 factor, size_t lanes) {
+  const bool whole = lanes >= 16;
+  const m16 first = m16_first(whole ? 16 : lanes);
   v16 z = whole ? v16_load(x) : v16_load_masked(first, x);
-  z = v16_select(kept, v16_mul(z, factor), v16_set(0.0f));
+  if (kept)
+    z = v16_select(*kept, v16_mul(z, factor), v16_set(0.0f));
   if (residual)
     z = v16_add(whole ? v16_load(residual) : v16_load_masked(first, residual), z);
   if (whole)
@@ -27,26 +28,21 @@ static void dropout_part(const dropout_mask *mask, const float *x, const float *
   for (size_t group = begin; group < end; group += DROPOUT_GROUP) {
     m16 kept[DROPOUT_ROWS];
     dropout_get_group(mask, (uint32_t)(group / DROPOUT_GROUP), kept);
-    const float *from = x + group, *add = residual ? residual + group : NULL;
     if (end - group >= DROPOUT_GROUP) {
       PITH_UNROLL
-      for (size_t i = 0; i < DROPOUT_ROWS; ++i)
-        dropout_vector(from + 16 * i, add ? add + 16 * i : NULL, y + group + 16 * i, kept[i], factor, true, 16);
-    } else
-      for (size_t i = 0; 16 * i < end - group; ++i) {
-        const size_t left = end - group - 16 * i;
-        dropout_vector(from + 16 * i, add ? add + 16 * i : NULL, y + group + 16 * i, kept[i], factor, false,
-                       left < 16 ? left : 16);
+      for (size_t i = 0; i < DROPOUT_ROWS; ++i) {
+        const size_t at = group + 16 * i;
+        dropout_vector(x + at, residual ? residual + at : NULL, y + at, &kept[i], factor, 16);
       }
+    } else
+      for (size_t at = group; at < end; at += 16)
+        dropout_vector(x + at, residual ? residual + at : NULL, y + at, &kept[(at - group) / 16], factor, end - at);
   }
 }
 
 static void dropout_identity(const float *x, const float *residual, float *y, size_t n) {
-  for (size_t i = 0; i < n; i += 16) {
-    const m16 lanes = m16_first(n - i < 16 ? n - i : 16);
-    const v16 z = v16_load_masked(lanes, x + i);
-    v16_store_masked(lanes, y + i, residual ? v16_add(v16_load_masked(lanes, residual + i), z) : z);
-  }
+  for (size_t at = 0; at < n; at += 16)
+    dropout_vector(x + at, residual ? residual + at : NULL, y + at, NULL, v16_set(1.0f), n - at);
 }
 
 static size_t dropout_count(const void *args, size_t threads) {

@@ -28,7 +28,7 @@ typedef struct loss_row {
 /* e[i] = e^(x[i] - max); their sum. e may be x. */
 static loss_row loss_row_exp(const float *x, float *e, size_t n) {
   loss_row row = {.max = v16_largest(softmax_row_max(x, n))}; /* where x has a NaN, the sum is NaN whatever this is */
-  row.sum = v16_sum(softmax_row_power(x, e, n, row.max, loss_power));
+  row.sum = v16_sum(softmax_row_power(x, e, n, false, row.max, loss_power));
   return row;
 }
 

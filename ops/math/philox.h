@@ -12,33 +12,34 @@ typedef struct philox_source {
   uint32_t counter[3]; /* the upper words of the counter; its lowest is the number of a block of 4 words */
 } philox_source;
 
-/* The words of blocks first, first + 2, ... first + 14 (mod 2^32). */
-V16_INLINE void philox_8(const philox_source *source, uint32_t first, w8 word[4]) {
+/* word[w], lane i: word w of block first + i (mod 2^32), as bits. Even and odd blocks go side by side, for a chain of ten rounds
+ * is longer than what a CPU looks ahead. */
+V16_INLINE void philox_16(const philox_source *source, uint32_t first, v16 word[4]) {
   uint32_t key[2] = {source->key[0], source->key[1]};
-  word[0] = w8_twos_from(first);
+  w8 x[2][4];
   PITH_UNROLL
-  for (int i = 1; i < 4; ++i)
-    word[i] = w8_set(source->counter[i - 1]);
+  for (uint32_t odd = 0; odd < 2; ++odd) {
+    x[odd][0] = w8_twos_from(first + odd);
+    PITH_UNROLL
+    for (int i = 1; i < 4; ++i)
+      x[odd][i] = w8_set(source->counter[i - 1]);
+  }
   PITH_UNROLL
   for (int round = 0; round < 10; ++round) {
-    const w8 a = w8_mul(word[0], w8_set(0xd2511f53)), b = w8_mul(word[2], w8_set(0xcd9e8d57));
-    word[0] = w8_xor(w8_xor(w8_high(b), word[1]), w8_set(key[0]));
-    word[1] = b;
-    word[2] = w8_xor(w8_xor(w8_high(a), word[3]), w8_set(key[1]));
-    word[3] = a;
+    PITH_UNROLL
+    for (int odd = 0; odd < 2; ++odd) {
+      const w8 a = w8_mul(x[odd][0], w8_set(0xd2511f53)), b = w8_mul(x[odd][2], w8_set(0xcd9e8d57));
+      x[odd][0] = w8_xor(w8_xor(x[odd][1], w8_set(key[0])), w8_high(b));
+      x[odd][1] = b;
+      x[odd][2] = w8_xor(w8_xor(x[odd][3], w8_set(key[1])), w8_high(a));
+      x[odd][3] = a;
+    }
     key[0] += 0x9e3779b9;
     key[1] += 0xbb67ae85;
   }
-}
-
-/* word[w], lane i: word w of block first + i, as bits. */
-V16_INLINE void philox_16(const philox_source *source, uint32_t first, v16 word[4]) {
-  w8 even[4], odd[4];
-  philox_8(source, first, even);
-  philox_8(source, first + 1, odd);
   PITH_UNROLL
   for (int i = 0; i < 4; ++i)
-    word[i] = w8_weave(even[i], odd[i]);
+    word[i] = w8_weave(x[0][i], x[1][i]);
 }
 
 #endif

@@ -42,7 +42,7 @@ static void softmax_run(const void *args, size_t threads, size_t task, void *scr
   for (size_t unit = pith_split_begin(units, count, task); unit < end; ++unit) {
     const size_t row = unit * SOFTMAX_ROWS, rows = a->rows - row < SOFTMAX_ROWS ? a->rows - row : SOFTMAX_ROWS;
     float inverse[SOFTMAX_ROWS], *y = a->y + row * a->y_stride;
-    softmax_rows(a->x + row * a->x_stride, a->x_stride, y, a->y_stride, rows, n, NULL,
+    softmax_rows(a->x + row * a->x_stride, a->x_stride, y, a->y_stride, rows, n, false, NULL,
                  softmax_power_e, inverse);
     for (size_t r = 0; r < rows; ++r)
       softmax_scale_row(y + r * a->y_stride, a->features, inverse[r]);
