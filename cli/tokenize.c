@@ -6,7 +6,7 @@
 #include "cli/input.h"
 #include "cli/session.h"
 #include "engine/exec/model.h"
-#include "models/tokenizer/tokenizer.h"
+#include "models/tokenizer/index.h"
 
 typedef struct tokenize_settings {
   const char *operand;
@@ -81,9 +81,11 @@ static void print_plain(const pith_tokenizer_data *data, const pith_encoding *en
     uint32_t id = (uint32_t)encoding->ids[i];
     if (i != 0)
       putchar_unlocked(' ');
-    if (id < data->token_count)
-      fwrite_unlocked(data->token_text + data->token_offsets[id], 1, data->token_offsets[id + 1] - data->token_offsets[id],
-             stdout);
+    if (id >= data->token_count)
+      continue;
+    uint32_t bytes;
+    const char *text = pith_tokenizer_text(data, id, &bytes);
+    fwrite_unlocked(text, 1, bytes, stdout);
   }
   putchar_unlocked('\n');
 }

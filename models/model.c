@@ -2,7 +2,7 @@
 #include "engine/base/mapped_file.h"
 #include "engine/exec/model.h"
 #include "engine/format/format.h"
-#include "models/tokenizer/tokenizer.h"
+#include "models/tokenizer/index.h"
 
 #include <stdint.h>
 #include <stddef.h>
@@ -201,12 +201,13 @@ const char *pith_token_text(const pith_model *model, int32_t id, size_t *out_byt
     *out_bytes = 0;
   if (tokenizer == NULL || id < 0 || (uint32_t)id >= tokenizer->token_count)
     return NULL;
-  uint32_t begin = tokenizer->token_offsets[id], end = tokenizer->token_offsets[id + 1];
-  if (begin == end)
+  uint32_t bytes;
+  const char *text = pith_tokenizer_text(tokenizer, (uint32_t)id, &bytes);
+  if (bytes == 0)
     return NULL;
   if (out_bytes != NULL)
-    *out_bytes = end - begin;
-  return tokenizer->token_text + begin;
+    *out_bytes = bytes;
+  return text;
 }
 
 size_t pith_token_decode(const pith_model *model, int32_t id, size_t capacity, char *out_text) {

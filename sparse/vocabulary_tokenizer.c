@@ -6,8 +6,9 @@
 #include "sparse/vocabulary_internal.h"
 
 static pith_draft_text get_text(const pith_tokenizer_data *t, uint32_t id) {
-  return (pith_draft_text){t->token_text + t->token_offsets[id],
-                           t->token_offsets[id + 1] - t->token_offsets[id]};
+  pith_draft_text text;
+  text.text = pith_tokenizer_text(t, id, &text.bytes);
+  return text;
 }
 
 /* ---- what stays --------------------------------------------------------------------------------
@@ -38,7 +39,7 @@ static void keep_parts(const pith_tokenizer_data *t, uint32_t id, uint32_t *symb
     uint32_t character;
     at += pith_utf8_decode((const uint8_t *)text.text + at, text.bytes - at, &character);
     const int byte = pith_stand_in_byte(character);
-    if (byte < 0 || t->merges[PITH_MERGES_BYTES + byte] == PITH_TRIE_NONE)
+    if (byte < 0 || t->merges[PITH_MERGES_BYTES + byte] == PITH_KEY_NONE)
       return; /* an added token: nothing merges to it */
     symbols[count++] = t->merges[PITH_MERGES_BYTES + byte];
   }
@@ -72,7 +73,7 @@ static pith_status keep_merges(const pith_tokenizer_data *t, bool *kept, pith_er
     return pith_fail(error, PITH_OUT_OF_MEMORY, "no memory to follow the merges of %u tokens",
                      t->token_count);
   for (uint32_t byte = 0; byte < 256; byte++)
-    if (t->merges[PITH_MERGES_BYTES + byte] != PITH_TRIE_NONE)
+    if (t->merges[PITH_MERGES_BYTES + byte] != PITH_KEY_NONE)
       kept[t->merges[PITH_MERGES_BYTES + byte]] = true;
   for (uint32_t id = 0; id < t->token_count; id++)
     if (kept[id])
@@ -108,20 +109,7 @@ pith_status pith_vocabulary_keep_needed(const pith_tokenizer_data *t, bool *kept
  * ids with one text one is found. */
 static bool is_found(const pith_tokenizer_data *t, uint32_t id) {
   const pith_draft_text text = get_text(t, id);
-  const pith_trie trie = pith_index_trie(t, PITH_TRIE_TOKENS);
-  uint32_t base = pith_trie_root(&trie), value = PITH_TRIE_NONE;
-  for (uint32_t at = 0; at < text.bytes;) {
-    uint32_t length = 1, character;
-    int byte = (uint8_t)text.text[at];
-    if (t->kind == PITH_TOKENIZER_BYTE_BPE) {
-      length = pith_utf8_decode((const uint8_t *)text.text + at, text.bytes - at, &character);
-      byte = pith_stand_in_byte(character);
-    }
-    if (byte < 0 || !pith_trie_step(&trie, &base, (uint8_t)byte, &value))
-      return false;
-    at += length;
-  }
-  return value == id;
+  return pith_index_find(t, text.text, text.bytes) == id;
 }
 
 typedef struct ranked_merge {

@@ -15,7 +15,7 @@ enum {
 };
 
 enum {
-  PITH_FORMAT_MAJOR = 1, /* an older reader would misread a file with a higher one */
+  PITH_FORMAT_MAJOR = 2, /* the one that is written and read */
   PITH_FORMAT_MINOR = 0,
   PITH_FORMAT_ALIGNMENT = 64,        /* of segments, and of tensors in them */
   PITH_FORMAT_BASE_ALIGNMENT = 4096, /* of the first segment */

@@ -67,7 +67,7 @@ typedef enum pith_pre_tokenize {
 /* An added token is matched in the raw (or normalized) text before anything else. */
 typedef struct pith_added_token {
   uint32_t id;
-  uint32_t text; /* index into token_offsets-like storage: byte offset into `added_text` */
+  uint32_t text; /* place in `added_text` */
   uint32_t text_bytes;
   uint32_t flags; /* PITH_ADDED_* */
 } pith_added_token;
@@ -86,6 +86,13 @@ typedef struct pith_template_piece {
 } pith_template_piece;
 enum { PITH_TEMPLATE_A = -1, PITH_TEMPLATE_B = -2 };
 
+#define PITH_TOKEN_BLOCK 8u
+#define PITH_TOKEN_BLOCK_LONG 0x80000000u
+/* `count` tokens up to a whole block. */
+static inline uint64_t pith_token_blocks_round(uint32_t count) {
+  return ((uint64_t)count + PITH_TOKEN_BLOCK - 1) / PITH_TOKEN_BLOCK * PITH_TOKEN_BLOCK;
+}
+
 typedef struct pith_tokenizer_data {
   pith_tokenizer_kind kind;
   uint32_t flags;
@@ -96,7 +103,12 @@ typedef struct pith_tokenizer_data {
   const char *continuing_prefix;                   /* "##"; zero-terminated, "" for BPE */
 
   uint32_t token_count; /* ids are 0 .. token_count - 1; an id without a token has length 0 */
-  const uint32_t *token_offsets; /* [token_count + 1] into token_text */
+  /* Where each token's text is: for every block of PITH_TOKEN_BLOCK tokens the place of its first one, and the length of
+   * each. A block with a token of more than 255 bytes has PITH_TOKEN_BLOCK_LONG | i instead, lengths 0, and the places of its
+   * tokens and of what follows them at token_starts[i]. */
+  uint32_t token_start_count;
+  const uint32_t *token_starts;  /* [token_start_count]: blocks, then PITH_TOKEN_BLOCK + 1 for each long one */
+  const uint8_t *token_lengths;  /* [token_count], then zeros up to a whole block */
   const char *token_text;        /* [token_text_bytes], tokens' bytes as in the vocabulary, not terminated */
   uint64_t token_text_bytes;
 

@@ -139,8 +139,12 @@ pith_status check_version(const uint8_t *bytes, const fb::Verifier::Options &opt
     return pith_fail(error, PITH_FORMAT, "the metadata gives no format version");
   if (major > PITH_FORMAT_MAJOR)
     return pith_fail(error, PITH_UNSUPPORTED,
-                     "file format %u.%u is newer than this Pith, which reads versions up to %d", major, minor,
+                     "file format %u.%u is newer than this Pith, which reads version %d", major, minor,
                      int{PITH_FORMAT_MAJOR});
+  if (major < PITH_FORMAT_MAJOR)
+    return pith_fail(error, PITH_UNSUPPORTED,
+                     "file format %u.%u is older than this Pith, which reads version %d: make the file again from its "
+                     "source", major, minor, int{PITH_FORMAT_MAJOR});
   return PITH_OK;
 }
 
@@ -632,10 +636,13 @@ pith_status read_tokenizer(Reader &r, const pith::file::Tokenizer *from, pith_mo
   to->mask_id = from->mask_id();
   to->max_word_chars = from->max_word_chars();
   TRY(read_string(r, from->continuing_prefix(), "the tokenizer's prefix", &to->continuing_prefix));
-  if (count_of(from->token_offsets()) == 0)
-    return pith_fail(r.error, PITH_FORMAT, "the tokenizer has no token offsets");
-  to->token_count = count_of(from->token_offsets()) - 1;
-  to->token_offsets = from->token_offsets()->data();
+  to->token_count = from->token_count();
+  if (from->token_lengths()->size() != pith_token_blocks_round(to->token_count))
+    return pith_fail(r.error, PITH_FORMAT, "the tokenizer has %u lengths for %u tokens", from->token_lengths()->size(),
+                     to->token_count);
+  to->token_start_count = from->token_starts()->size();
+  to->token_starts = from->token_starts()->data();
+  to->token_lengths = from->token_lengths()->data();
   to->token_text = array_of<char>(from->token_text());
   to->token_text_bytes = count_of(from->token_text());
   to->index_count = count_of(from->index());

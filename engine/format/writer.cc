@@ -136,7 +136,8 @@ uint64_t graph_bound(const pith_graph &graph) {
 uint64_t tokenizer_bound(const pith_tokenizer_data &t) {
   return table_bytes + 16 * uint64_t{vector_bytes} + text_bound(t.continuing_prefix) + t.token_text_bytes +
          t.added_text_bytes +
-         sizeof(uint32_t) * (uint64_t{t.token_count} + 1 + t.index_count + t.merge_word_count) +
+         pith_token_blocks_round(t.token_count) +
+         sizeof(uint32_t) * (uint64_t{t.token_start_count} + t.index_count + t.merge_word_count) +
          sizeof(pf::AddedToken) * uint64_t{t.added_count} +
          sizeof(pf::TemplatePiece) * (uint64_t{t.single_count} + t.pair_count);
 }
@@ -341,7 +342,8 @@ fb::Offset<pf::Tokenizer> add_tokenizer(Writer &w, const pith_tokenizer_data &t)
     steps[step_count++] = add_shared(w, pith_format_normalize_name(rest & ((1u << PITH_NORMALIZE_BITS) - 1)));
   const Vector<Text> normalizer = b.CreateVector(steps, step_count);
   const Text prefix = add_text(w, t.continuing_prefix);
-  const Vector<uint32_t> token_offsets = b.CreateVector(t.token_offsets, size_t{t.token_count} + 1);
+  const Vector<uint32_t> token_starts = b.CreateVector(t.token_starts, t.token_start_count);
+  const Vector<uint8_t> token_lengths = b.CreateVector(t.token_lengths, pith_token_blocks_round(t.token_count));
   const Vector<uint8_t> token_text =
       b.CreateVector(reinterpret_cast<const uint8_t *>(t.token_text), size_t{t.token_text_bytes});
   const Vector<uint32_t> index = b.CreateVector(t.index, t.index_count);
@@ -355,8 +357,8 @@ fb::Offset<pf::Tokenizer> add_tokenizer(Writer &w, const pith_tokenizer_data &t)
   const Vector<const pf::TemplatePiece *> pair_template =
       b.CreateVectorOfStructs(reinterpret_cast<const pf::TemplatePiece *>(t.pair_template), t.pair_count);
   return pf::CreateTokenizer(b, kind, t.flags, normalizer, pre_tokenizer, t.unk_id, t.cls_id, t.sep_id, t.pad_id, t.mask_id,
-                             t.max_word_chars, prefix, token_offsets, token_text, index, merges, added, added_text,
-                             single_template, pair_template);
+                             t.max_word_chars, prefix, t.token_count, token_starts, token_lengths, token_text, index, merges, added,
+                             added_text, single_template, pair_template);
 }
 
 pith_status add_segments(Writer &w, uint32_t count, const pith_format_segment *segments,

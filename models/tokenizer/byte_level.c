@@ -5,11 +5,37 @@
 #include "engine/base/arena.h"
 #include "models/tokenizer/encode_internal.h"
 
+/* Printable bytes are themselves; the others, in order, from U+0100 on: 0..32, 127..160, 173. */
+#define ONE(byte)                                                                                  \
+  (((byte) >= '!' && (byte) <= '~') || ((byte) >= 0xA1 && (byte) != 0xAD) ? (byte)                 \
+   : (byte) <= 32                                                         ? 0x100 + (byte)         \
+   : (byte) == 0xAD                                                       ? 0x100 + 67             \
+                                                                          : 0x100 + 33 + (byte)-127)
+#define FOUR(byte) ONE(byte), ONE((byte) + 1), ONE((byte) + 2), ONE((byte) + 3)
+#define SIXTEEN(byte) FOUR(byte), FOUR((byte) + 4), FOUR((byte) + 8), FOUR((byte) + 12)
+static const uint16_t stand_ins[256] = {SIXTEEN(0),   SIXTEEN(16),  SIXTEEN(32),  SIXTEEN(48),
+                                        SIXTEEN(64),  SIXTEEN(80),  SIXTEEN(96),  SIXTEEN(112),
+                                        SIXTEEN(128), SIXTEEN(144), SIXTEEN(160), SIXTEEN(176),
+                                        SIXTEEN(192), SIXTEEN(208), SIXTEEN(224), SIXTEEN(240)};
+#undef ONE
+#undef FOUR
+#undef SIXTEEN
+
 uint32_t pith_byte_stand_in(uint8_t byte) {
-  if ((byte >= '!' && byte <= '~') || (byte >= 0xA1 && byte != 0xAD))
-    return byte;
-  /* the others, in order, from U+0100 on: 0..32, 127..160, 173 */
-  return byte <= 32 ? 0x100u + byte : byte == 0xAD ? 0x100u + 67 : 0x100u + 33 + (byte - 127u);
+  return stand_ins[byte];
+}
+
+/* Bytes of a byte's stand-in in UTF-8: the reference counts token lengths in these. */
+static inline uint32_t stand_in_bytes(uint8_t byte) {
+  return stand_ins[byte] < 128 ? 1 : 2;
+}
+
+/* A stand-in in UTF-8; how many bytes. */
+static inline unsigned stand_in_text(uint8_t byte, uint8_t out_text[2]) {
+  uint16_t character = stand_ins[byte];
+  out_text[0] = (uint8_t)(character < 128 ? character : 0xC0 | character >> 6);
+  out_text[1] = (uint8_t)(0x80 | (character & 0x3F));
+  return character < 128 ? 1 : 2;
 }
 
 int pith_stand_in_byte(uint32_t character) {
@@ -223,11 +249,6 @@ size_t pith_bpe_merge(const pith_tokenizer_data *data, pith_bpe_symbol *symbols,
 /* ---- one word
  * ----------------------------------------------------------------------------------------- */
 
-/* Bytes of a byte's stand-in in UTF-8: the reference counts token lengths in these. */
-static inline uint32_t stand_in_bytes(uint8_t byte) {
-  return byte > ' ' && byte < 127 ? 1 : 2;
-}
-
 /* A word of the view: `prefixed` puts a space before view bytes [begin, end). */
 typedef struct word_view {
   const pith_text_view *view;
@@ -277,7 +298,7 @@ static size_t first_symbols(const pith_encoder *encoder, const word_view *word,
   for (size_t i = 0; i < bytes; i++) {
     uint8_t byte = word_byte(word, i);
     uint32_t id = byte_ids[byte];
-    if (id == PITH_TRIE_NONE) {
+    if (id == PITH_KEY_NONE) {
       *out_whole = false;
       if (data->unk_id < 0)
         continue;
@@ -306,17 +327,42 @@ static size_t byte_of_stand_in(const word_view *word, size_t at) {
   return i < bytes ? i : bytes - 1;
 }
 
+/* The token that the whole word is, or PITH_KEY_NONE. */
+static uint32_t find_word(const pith_tokenizer_data *data, const word_view *word) {
+  pith_key_table table = pith_index_table(data, PITH_KEYS_TOKENS);
+  size_t bytes = word_bytes(word);
+  if (bytes > table.longest)
+    return PITH_KEY_NONE;
+  uint64_t hash = pith_key_begin(&table);
+  for (size_t i = 0; i < bytes; i++) {
+    uint8_t text[2];
+    unsigned count = stand_in_text(word_byte(word, i), text);
+    hash = pith_key_step(hash, text[0]);
+    if (count == 2)
+      hash = pith_key_step(hash, text[1]);
+  }
+  uint32_t id = pith_key_guess(&table, hash), token_bytes;
+  if (id >= data->token_count)
+    return PITH_KEY_NONE;
+  const uint8_t *token = (const uint8_t *)pith_tokenizer_text(data, id, &token_bytes);
+  const uint8_t *end = token + token_bytes;
+  for (size_t i = 0; i < bytes; i++) {
+    uint8_t text[2];
+    unsigned count = stand_in_text(word_byte(word, i), text);
+    if ((size_t)(end - token) < count || token[0] != text[0] || (count == 2 && token[1] != text[1]))
+      return PITH_KEY_NONE;
+    token += count;
+  }
+  return token == end ? id : PITH_KEY_NONE;
+}
+
 static void encode_word(pith_encoder *encoder, const word_view *word) {
   const pith_tokenizer_data *data = encoder->data;
-  pith_trie trie = pith_index_trie(data, PITH_TRIE_TOKENS);
   size_t bytes = word_bytes(word);
-  uint32_t base = pith_trie_root(&trie), value = PITH_TRIE_NONE;
-  size_t i = 0;
-  while (i < bytes && pith_trie_step(&trie, &base, word_byte(word, i), &value))
-    i++;
-  if (i == bytes && value != PITH_TRIE_NONE &&
-      ((data->flags & PITH_TOKENIZER_IGNORE_MERGES) || pith_merges_direct(data, value))) {
-    emit(encoder, word, value, 0, bytes, true);
+  uint32_t whole_id = find_word(data, word);
+  if (whole_id != PITH_KEY_NONE &&
+      ((data->flags & PITH_TOKENIZER_IGNORE_MERGES) || pith_merges_direct(data, whole_id))) {
+    emit(encoder, word, whole_id, 0, bytes, true);
     return;
   }
 

@@ -159,13 +159,9 @@ static pith_status read_roles(pith_draft *draft, const cJSON *config, pith_arena
   return PITH_OK;
 }
 
-static bool same_text(pith_draft_text a, pith_draft_text b) {
-  return a.bytes == b.bytes && (a.bytes == 0 || memcmp(a.text, b.text, a.bytes) == 0);
-}
-
 static bool in_vocabulary(const pith_draft *draft, pith_draft_text text) {
   for (size_t i = 0; i < draft->token_count; i++)
-    if (same_text(draft->tokens[i].text, text))
+    if (pith_draft_same_text(draft->tokens[i].text, text))
       return true;
   return false;
 }
@@ -183,7 +179,7 @@ static pith_status add_specials(pith_draft *draft, const cJSON *config, pith_are
   for (unsigned i = 0; i < PITH_DRAFT_SPECIALS; i++) {
     bool known = in_vocabulary(draft, draft->specials[i]);
     for (size_t k = 0; k < draft->added_count; k++)
-      known = known && !same_text(draft->added[k].text, draft->specials[i]);
+      known = known && !pith_draft_same_text(draft->added[k].text, draft->specials[i]);
     if (!known)
       continue;
     uint32_t flags = PITH_ADDED_SPECIAL;
@@ -204,7 +200,7 @@ static pith_status add_specials(pith_draft *draft, const cJSON *config, pith_are
                        item->valuestring);
     bool known = false;
     for (size_t k = 0; k < draft->added_count; k++)
-      known = known || same_text(draft->added[k].text, added.text);
+      known = known || pith_draft_same_text(draft->added[k].text, added.text);
     if (!known)
       draft->added[draft->added_count++] = added;
   }
@@ -223,9 +219,9 @@ static pith_status read_lines(pith_draft *draft, const char *text, size_t bytes,
   for (size_t i = 0; i < bytes; i++)
     lines += text[i] == '\n';
   lines += bytes > 0 && text[bytes - 1] != '\n';
-  if (lines == 0 || lines >= PITH_TRIE_NONE)
+  if (lines == 0 || lines >= PITH_KEY_NONE)
     return pith_fail(error, PITH_FORMAT, "%s: %zu tokens; 1 to %d", draft->file, lines,
-                     PITH_TRIE_NONE - 1);
+                     PITH_KEY_NONE - 1);
   draft->tokens = PITH_ARENA_NEW(arena, pith_draft_token, lines);
   if (draft->tokens == NULL)
     return pith_fail(error, PITH_OUT_OF_MEMORY, "%s: out of memory", draft->file);
@@ -287,7 +283,7 @@ pith_status pith_draft_vocabulary(pith_draft *draft, const cJSON *object, pith_a
     return pith_fail(error, PITH_OUT_OF_MEMORY, "%s: out of memory", draft->file);
   cJSON_ArrayForEach(entry, object) {
     uint64_t id = 0;
-    PITH_TRY(pith_json_id(draft->file, entry->string, entry, PITH_TRIE_NONE - 2, &id, error));
+    PITH_TRY(pith_json_id(draft->file, entry->string, entry, PITH_KEY_NONE - 2, &id, error));
     pith_draft_token *token = &draft->tokens[draft->token_count++];
     token->id = (uint32_t)id;
     PITH_TRY(copy_text(draft->file, entry->string, arena, &token->text, error));

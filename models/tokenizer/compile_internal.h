@@ -13,6 +13,10 @@ typedef struct pith_draft_text {
   uint32_t bytes;
 } pith_draft_text;
 
+static inline bool pith_draft_same_text(pith_draft_text a, pith_draft_text b) {
+  return a.bytes == b.bytes && (a.bytes == 0 || memcmp(a.text, b.text, a.bytes) == 0);
+}
+
 typedef struct pith_draft_token {
   pith_draft_text text; /* empty: the id has no token */
   uint32_t id;

@@ -257,7 +257,7 @@ static pith_status read_added(json_reader *reader, const cJSON *list) {
       continue; /* as the reference does */
     uint64_t id = 0;
     PITH_TRY(pith_json_id(draft->file, "added_tokens id", pith_json_get(item, "id"),
-                          PITH_TRIE_NONE - 2, &id, reader->error));
+                          PITH_KEY_NONE - 2, &id, reader->error));
     token.id = (int64_t)id;
     static const struct {
       const char *key;
@@ -290,7 +290,7 @@ static pith_status read_special(json_reader *reader, const cJSON *object, const 
                      reader->draft->file, key);
   uint64_t id = 0;
   PITH_TRY(text_of(reader, cJSON_GetArrayItem(pair, 0), key, &out->text));
-  PITH_TRY(pith_json_id(reader->draft->file, key, cJSON_GetArrayItem(pair, 1), PITH_TRIE_NONE - 2,
+  PITH_TRY(pith_json_id(reader->draft->file, key, cJSON_GetArrayItem(pair, 1), PITH_KEY_NONE - 2,
                         &id, reader->error));
   out->id = (int64_t)id;
   return PITH_OK;
@@ -364,7 +364,7 @@ static pith_status read_piece(json_reader *reader, const cJSON *item, const cJSO
   const cJSON *number;
   cJSON_ArrayForEach(number, ids) {
     uint64_t id = 0;
-    PITH_TRY(pith_json_id(draft->file, name.text, number, PITH_TRIE_NONE - 2, &id, reader->error));
+    PITH_TRY(pith_json_id(draft->file, name.text, number, PITH_KEY_NONE - 2, &id, reader->error));
     pieces[(*count)++] =
         (pith_draft_piece){.text = name, .id = (int64_t)id, .type_id = (uint32_t)type_id};
   }

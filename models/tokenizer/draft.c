@@ -1,7 +1,7 @@
-/* Draft to pith_tokenizer_data: resolves names, builds the tries and the merge table. */
+/* Draft to pith_tokenizer_data: resolves names, builds the tables of keys and the merge table. */
 #include "models/tokenizer/compile_internal.h"
 #include "models/tokenizer/encode_internal.h"
-#include "models/tokenizer/trie_build.h"
+#include "models/tokenizer/key_table.h"
 
 /* ---- normalizer and templates
  * ------------------------------------------------------------------------- */
@@ -67,30 +67,56 @@ void pith_draft_plain_template(pith_draft *draft) {
 #define OUT_OF_MEMORY(draft)                                                                       \
   pith_fail(error, PITH_OUT_OF_MEMORY, "%s: out of memory", (draft)->file)
 
+enum { SHORT_BYTES = 255 }; /* what a length of one byte says */
+
+static bool is_long_block(const pith_draft_text *texts, uint32_t first, uint32_t token_count) {
+  for (uint32_t id = first; id < first + PITH_TOKEN_BLOCK && id < token_count; id++)
+    if (texts[id].bytes > SHORT_BYTES)
+      return true;
+  return false;
+}
+
 /* The text table: every id's text in the order of ids. */
-static pith_status build_table(const pith_draft *draft, uint32_t token_count,
+static pith_status build_texts(const pith_draft *draft, uint32_t token_count,
                                const pith_draft_text *texts, pith_arena *arena,
                                pith_tokenizer_data *data, pith_error *error) {
   size_t bytes = 0;
-  for (uint32_t id = 0; id < token_count; id++)
+  uint32_t blocks = (token_count + PITH_TOKEN_BLOCK - 1) / PITH_TOKEN_BLOCK, starts = blocks;
+  for (uint32_t id = 0; id < token_count; id++) {
     bytes += texts[id].bytes;
+    if (id % PITH_TOKEN_BLOCK == 0 && is_long_block(texts, id, token_count))
+      starts += PITH_TOKEN_BLOCK + 1;
+  }
   if (bytes > INT32_MAX)
     return pith_fail(error, PITH_LIMIT, "%s: %zu bytes of tokens; at most %d", draft->file, bytes,
                      INT32_MAX);
-  uint32_t *offsets = PITH_ARENA_NEW(arena, uint32_t, (size_t)token_count + 1);
+  uint32_t *start = PITH_ARENA_NEW(arena, uint32_t, starts);
+  uint8_t *lengths = PITH_ARENA_NEW(arena, uint8_t, (size_t)blocks * PITH_TOKEN_BLOCK);
   char *all = PITH_ARENA_NEW(arena, char, bytes);
-  if (offsets == NULL || all == NULL)
+  if (start == NULL || lengths == NULL || all == NULL)
     return OUT_OF_MEMORY(draft);
-  uint32_t at = 0;
-  for (uint32_t id = 0; id < token_count; id++) {
-    offsets[id] = at;
-    if (texts[id].bytes > 0)
+  uint32_t at = 0, next_long = blocks;
+  for (uint32_t block = 0; block < blocks; block++) {
+    uint32_t first = block * PITH_TOKEN_BLOCK;
+    bool is_long = is_long_block(texts, first, token_count);
+    start[block] = is_long ? PITH_TOKEN_BLOCK_LONG | next_long : at;
+    for (uint32_t id = first; id < first + PITH_TOKEN_BLOCK; id++) {
+      if (is_long)
+        start[next_long++] = at;
+      if (id >= token_count || texts[id].bytes == 0)
+        continue;
+      if (!is_long)
+        lengths[id] = (uint8_t)texts[id].bytes;
       memcpy(all + at, texts[id].text, texts[id].bytes);
-    at += texts[id].bytes;
+      at += texts[id].bytes;
+    }
+    if (is_long)
+      start[next_long++] = at;
   }
-  offsets[token_count] = at;
   data->token_count = token_count;
-  data->token_offsets = offsets;
+  data->token_start_count = starts;
+  data->token_starts = start;
+  data->token_lengths = lengths;
   data->token_text = all;
   data->token_text_bytes = bytes;
   return PITH_OK;
@@ -117,68 +143,32 @@ static pith_draft_text stand_ins_to_bytes(pith_draft_text text, pith_arena *aren
   return (pith_draft_text){(const char *)bytes, count};
 }
 
-/* The three tries while they are built. */
+/* The three tables while they are built. */
 typedef struct draft_index {
-  uint32_t *cells[PITH_TRIE_COUNT];
-  uint32_t counts[PITH_TRIE_COUNT];
+  pith_key_table tables[PITH_KEYS_COUNT];
   uint32_t first_bytes[2][8];
+  const pith_draft_text *texts; /* by id */
 } draft_index;
 
-static uint32_t find_bytes(const draft_index *index, const uint8_t *text, size_t bytes) {
-  pith_trie trie = {index->cells[PITH_TRIE_TOKENS], index->counts[PITH_TRIE_TOKENS]};
-  uint32_t base = pith_trie_root(&trie), value = PITH_TRIE_NONE;
-  for (size_t i = 0; i < bytes; i++)
-    if (!pith_trie_step(&trie, &base, text[i], &value))
-      return PITH_TRIE_NONE;
-  return bytes == 0 ? PITH_TRIE_NONE : value;
+/* The id of a vocabulary entry, or PITH_KEY_NONE. */
+static uint32_t find_text(const draft_index *index, pith_draft_text text) {
+  const pith_key_table *table = &index->tables[PITH_KEYS_TOKENS];
+  uint32_t id = pith_key_guess(table, pith_key_hash(pith_key_begin(table), text.text, text.bytes));
+  return id != PITH_KEY_NONE && pith_draft_same_text(index->texts[id], text) ? id : PITH_KEY_NONE;
 }
 
-/* A vocabulary entry by the text of the files. */
-static int64_t find_text(const pith_draft *draft, const draft_index *index, pith_draft_text text) {
-  if (draft->kind == PITH_TOKENIZER_WORDPIECE) {
-    uint32_t id = find_bytes(index, (const uint8_t *)text.text, text.bytes);
-    return id == PITH_TRIE_NONE ? -1 : (int64_t)id;
-  }
-  /* Stand-ins are at most as many as bytes of text; a long special token is looked up the slow way.
-   */
-  uint8_t bytes[256];
-  size_t count = 0;
-  bool written = text.bytes <= sizeof bytes;
-  for (uint32_t at = 0; written && at < text.bytes;) {
-    uint32_t character;
-    at += pith_utf8_decode((const uint8_t *)text.text + at, text.bytes - at, &character);
-    int byte = pith_stand_in_byte(character);
-    written = byte >= 0;
-    bytes[count++] = (uint8_t)byte;
-  }
-  if (written) {
-    uint32_t id = find_bytes(index, bytes, count);
-    return id == PITH_TRIE_NONE ? -1 : (int64_t)id;
-  }
-  for (size_t i = 0; i < draft->token_count; i++)
-    if (draft->tokens[i].text.bytes == text.bytes &&
-        memcmp(draft->tokens[i].text.text, text.text, text.bytes) == 0)
-      return draft->tokens[i].id;
-  return -1;
-}
-
-static pith_status build_token_trie(const pith_draft *draft, pith_arena *scratch, pith_arena *arena,
-                                    draft_index *index, pith_error *error) {
-  pith_trie_key *keys = PITH_ARENA_NEW(scratch, pith_trie_key, draft->token_count);
+static pith_status build_token_table(const pith_draft *draft, pith_arena *scratch,
+                                     draft_index *index, pith_error *error) {
+  pith_key *keys = PITH_ARENA_NEW(scratch, pith_key, draft->token_count);
   if (keys == NULL)
     return OUT_OF_MEMORY(draft);
   size_t count = 0;
   for (size_t i = 0; i < draft->token_count; i++) {
     pith_draft_text text = draft->tokens[i].text;
-    bool failed = false;
-    if (draft->kind == PITH_TOKENIZER_BYTE_BPE)
-      text = stand_ins_to_bytes(text, scratch, &failed);
-    if (failed)
-      return OUT_OF_MEMORY(draft);
     if (text.bytes > 0)
-      keys[count++] = (pith_trie_key){(const uint8_t *)text.text, text.bytes, draft->tokens[i].id};
+      keys[count++] = (pith_key){text.text, text.bytes, draft->tokens[i].id};
   }
-  if (!pith_trie_sort(keys, count))
+  if (!pith_keys_sort(keys, count))
     return OUT_OF_MEMORY(draft);
   size_t kept = 0;
   for (size_t i = 0; i < count; i++) {
@@ -187,13 +177,17 @@ static pith_status build_token_trie(const pith_draft *draft, pith_arena *scratch
       if (!draft->duplicates)
         return pith_fail(error, PITH_FORMAT, "%s: token \"%.*s\" occurs twice (ids %u and %u)",
                          draft->file, (int)(keys[i].bytes < 100 ? keys[i].bytes : 100),
-                         (const char *)keys[i].text, keys[i].value, keys[i + 1].value);
+                         keys[i].text, keys[i].value, keys[i + 1].value);
       continue;
     }
     keys[kept++] = keys[i];
   }
-  return pith_trie_build(keys, kept, arena, &index->cells[PITH_TRIE_TOKENS],
-                         &index->counts[PITH_TRIE_TOKENS], error);
+  return pith_key_table_build(keys, kept, scratch, &index->tables[PITH_KEYS_TOKENS], error);
+}
+
+static int64_t find_id(const draft_index *index, pith_draft_text text) {
+  uint32_t id = find_text(index, text);
+  return id == PITH_KEY_NONE ? -1 : (int64_t)id;
 }
 
 /* ---- added tokens
@@ -244,7 +238,7 @@ static pith_status normalize_text(const pith_draft *draft, pith_draft_text *in_o
   return PITH_OK;
 }
 
-/* The added tokens and their two tries; `texts` (by id, `limit` of them) gains those that the
+/* The added tokens and their two tables; `texts` (by id, `limit` of them) gains those that the
  * vocabulary lacks. */
 static pith_status build_added(const pith_draft *draft, pith_draft_text *texts, uint32_t limit,
                                pith_arena *scratch, pith_arena *arena, draft_index *index,
@@ -252,13 +246,13 @@ static pith_status build_added(const pith_draft *draft, pith_draft_text *texts, 
   size_t count = draft->added_count, bytes = 0;
   pith_added_token *added = PITH_ARENA_NEW(arena, pith_added_token, count);
   pith_draft_text *patterns = PITH_ARENA_NEW(scratch, pith_draft_text, count);
-  pith_trie_key *keys = PITH_ARENA_NEW(scratch, pith_trie_key, count);
+  pith_key *keys = PITH_ARENA_NEW(scratch, pith_key, count);
   if (added == NULL || patterns == NULL || keys == NULL)
     return OUT_OF_MEMORY(draft);
   for (size_t i = 0; i < count; i++) {
     const pith_draft_added *token = &draft->added[i];
     int shown = (int)(token->text.bytes < 100 ? token->text.bytes : 100);
-    int64_t id = find_text(draft, index, token->text);
+    int64_t id = find_id(index, token->text);
     if (id >= 0 && token->id >= 0 && token->id != id)
       return pith_fail(error, PITH_FORMAT,
                        "%s: added_tokens: \"%.*s\" has id %lld; the vocabulary gives it %lld",
@@ -270,8 +264,7 @@ static pith_status build_added(const pith_draft *draft, pith_draft_text *texts, 
                        draft->file, shown, token->text.text);
     if (texts[id].bytes == 0)
       texts[id] = token->text;
-    else if (texts[id].bytes != token->text.bytes ||
-             memcmp(texts[id].text, token->text.text, token->text.bytes) != 0)
+    else if (!pith_draft_same_text(texts[id], token->text))
       return pith_fail(error, PITH_FORMAT,
                        "%s: added_tokens: \"%.*s\" has id %lld, which is \"%.*s\"", draft->file,
                        shown, token->text.text, (long long)id,
@@ -300,22 +293,19 @@ static pith_status build_added(const pith_draft *draft, pith_draft_text *texts, 
     size_t kept = 0;
     for (size_t i = 0; i < count; i++)
       if (((added[i].flags & PITH_ADDED_NORMALIZED) != 0) == (normalized != 0)) {
-        keys[kept++] = (pith_trie_key){(const uint8_t *)text + added[i].text, added[i].text_bytes,
-                                       (uint32_t)i};
+        keys[kept++] = (pith_key){text + added[i].text, added[i].text_bytes, (uint32_t)i};
         uint8_t first = (uint8_t)text[added[i].text];
         index->first_bytes[normalized][first >> 5] |= 1u << (first & 31);
       }
-    if (!pith_trie_sort(keys, kept))
+    if (!pith_keys_sort(keys, kept))
       return OUT_OF_MEMORY(draft);
     for (size_t i = 1; i < kept; i++)
       if (keys[i - 1].bytes == keys[i].bytes &&
           memcmp(keys[i - 1].text, keys[i].text, keys[i].bytes) == 0)
         return pith_fail(error, PITH_FORMAT, "%s: added_tokens: \"%.*s\" occurs twice", draft->file,
-                         (int)(keys[i].bytes < 100 ? keys[i].bytes : 100),
-                         (const char *)keys[i].text);
-    unsigned which = normalized ? PITH_TRIE_ADDED_NORMALIZED : PITH_TRIE_ADDED_RAW;
-    PITH_TRY(
-        pith_trie_build(keys, kept, arena, &index->cells[which], &index->counts[which], error));
+                         (int)(keys[i].bytes < 100 ? keys[i].bytes : 100), keys[i].text);
+    unsigned which = normalized ? PITH_KEYS_ADDED_NORMALIZED : PITH_KEYS_ADDED_RAW;
+    PITH_TRY(pith_key_table_build(keys, kept, scratch, &index->tables[which], error));
   }
   data->added_count = (uint32_t)count;
   data->added = added;
@@ -327,30 +317,28 @@ static pith_status build_added(const pith_draft *draft, pith_draft_text *texts, 
 static pith_status build_index(const pith_draft *draft, const draft_index *index, pith_arena *arena,
                                pith_tokenizer_data *data, pith_error *error) {
   size_t words = PITH_INDEX_HEADER_WORDS;
-  for (unsigned i = 0; i < PITH_TRIE_COUNT; i++)
-    words += (size_t)index->counts[i] * PITH_TRIE_CELL_WORDS;
-  if (words > UINT32_MAX)
-    return pith_fail(error, PITH_LIMIT, "%s: an index of %zu words", draft->file, words);
-  uint32_t *out = PITH_ARENA_NEW(arena, uint32_t, words);
+  for (unsigned i = 0; i < PITH_KEYS_COUNT; i++)
+    words += (index->tables[i].shift_count + 1) / 2 + (size_t)index->tables[i].slot_count +
+             index->tables[i].beginning_words;
+  uint32_t *out = words <= UINT32_MAX ? PITH_ARENA_NEW(arena, uint32_t, words) : NULL;
   if (out == NULL)
     return OUT_OF_MEMORY(draft);
   out[0] = PITH_INDEX_VERSION;
   uint32_t at = PITH_INDEX_HEADER_WORDS;
-  for (unsigned i = 0; i < PITH_TRIE_COUNT; i++) {
-    uint32_t count = index->counts[i] * PITH_TRIE_CELL_WORDS;
-    out[PITH_INDEX_TRIES + 2 * i] = at;
-    out[PITH_INDEX_TRIES + 2 * i + 1] = index->counts[i];
-    if (count > 0)
-      memcpy(out + at, index->cells[i], count * sizeof *out);
-    at += count;
+  for (unsigned i = 0; i < PITH_KEYS_COUNT; i++) {
+    const pith_key_table *table = &index->tables[i];
+    const uint32_t head[PITH_INDEX_TABLE_WORDS] = {
+        at,          table->shift_count, table->slot_count, table->beginning_words,
+        table->seed, table->longest};
+    memcpy(out + PITH_INDEX_TABLES + PITH_INDEX_TABLE_WORDS * i, head, sizeof head);
+    memcpy(out + at, table->shifts, table->shift_count * sizeof *table->shifts);
+    at += (table->shift_count + 1) / 2;
+    memcpy(out + at, table->slots, table->slot_count * sizeof *table->slots);
+    at += table->slot_count;
+    memcpy(out + at, table->beginnings, table->beginning_words * sizeof *table->beginnings);
+    at += table->beginning_words;
   }
   memcpy(out + PITH_INDEX_FIRST_BYTES, index->first_bytes, sizeof index->first_bytes);
-  pith_trie trie = {index->cells[PITH_TRIE_TOKENS], index->counts[PITH_TRIE_TOKENS]};
-  uint32_t base = pith_trie_root(&trie), value;
-  bool found = draft->kind == PITH_TOKENIZER_WORDPIECE;
-  for (const char *c = draft->continuing_prefix; found && *c != '\0'; c++)
-    found = pith_trie_step(&trie, &base, (uint8_t)*c, &value);
-  out[PITH_INDEX_CONTINUING] = found ? base : 0;
   data->index = out;
   data->index_count = (uint32_t)words;
   return PITH_OK;
@@ -367,23 +355,15 @@ static pith_status build_merge_table(const pith_draft *draft, const draft_index 
   *out_longest = 1;
   for (size_t rank = 0; rank < draft->merge_count; rank++) {
     const pith_draft_merge *merge = &draft->merges[rank];
-    bool failed = false;
-    pith_draft_text left = stand_ins_to_bytes(merge->left, scratch, &failed);
-    pith_draft_text right = stand_ins_to_bytes(merge->right, scratch, &failed);
-    if (failed)
-      return OUT_OF_MEMORY(draft);
-    uint8_t *joined = PITH_ARENA_NEW(scratch, uint8_t, (size_t)left.bytes + right.bytes);
+    pith_draft_text left = merge->left, right = merge->right;
+    char *joined = pith_arena_format(scratch, "%.*s%.*s", (int)left.bytes, left.text,
+                                     (int)right.bytes, right.text);
     if (joined == NULL)
       return OUT_OF_MEMORY(draft);
-    if (left.bytes > 0)
-      memcpy(joined, left.text, left.bytes);
-    if (right.bytes > 0)
-      memcpy(joined + left.bytes, right.text, right.bytes);
-    uint32_t ids[3] = {find_bytes(index, (const uint8_t *)left.text, left.bytes),
-                       find_bytes(index, (const uint8_t *)right.text, right.bytes),
-                       find_bytes(index, joined, (size_t)left.bytes + right.bytes)};
+    uint32_t ids[3] = {find_text(index, left), find_text(index, right),
+                       find_text(index, (pith_draft_text){joined, left.bytes + right.bytes})};
     for (unsigned i = 0; i < 3; i++)
-      if (ids[i] == PITH_TRIE_NONE)
+      if (ids[i] == PITH_KEY_NONE)
         return pith_fail(
             error, PITH_FORMAT, "%s: merge %zu (\"%.*s %.*s\"): %s is not in the vocabulary",
             draft->file, rank, (int)(merge->left.bytes < 100 ? merge->left.bytes : 100),
@@ -411,9 +391,9 @@ static pith_status build_merge_table(const pith_draft *draft, const draft_index 
 static pith_status build_merges(const pith_draft *draft, const draft_index *index,
                                 pith_arena *scratch, pith_arena *arena, pith_tokenizer_data *data,
                                 pith_error *error) {
-  if (draft->merge_count > PITH_TRIE_NONE)
+  if (draft->merge_count > PITH_KEY_NONE)
     return pith_fail(error, PITH_LIMIT, "%s: %zu merges; at most %d", draft->file,
-                     draft->merge_count, PITH_TRIE_NONE);
+                     draft->merge_count, PITH_KEY_NONE);
   uint32_t slots = 16;
   while (slots < draft->merge_count + draft->merge_count / 4)
     slots *= 2;
@@ -424,8 +404,11 @@ static pith_status build_merges(const pith_draft *draft, const draft_index *inde
     return OUT_OF_MEMORY(draft);
   out[0] = PITH_MERGES_VERSION;
   out[1] = slots;
-  for (unsigned byte = 0; byte < 256; byte++)
-    out[PITH_MERGES_BYTES + byte] = find_bytes(index, &(uint8_t){(uint8_t)byte}, 1);
+  for (unsigned byte = 0; byte < 256; byte++) {
+    uint8_t text[4];
+    uint32_t bytes = pith_utf8_encode(pith_byte_stand_in((uint8_t)byte), text);
+    out[PITH_MERGES_BYTES + byte] = find_text(index, (pith_draft_text){(char *)text, bytes});
+  }
   PITH_TRY(build_merge_table(draft, index, out + table_at, slots, scratch, &out[2], error));
   data->merges = out;
   data->merge_word_count = (uint32_t)words;
@@ -445,7 +428,7 @@ static pith_status build_merges(const pith_draft *draft, const draft_index *inde
     bool whole = text.bytes > 0;
     for (uint32_t k = 0; k < text.bytes && whole; k++) {
       word[k] = (pith_bpe_symbol){.id = out[PITH_MERGES_BYTES + (uint8_t)text.text[k]], .bytes = 1};
-      whole = word[k].id != PITH_TRIE_NONE;
+      whole = word[k].id != PITH_KEY_NONE;
     }
     uint32_t id = draft->tokens[i].id;
     if (whole && pith_bpe_merge(data, word, text.bytes, queue.items) == 1 && word[0].id == id)
@@ -459,16 +442,14 @@ static pith_status build_merges(const pith_draft *draft, const draft_index *inde
 /* ---- the whole
  * ---------------------------------------------------------------------------------------- */
 
-static pith_status resolve(const pith_draft *draft, const draft_index *index,
-                           const pith_draft_added *added, size_t count, pith_draft_text text,
-                           int32_t *out_id) {
-  int64_t id = text.bytes == 0 ? -1 : find_text(draft, index, text);
+/* The id of a special token: of the vocabulary, else of `added`; -1: neither has it. */
+static int32_t resolve(const draft_index *index, const pith_draft_added *added, size_t count,
+                       pith_draft_text text) {
+  int64_t id = find_id(index, text);
   for (size_t i = 0; i < count && id < 0; i++)
-    if (text.bytes > 0 && added[i].text.bytes == text.bytes &&
-        memcmp(added[i].text.text, text.text, text.bytes) == 0)
+    if (text.bytes > 0 && pith_draft_same_text(added[i].text, text))
       id = added[i].id;
-  *out_id = (int32_t)id;
-  return PITH_OK;
+  return (int32_t)id;
 }
 
 static pith_status build_template(const pith_draft *draft, const draft_index *index,
@@ -482,7 +463,7 @@ static pith_status build_template(const pith_draft *draft, const draft_index *in
     if (id == 0 && pieces[i].id >= 0)
       id = (int32_t)pieces[i].id;
     else if (id == 0)
-      PITH_TRY(resolve(draft, index, draft->added, draft->added_count, pieces[i].text, &id));
+      id = resolve(index, draft->added, draft->added_count, pieces[i].text);
     if (pieces[i].sequence == 0 && id < 0)
       return pith_fail(error, PITH_FORMAT, "%s: special token \"%.*s\" is not in the vocabulary",
                        draft->file, (int)(pieces[i].text.bytes < 100 ? pieces[i].text.bytes : 100),
@@ -512,10 +493,10 @@ static pith_status build(const pith_draft *draft, pith_arena *scratch, pith_aren
   for (size_t i = 0; i < draft->added_count; i++)
     if (draft->added[i].id >= (int64_t)limit)
       limit = (uint64_t)draft->added[i].id + 1;
-  if (limit == 0 || limit >= PITH_TRIE_NONE)
+  if (limit == 0 || limit >= PITH_KEY_NONE)
     return pith_fail(error, limit == 0 ? PITH_FORMAT : PITH_LIMIT,
                      "%s: the vocabulary has ids up to %lld; at most %d", draft->file,
-                     (long long)limit - 1, PITH_TRIE_NONE - 2);
+                     (long long)limit - 1, PITH_KEY_NONE - 2);
   pith_draft_text *texts = PITH_ARENA_NEW(scratch, pith_draft_text, limit);
   if (texts == NULL || data->continuing_prefix == NULL)
     return OUT_OF_MEMORY(draft);
@@ -529,19 +510,18 @@ static pith_status build(const pith_draft *draft, pith_arena *scratch, pith_aren
           (int)(token->text.bytes < 100 ? token->text.bytes : 100), token->text.text);
     texts[token->id] = token->text;
   }
-  draft_index index = {0};
-  PITH_TRY(build_token_trie(draft, scratch, scratch, &index, error));
+  draft_index index = {.texts = texts};
+  PITH_TRY(build_token_table(draft, scratch, &index, error));
   PITH_TRY(build_added(draft, texts, (uint32_t)limit, scratch, arena, &index, data, error));
-  PITH_TRY(build_table(draft, (uint32_t)limit, texts, arena, data, error));
+  PITH_TRY(build_texts(draft, (uint32_t)limit, texts, arena, data, error));
   PITH_TRY(build_index(draft, &index, arena, data, error));
   if (draft->kind == PITH_TOKENIZER_BYTE_BPE)
     PITH_TRY(build_merges(draft, &index, scratch, arena, data, error));
 
   int32_t *roles[] = {&data->unk_id, &data->cls_id, &data->sep_id, &data->pad_id, &data->mask_id};
   for (unsigned i = 0; i < PITH_DRAFT_SPECIALS; i++)
-    PITH_TRY(
-        resolve(draft, &index, draft->added, draft->added_count, draft->specials[i], roles[i]));
-  PITH_TRY(resolve(draft, &index, NULL, 0, draft->unknown, &data->unk_id));
+    *roles[i] = resolve(&index, draft->added, draft->added_count, draft->specials[i]);
+  data->unk_id = resolve(&index, NULL, 0, draft->unknown);
   if (data->unk_id < 0 && (draft->kind == PITH_TOKENIZER_WORDPIECE || draft->unknown.bytes > 0))
     return pith_fail(error, PITH_FORMAT, "%s: the unknown token \"%.*s\" is not in the vocabulary",
                      draft->file, (int)(draft->unknown.bytes < 100 ? draft->unknown.bytes : 100),

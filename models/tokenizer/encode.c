@@ -48,34 +48,53 @@ static bool is_class_at(const uint8_t *text, size_t at, size_t end, unsigned cla
 /* The search for added tokens in text[begin, end): leftmost, then longest. */
 typedef struct added_search {
   const pith_tokenizer_data *data;
-  unsigned which; /* trie */
+  unsigned which; /* table */
+  pith_key_table table;
   const uint8_t *text;
   size_t begin, end;
   size_t at;   /* where matching goes on */
   size_t done; /* the end of the last token found, white space that it takes included */
 } added_search;
 
+static added_search begin_added(const pith_tokenizer_data *data, unsigned which,
+                                const uint8_t *text, size_t bytes) {
+  return (added_search){data, which, pith_index_table(data, which), text, 0, bytes, 0, 0};
+}
+
+/* The longest added token that `text` begins with, or NULL. */
+static const pith_added_token *longest_added(const added_search *search, const uint8_t *text,
+                                             size_t bytes) {
+  const pith_tokenizer_data *data = search->data;
+  const pith_added_token *longest = NULL;
+  uint64_t hash = pith_key_begin(&search->table);
+  for (size_t i = 0; i < bytes && i < search->table.longest; i++) {
+    hash = pith_key_step(hash, text[i]);
+    if (!pith_key_goes_on(&search->table, hash, i + 1))
+      break;
+    uint32_t guess = pith_key_guess(&search->table, hash);
+    if (guess < data->added_count && data->added[guess].text_bytes == i + 1 &&
+        pith_key_same(data->added_text + data->added[guess].text, text, i + 1))
+      longest = &data->added[guess];
+  }
+  return longest;
+}
+
 /* The next added token, with the white space it takes; NULL: none is left. */
 static const pith_added_token *added_next(added_search *search, size_t *out_begin,
                                           size_t *out_end) {
   const pith_tokenizer_data *data = search->data;
-  pith_trie trie = pith_index_trie(data, search->which);
-  if (trie.count == 0)
+  if (search->table.longest == 0)
     return NULL;
   const uint8_t *text = search->text;
-  while (search->at < search->end) {
-    if (!pith_index_first_byte(data, search->which, text[search->at])) {
+  while ((search->at = pith_index_next_added(data, search->which, text, search->at, search->end)) <
+         search->end) {
+    size_t start = search->at;
+    const pith_added_token *token = longest_added(search, text + start, search->end - start);
+    if (token == NULL) {
       search->at++;
       continue;
     }
-    size_t bytes, start = search->at;
-    uint32_t value = pith_trie_longest(&trie, text + start, search->end - start, &bytes);
-    if (bytes == 0 || value >= data->added_count) {
-      search->at++;
-      continue;
-    }
-    const pith_added_token *token = &data->added[value];
-    size_t stop = start + bytes;
+    size_t stop = start + token->text_bytes;
     search->at = stop;
     unsigned length;
     if ((token->flags & PITH_ADDED_SINGLE_WORD) &&
@@ -131,8 +150,8 @@ static void encode_segment(pith_encoder *encoder, const pith_text_view *view, si
 }
 
 static void encode_view(pith_encoder *encoder, const pith_text_view *view) {
-  added_search search = {
-      encoder->data, PITH_TRIE_ADDED_NORMALIZED, view->bytes, 0, view->count, 0, 0};
+  added_search search =
+      begin_added(encoder->data, PITH_KEYS_ADDED_NORMALIZED, view->bytes, view->count);
   size_t begin, end, from = 0;
   const pith_added_token *token;
   while (!encoder->stopped && (token = added_next(&search, &begin, &end)) != NULL) {
@@ -199,7 +218,7 @@ static void encode_piece(pith_encoder *encoder, size_t begin, size_t end) {
   const pith_tokenizer_data *data = encoder->data;
   if (begin >= end || encoder->stopped)
     return;
-  bool added = pith_index_trie(data, PITH_TRIE_ADDED_NORMALIZED).count > 0;
+  bool added = pith_index_table(data, PITH_KEYS_ADDED_NORMALIZED).longest > 0;
   if (data->kind == PITH_TOKENIZER_WORDPIECE && !added)
     pith_wordpiece_encode_raw(encoder, begin, end);
   else if (data->normalizer == 0 && pith_utf8_valid(encoder->text + begin, end - begin))
@@ -210,8 +229,8 @@ static void encode_piece(pith_encoder *encoder, size_t begin, size_t end) {
 }
 
 static pith_status encode_sequence(pith_encoder *encoder, pith_error *error) {
-  added_search search = {
-      encoder->data, PITH_TRIE_ADDED_RAW, encoder->text, 0, encoder->text_bytes, 0, 0};
+  added_search search =
+      begin_added(encoder->data, PITH_KEYS_ADDED_RAW, encoder->text, encoder->text_bytes);
   size_t begin, end, from = 0;
   const pith_added_token *token;
   while (!encoder->stopped && (token = added_next(&search, &begin, &end)) != NULL) {
@@ -362,30 +381,13 @@ int32_t pith_tokenizer_find(const pith_tokenizer_data *data, const char *text, s
         memcmp(data->added_text + token->text, text, bytes) == 0)
       return (int32_t)token->id;
   }
-  pith_trie trie = pith_index_trie(data, PITH_TRIE_TOKENS);
-  uint32_t base = pith_trie_root(&trie), value = PITH_TRIE_NONE;
-  const uint8_t *at = (const uint8_t *)text, *end = at + bytes;
-  bool inside = true;
-  while (inside && at < end) {
-    uint8_t byte = *at;
-    unsigned length = 1;
-    if (data->kind == PITH_TOKENIZER_BYTE_BPE) {
-      uint32_t character;
-      length = pith_utf8_decode(at, (size_t)(end - at), &character);
-      int stood_for = pith_stand_in_byte(character);
-      inside = stood_for >= 0;
-      byte = (uint8_t)stood_for;
-    }
-    at += length;
-    inside = inside && pith_trie_step(&trie, &base, byte, &value);
-  }
-  if (inside && value < data->token_count)
-    return (int32_t)value;
-  /* Added tokens past the vocabulary, and what is not written in stand-ins ("<\u4e00>"), are in no
-   * trie: rare enough to look for them one by one. */
+  uint32_t found = pith_index_find(data, text, bytes);
+  if (found != PITH_KEY_NONE)
+    return (int32_t)found;
+  /* Added tokens past the vocabulary are not in its table: rare enough to look for them one by one.
+   */
   for (uint32_t id = 0; id < data->token_count; id++)
-    if (data->token_offsets[id + 1] - data->token_offsets[id] == bytes &&
-        memcmp(data->token_text + data->token_offsets[id], text, bytes) == 0)
+    if (pith_index_is_token(data, id, text, bytes))
       return (int32_t)id;
   return -1;
 }

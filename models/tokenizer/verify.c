@@ -47,14 +47,48 @@ static pith_status verify_index(const pith_tokenizer_data *data, pith_error *err
       data->index[0] != PITH_INDEX_VERSION)
     return pith_fail(error, PITH_FORMAT, "tokenizer: index of %u words is not of version %d",
                      data->index_count, PITH_INDEX_VERSION);
-  for (unsigned i = 0; i < PITH_TRIE_COUNT; i++) {
-    uint32_t begin = data->index[PITH_INDEX_TRIES + 2 * i],
-             cells = data->index[PITH_INDEX_TRIES + 2 * i + 1];
-    if (begin > data->index_count || cells > (data->index_count - begin) / PITH_TRIE_CELL_WORDS)
+  for (unsigned i = 0; i < PITH_KEYS_COUNT; i++) {
+    const uint32_t *table = data->index + PITH_INDEX_TABLES + PITH_INDEX_TABLE_WORDS * i;
+    uint64_t end = (uint64_t)table[0] + ((uint64_t)table[1] + 1) / 2 + table[2] + table[3];
+    if (end > data->index_count || table[1] == 0 || table[2] == 0 || table[3] == 0 ||
+        (table[3] & (table[3] - 1)) != 0)
       return pith_fail(error, PITH_FORMAT,
-                       "tokenizer: trie %u at word %u, %u cells; the index has %u words", i, begin,
-                       cells, data->index_count);
+                       "tokenizer: table %u at word %u, %u shifts, %u slots and %u words of "
+                       "beginnings; the index has %u words",
+                       i, table[0], table[1], table[2], table[3], data->index_count);
   }
+  return PITH_OK;
+}
+
+/* The tokens' texts follow each other, from the first byte to the last. */
+static pith_status verify_texts(const pith_tokenizer_data *data, pith_error *error) {
+  uint32_t blocks = (data->token_count + PITH_TOKEN_BLOCK - 1) / PITH_TOKEN_BLOCK;
+  uint64_t at = 0;
+  bool holds = blocks <= data->token_start_count;
+  for (uint32_t block = 0; holds && block < blocks; block++) {
+    uint32_t start = data->token_starts[block], bytes;
+    if (start & PITH_TOKEN_BLOCK_LONG) {
+      uint64_t first = start & ~PITH_TOKEN_BLOCK_LONG;
+      holds = first + PITH_TOKEN_BLOCK < data->token_start_count;
+      for (uint32_t i = 0; holds && i < PITH_TOKEN_BLOCK; i++)
+        holds = data->token_starts[first + i] <= data->token_starts[first + i + 1];
+      if (!holds)
+        break;
+      start = data->token_starts[first];
+      bytes = data->token_starts[first + PITH_TOKEN_BLOCK] - start;
+    } else {
+      const uint8_t *lengths = data->token_lengths + block * PITH_TOKEN_BLOCK;
+      bytes = 0;
+      for (uint32_t i = 0; i < PITH_TOKEN_BLOCK; i++)
+        bytes += lengths[i];
+    }
+    holds = start == at;
+    at += bytes;
+  }
+  if (!holds || at != data->token_text_bytes)
+    return pith_fail(error, PITH_FORMAT,
+                     "tokenizer: the places of %u tokens are not those of %llu bytes of text",
+                     data->token_count, (unsigned long long)data->token_text_bytes);
   return PITH_OK;
 }
 
@@ -75,10 +109,10 @@ static pith_status verify_merges(const pith_tokenizer_data *data, pith_error *er
 pith_status pith_tokenizer_data_verify(const pith_tokenizer_data *data, pith_error *error) {
   if ((unsigned)data->kind >= PITH_TOKENIZER_KIND_COUNT)
     return pith_fail(error, PITH_FORMAT, "tokenizer: unknown kind %u", (unsigned)data->kind);
-  if (data->token_count >= PITH_TRIE_NONE || data->token_offsets == NULL ||
-      (data->token_text == NULL && data->token_text_bytes > 0))
+  if (data->token_count >= PITH_KEY_NONE || data->token_starts == NULL ||
+      data->token_lengths == NULL || (data->token_text == NULL && data->token_text_bytes > 0))
     return pith_fail(error, PITH_FORMAT, "tokenizer: %u tokens; at most %d", data->token_count,
-                     PITH_TRIE_NONE - 1);
+                     PITH_KEY_NONE - 1);
   if (data->continuing_prefix == NULL)
     return pith_fail(error, PITH_FORMAT, "tokenizer: no continuing prefix");
   bool byte_level = data->kind == PITH_TOKENIZER_BYTE_BPE;
@@ -94,15 +128,8 @@ pith_status pith_tokenizer_data_verify(const pith_tokenizer_data *data, pith_err
                        data->token_count);
   if (!byte_level && data->unk_id < 0)
     return pith_fail(error, PITH_FORMAT, "tokenizer: WordPiece without an unknown token");
-  /* One pass without branches: the compiler makes it wide. */
-  uint32_t descending = data->token_offsets[0] != 0;
-  for (uint32_t i = 0; i < data->token_count; i++)
-    descending |= data->token_offsets[i] > data->token_offsets[i + 1];
-  if (descending || data->token_offsets[data->token_count] > data->token_text_bytes)
-    return pith_fail(error, PITH_FORMAT,
-                     "tokenizer: token offsets do not ascend within the %llu bytes of token text",
-                     (unsigned long long)data->token_text_bytes);
-  if (data->added_count >= PITH_TRIE_NONE ||
+  PITH_TRY(verify_texts(data, error));
+  if (data->added_count >= PITH_KEY_NONE ||
       (data->added_count > 0 && (data->added == NULL || data->added_text == NULL)))
     return pith_fail(error, PITH_FORMAT, "tokenizer: %u added tokens", data->added_count);
   for (uint32_t i = 0; i < data->added_count; i++)

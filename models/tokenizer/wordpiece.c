@@ -1,6 +1,6 @@
 /* WordPiece: words by white space and punctuation, then the longest pieces from the left.
  *
- * ASCII goes through a table and straight into the trie. Where a word holds anything else it is
+ * ASCII goes through a table and straight to the look-up. Where a word holds anything else it is
  * normalized as a stream, character by character, up to the next ASCII space or punctuation: BERT's
  * steps never look across those. */
 #include "models/tokenizer/encode_internal.h"
@@ -34,20 +34,75 @@ static const uint8_t fold_lower[128] = {
     'c',     'd',     'e',      'f',      'g',      SAME(104), SAME(112), 'x',      'y', 'z', '[',
     '\\',    ']',     '^',      '_',      SAME(96), SAME(104), SAME(112), SAME(120)};
 
+/* Pieces are looked up in the bytes of a word, which lies behind room for the prefix: those inside
+ * the word are found as if the prefix stood before them, and it is written there. */
+typedef struct piece_search {
+  const pith_tokenizer_data *data;
+  pith_key_table table;
+  size_t prefix_bytes;
+} piece_search;
+
+static inline piece_search begin_search(const pith_tokenizer_data *data) {
+  return (piece_search){data, pith_index_table(data, PITH_KEYS_TOKENS),
+                        strlen(data->continuing_prefix)};
+}
+
+enum { HASHES = 64 };
+
+/* The longest piece from word[at] on, at < bytes, and its length; PITH_KEY_NONE: there is none. */
+static __attribute__((noinline)) uint32_t longest_piece(const piece_search *search, uint8_t *word,
+                                                        size_t at, size_t bytes,
+                                                        size_t *out_bytes) {
+  const pith_key_table *table = &search->table;
+  const size_t prefix_bytes = at == 0 ? 0 : search->prefix_bytes;
+  uint8_t *key = word + at - prefix_bytes;
+  memcpy(key, search->data->continuing_prefix, prefix_bytes);
+  size_t longest = bytes - at + prefix_bytes;
+  if (longest > table->longest)
+    longest = table->longest;
+  /* The hashes of the longest keys; those of shorter ones are made again where no longer one fits,
+   * which few vocabularies have the lengths for. */
+  uint64_t hashes[HASHES], hash = pith_key_begin(table);
+  for (size_t n = 1; n <= longest; n++) {
+    hash = pith_key_step(hash, key[n - 1]);
+    if (!pith_key_goes_on(table, hash, n)) {
+      longest = n - 1;
+      break;
+    }
+    hashes[n % HASHES] = hash;
+  }
+  for (size_t n = longest, kept = HASHES; n > prefix_bytes; n--) {
+    if (kept-- == 0) {
+      hash = pith_key_begin(table);
+      for (size_t i = 1; i <= n; i++)
+        hashes[i % HASHES] = hash = pith_key_step(hash, key[i - 1]);
+      kept = HASHES - 1;
+    }
+    uint32_t id = pith_key_guess(table, hashes[n % HASHES]);
+    if (pith_index_is_token(search->data, id, key, n)) {
+      *out_bytes = n - prefix_bytes;
+      return id;
+    }
+  }
+  return PITH_KEY_NONE;
+}
+
 /* The word being gathered from normalized characters. */
 enum { WORD_BYTES = 512 };
 typedef struct word_state {
   pith_encoder *encoder;
+  piece_search search;
   size_t bytes, characters;
-  pith_span whole;    /* first begin, last end */
-  unsigned run_class; /* Whitespace: what the characters of this word are */
-  pith_scratch text, spans;
+  pith_span whole;          /* first begin, last end */
+  unsigned run_class;       /* Whitespace: what the characters of this word are */
+  pith_scratch text, spans; /* of bytes; the text lies behind room for the prefix */
   uint8_t text_storage[WORD_BYTES];
   pith_span span_storage[WORD_BYTES];
 } word_state;
 
 static void word_init(word_state *word, pith_encoder *encoder) {
   word->encoder = encoder;
+  word->search = begin_search(encoder->data);
   word->bytes = word->characters = 0;
   word->run_class = 0;
   word->text = (pith_scratch){word->text_storage, WORD_BYTES, 0};
@@ -70,27 +125,17 @@ static void word_flush(word_state *word) {
   if (word->characters > encoder->data->max_word_chars) {
     emit_unknown(encoder, word->whole.begin, word->whole.end);
   } else {
-    const uint8_t *text = word->text.items;
+    uint8_t *text = (uint8_t *)word->text.items + word->search.prefix_bytes;
     const pith_span *spans = word->spans.items;
-    pith_trie trie = pith_index_trie(encoder->data, PITH_TRIE_TOKENS);
-    uint32_t root = pith_trie_root(&trie);
     size_t first = encoder->sink.count;
-    for (size_t at = 0; at < word->bytes;) {
-      uint32_t base = root, value, id = PITH_TRIE_NONE;
-      size_t end = at;
-      for (size_t i = at; i < word->bytes && pith_trie_step(&trie, &base, text[i], &value); i++)
-        if (value != PITH_TRIE_NONE) {
-          id = value;
-          end = i + 1;
-        }
-      if (id == PITH_TRIE_NONE) {
+    for (size_t at = 0, bytes; at < word->bytes; at += bytes) {
+      uint32_t id = longest_piece(&word->search, text, at, word->bytes, &bytes);
+      if (id == PITH_KEY_NONE) {
         encoder->sink.count = first;
         emit_unknown(encoder, word->whole.begin, word->whole.end);
         break;
       }
-      pith_token_emit(&encoder->sink, id, spans[at].begin, spans[end - 1].end);
-      at = end;
-      root = encoder->data->index[PITH_INDEX_CONTINUING];
+      pith_token_emit(&encoder->sink, id, spans[at].begin, spans[at + bytes - 1].end);
     }
   }
   encoder->stopped = encoder->sink.count >= encoder->sink.stop;
@@ -103,14 +148,15 @@ static void word_append(word_state *word, uint32_t character, pith_span span) {
   word->whole.end = span.end;
   if (word->characters > word->encoder->data->max_word_chars)
     return; /* unknown already: only its extent matters */
-  if (!pith_scratch_reserve(&word->text, word->bytes, word->bytes + 4, 1) ||
+  const size_t end = word->search.prefix_bytes + word->bytes;
+  if (!pith_scratch_reserve(&word->text, word->bytes == 0 ? 0 : end, end + 4, 1) ||
       !pith_scratch_reserve(&word->spans, word->bytes, word->bytes + 4, sizeof span)) {
     word->encoder->out_of_memory = true;
     return;
   }
   uint8_t *text = word->text.items;
   pith_span *spans = word->spans.items;
-  unsigned count = pith_utf8_encode(character, text + word->bytes);
+  unsigned count = pith_utf8_encode(character, text + end);
   for (unsigned i = 0; i < count; i++)
     spans[word->bytes + i] = span;
   word->bytes += count;
@@ -188,62 +234,65 @@ static bool has_step(uint32_t packed, pith_normalize_step step) {
   return false;
 }
 
+enum { FAST_BYTES = 128, FAST_PREFIX = 16 }; /* longer ones go the slow way */
+
 void pith_wordpiece_encode_raw(pith_encoder *encoder, size_t begin, size_t end) {
   const pith_tokenizer_data *data = encoder->data;
+  const piece_search search = begin_search(data);
   if (data->pre_tokenizer != PITH_PRE_TOKENIZE_BERT ||
-      !pith_normalizer_is_local(data->normalizer)) {
+      !pith_normalizer_is_local(data->normalizer) || search.prefix_bytes > FAST_PREFIX) {
     encode_slow(encoder, begin, end, false);
     return;
   }
   const uint8_t *text = encoder->text;
   const uint8_t *fold =
       has_step(data->normalizer, PITH_NORMALIZE_LOWERCASE) ? fold_lower : fold_none;
-  pith_trie trie = pith_index_trie(data, PITH_TRIE_TOKENS);
-  uint32_t first_root = pith_trie_root(&trie), next_root = data->index[PITH_INDEX_CONTINUING];
+  uint8_t storage[FAST_PREFIX + FAST_BYTES], *const word = storage + FAST_PREFIX;
   pith_token_sink sink = encoder->sink; /* in registers */
   bool stopped = false;
   for (size_t at = begin; at < end && !stopped;) {
+    const size_t from = at;
+    uint64_t hash = pith_key_begin(&search.table);
     unsigned kind = fast_kinds[text[at]];
-    size_t word = at;
-    if (kind == FAST_WORD) {
-      do
-        at++;
-      while (at < end && (kind = fast_kinds[text[at]]) == FAST_WORD);
-      kind = at < end ? kind : FAST_SPACE;
-    } else if (kind == FAST_SPACE) {
+    if (kind == FAST_SPACE) {
       at++;
       continue;
-    } else if (kind == FAST_PUNCTUATION) {
-      at++;
     }
-    if (kind == SLOW) {
+    if (kind == FAST_PUNCTUATION) {
+      word[0] = text[at++];
+      hash = pith_key_step(hash, word[0]);
+    }
+    while (kind == FAST_WORD) {
+      if (at - from < FAST_BYTES)
+        hash = pith_key_step(hash, word[at - from] = fold[text[at]]);
+      at++;
+      kind = at < end ? fast_kinds[text[at]] : FAST_SPACE;
+    }
+    const size_t bytes = at - from;
+    const bool too_long = bytes > data->max_word_chars;
+    if (kind == SLOW || (bytes > FAST_BYTES && !too_long)) {
       encoder->sink = sink;
-      at = encode_slow(encoder, word, end, true);
+      at = encode_slow(encoder, from, end, true);
       sink = encoder->sink;
       stopped = encoder->stopped;
       continue;
     }
-    size_t first = sink.count;
-    uint32_t root = first_root;
-    bool known = at - word <= data->max_word_chars;
-    for (size_t from = word; known && from < at; root = next_root) {
-      uint32_t base = root, value, id = PITH_TRIE_NONE;
-      size_t to = from;
-      for (size_t i = from; i < at && pith_trie_step(&trie, &base, fold[text[i]], &value); i++)
-        if (value != PITH_TRIE_NONE) {
-          id = value;
-          to = i + 1;
+    uint32_t id = pith_key_guess(&search.table, hash);
+    if (too_long) {
+      pith_token_emit(&sink, (uint32_t)data->unk_id, (uint32_t)from, (uint32_t)at);
+    } else if (pith_index_is_token(data, id, word, bytes)) { /* most words are one token */
+      pith_token_emit(&sink, id, (uint32_t)from, (uint32_t)at);
+    } else {
+      const size_t first = sink.count;
+      for (size_t done = 0, piece; done < bytes; done += piece) {
+        id = longest_piece(&search, word, done, bytes, &piece);
+        if (id == PITH_KEY_NONE) {
+          sink.count = first;
+          pith_token_emit(&sink, (uint32_t)data->unk_id, (uint32_t)from, (uint32_t)at);
+          break;
         }
-      if (id == PITH_TRIE_NONE) {
-        known = false;
-        break;
+        pith_token_emit(&sink, id, (uint32_t)(from + done), (uint32_t)(from + done + piece));
       }
-      pith_token_emit(&sink, id, (uint32_t)from, (uint32_t)to);
-      from = to;
-    }
-    if (!known) {
-      sink.count = first;
-      pith_token_emit(&sink, (uint32_t)data->unk_id, (uint32_t)word, (uint32_t)at);
     }
     stopped = sink.count >= sink.stop;
   }

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Real models through the command. Arguments: pith, the source folder, and which: stsb (all-MiniLM-L6-v2's Spearman x 100 is
-# 82.03), sst2 (777 of 872 right), start (process start to first answer), memory (resident at 8 x 128), ranges (what `eval --ranges` says of other
-# languages). Exits 77 where
+# 82.03), sst2 (777 of 872 right), start (process start to first answer), memory (resident at 8 x 128), size (of the INT8 files), ranges (what
+# `eval --ranges` says of other languages). Exits 77 where
 # data or model are absent: PITH_DATA, PITH_MODELS, PITH_MINILM say where they are.
 set -eu
 pith=$1 source=$2 which=$3
@@ -15,7 +15,7 @@ need() {
 case $which in
 stsb) model=$minilm file=$data/stsb/stsb-en-test.csv; need "$model/config.json" "$file" ;;
 sst2) model=$models/minilm-sst2 file=$data/sst2/test.tsv; need "$model/config.json" "$file" ;;
-start | memory | ranges) model=$minilm; need "$model/config.json" ;;
+start | memory | size | ranges) model=$minilm; need "$model/config.json" ;;
 *) echo "no part '$which'"; exit 1 ;;
 esac
 folder=$(mktemp -d)
@@ -55,6 +55,15 @@ ranges)
   [ "${many:-0}" -gt "$((2 * ${few:-0}))" ] || { echo "no warning that tells the languages apart"; exit 1; }
   awk "BEGIN { exit !($many_saturated > 3 * $few_saturated && $many_saturated > 0) }" ||
     { echo "other languages do not saturate more"; exit 1; }
+  ;;
+size)
+  "$pith" quantize "$folder/m.pith" --data "$source/tests/golden/minilm/sentences.txt" -o "$folder/static.pith"
+  "$pith" quantize "$folder/m.pith" --mode dynamic -o "$folder/dynamic.pith"
+  for mode in static dynamic; do
+    bytes=$(stat -c %s "$folder/$mode.pith")
+    echo "$mode: $bytes bytes"
+    [ "$bytes" -gt 20000000 ] && [ "$bytes" -le 23500000 ] || { echo "over 23,500,000"; exit 1; }
+  done
   ;;
 memory)
   resident=$("$pith" bench "$folder/m.pith" --batch 8 --seq 128 --threads 1 --seconds 0.5 --json | field rss_bytes)

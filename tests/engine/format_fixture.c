@@ -9,7 +9,8 @@
 /* ---- models ------------------------------------------------------------------------------------------- */
 
 static const char *const labels[] = {"NEGATIVE", "neutral \xE2\x9C\x93", ""};
-static const uint32_t token_offsets[] = {0, 5, 5, 9, 14};
+static const uint32_t token_starts[] = {0};
+static const uint8_t token_lengths[PITH_TOKEN_BLOCK] = {5, 0, 4, 5};
 static const char token_text[] = "[CLS]word##ing";
 static const uint32_t index_words[] = {7, 0xFFFFFFFF, 3};
 static const uint32_t merge_words[] = {1, 2, 3, 4};
@@ -30,7 +31,9 @@ static const pith_tokenizer_data tokenizer = {
     .max_word_chars = 100,
     .continuing_prefix = "##",
     .token_count = 4,
-    .token_offsets = token_offsets,
+    .token_start_count = 1,
+    .token_starts = token_starts,
+    .token_lengths = token_lengths,
     .token_text = token_text,
     .token_text_bytes = sizeof token_text - 1,
     .index_count = 3,

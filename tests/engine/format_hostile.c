@@ -50,7 +50,8 @@ static size_t walk(const pith_model_data *data, const format_bytes *file) {
   ignore_text(&total, t->continuing_prefix, strlen(t->continuing_prefix));
   ignore_text(&total, t->token_text, (size_t)t->token_text_bytes);
   ignore_text(&total, t->added_text, (size_t)t->added_text_bytes);
-  ignore_text(&total, (const char *)t->token_offsets, ((size_t)t->token_count + 1) * sizeof *t->token_offsets);
+  ignore_text(&total, (const char *)t->token_starts, t->token_start_count * sizeof *t->token_starts);
+  ignore_text(&total, (const char *)t->token_lengths, pith_token_blocks_round(t->token_count));
   ignore_text(&total, (const char *)t->index, t->index_count * sizeof *t->index);
   ignore_text(&total, (const char *)t->merges, t->merge_word_count * sizeof *t->merges);
   ignore_text(&total, (const char *)t->added, t->added_count * sizeof *t->added);
@@ -207,12 +208,15 @@ static void expect(const format_bytes *file, pith_status status, const char *par
     fail_msg("\"%s\" is not in \"%s\"", part, error.message);
 }
 
-static void test_newer_version(void **state) {
+static void test_other_versions(void **state) {
   (void)state;
   format_bytes file = small_file();
-  const uint16_t major = 2;
+  uint16_t major = 3;
   memcpy(field(root_of(&file), SLOT_MAJOR), &major, sizeof major);
-  expect(&file, PITH_UNSUPPORTED, "2.0 is newer than this Pith, which reads versions up to 1");
+  expect(&file, PITH_UNSUPPORTED, "3.0 is newer than this Pith, which reads version 2");
+  major = 1;
+  memcpy(field(root_of(&file), SLOT_MAJOR), &major, sizeof major);
+  expect(&file, PITH_UNSUPPORTED, "1.0 is older than this Pith, which reads version 2");
   free(file.bytes);
 }
 
@@ -425,7 +429,7 @@ static format_bytes make_bomb(uint32_t entries, uint32_t text_bytes) {
   /* Model: 16 fields; version_major, hash, graph and history are there. */
   PUT16(ROOT_VTABLE, 4 + 2 * 16), PUT16(ROOT_VTABLE + 2, 52);
   PUT32(ROOT, ROOT - ROOT_VTABLE);
-  PUT16(ROOT_VTABLE + 4 + 2 * 0, 4), PUT16(ROOT + 4, 1);
+  PUT16(ROOT_VTABLE + 4 + 2 * 0, 4), PUT16(ROOT + 4, PITH_FORMAT_MAJOR);
   PUT16(ROOT_VTABLE + 4 + 2 * 4, HASH - ROOT);
   PUT16(ROOT_VTABLE + 4 + 2 * 6, 40), PUT32(ROOT + 40, GRAPH - (ROOT + 40));
   PUT16(ROOT_VTABLE + 4 + 2 * 14, 44), PUT32(ROOT + 44, VECTOR - (ROOT + 44));
@@ -467,7 +471,7 @@ int main(void) {
       cmocka_unit_test(test_trailing_bytes),
       cmocka_unit_test(test_every_changed_metadata_byte),
       cmocka_unit_test(test_random_damage),
-      cmocka_unit_test(test_newer_version),
+      cmocka_unit_test(test_other_versions),
       cmocka_unit_test(test_required_features_are_named),
       cmocka_unit_test(test_unknown_names_are_named),
       cmocka_unit_test(test_other_operator_version),

@@ -1,4 +1,5 @@
-/* Any text, through several tokenizers, whole and with words of their index overwritten.
+/* Any text, through several tokenizers, whole and with words of their index, merges and token
+ * places overwritten.
  *
  * byte 0: the tokenizer; byte 1: max_length (0: none), byte 2: how many words are overwritten; then
  * 6 bytes for each of those (place, value), then the text; what follows its first 0xFE is the pair.
@@ -41,14 +42,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);
 
 static const char *const sources[] = {
     "{" ADDED TEMPLATE "\"normalizer\":{\"type\":\"BertNormalizer\"},\"pre_tokenizer\":{\"type\":"
-                       "\"BertPreTokenizer\"}," WORD_PIECE,
+    "\"BertPreTokenizer\"}," WORD_PIECE,
     "{\"normalizer\":{\"type\":\"BertNormalizer\",\"lowercase\":false},\"pre_tokenizer\":{\"type\":"
     "\"BertPreTokenizer\"}," WORD_PIECE,
     "{" TEMPLATE "\"normalizer\":{\"type\":\"Sequence\",\"normalizers\":[{\"type\":\"NFKC\"},{"
-                 "\"type\":\"Lowercase\"}]},"
+    "\"type\":\"Lowercase\"}]},"
     "\"pre_tokenizer\":{\"type\":\"Whitespace\"}," WORD_PIECE,
     "{" ADDED "\"post_processor\":{\"type\":\"ByteLevel\",\"trim_offsets\":true,\"add_prefix_"
-              "space\":true}," BPE,
+    "space\":true}," BPE,
     "{" ADDED TEMPLATE "\"normalizer\":{\"type\":\"NFC\"}," BPE,
 };
 enum { SOURCES = sizeof sources / sizeof *sources, CHANGES = 16, CHANGE_BYTES = 6 };
@@ -89,19 +90,39 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size) {
   size -= 3;
   uint32_t *index = copy_words(data.index, data.index_count),
            *merges = copy_words(data.merges, data.merge_word_count);
+  uint32_t *starts = copy_words(data.token_starts, data.token_start_count);
+  const uint32_t length_words = (uint32_t)pith_token_blocks_round(data.token_count) / 4;
+  uint32_t *lengths = copy_words((const uint32_t *)(const void *)data.token_lengths, length_words);
   data.index = index;
   data.merges = merges;
+  data.token_starts = starts;
+  data.token_lengths = (const uint8_t *)lengths;
   for (unsigned i = 0; i < changes && size >= CHANGE_BYTES;
        i++, bytes += CHANGE_BYTES, size -= CHANGE_BYTES) {
     uint32_t at = bytes[0] | (uint32_t)bytes[1] << 8, value;
     memcpy(&value, bytes + 2, sizeof value);
-    if (at < data.index_count)
-      index[at] = value;
-    else if (at - data.index_count < data.merge_word_count)
-      merges[at - data.index_count] = value;
+    const struct {
+      uint32_t *words, count;
+    } parts[] = {{index, data.index_count},
+                 {merges, data.merge_word_count},
+                 {starts, data.token_start_count},
+                 {lengths, length_words}};
+    for (unsigned p = 0; p < sizeof parts / sizeof *parts; at -= parts[p++].count)
+      if (at < parts[p].count) {
+        parts[p].words[at] = value;
+        break;
+      }
   }
   pith_error error = {PITH_OK, ""};
   if (pith_tokenizer_data_verify(&data, &error) == PITH_OK) {
+    size_t text_sum = 0;
+    for (uint32_t id = 0; id < data.token_count; id++) {
+      uint32_t count;
+      const char *token = pith_tokenizer_text(&data, id, &count);
+      for (uint32_t i = 0; i < count; i++)
+        text_sum += (uint8_t)token[i];
+    }
+    require(text_sum > 0 || changes > 0);
     /* Exact copies, so that a byte read past the end is seen. */
     const uint8_t *cut = size == 0 ? NULL : memchr(bytes, 0xFE, size);
     size_t text_bytes = cut == NULL ? size : (size_t)(cut - bytes),
@@ -140,5 +161,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size) {
   }
   free(index);
   free(merges);
+  free(starts);
+  free(lengths);
   return 0;
 }

@@ -39,9 +39,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size) {
     for (size_t i = 0; status == PITH_OK && i < encoding.count; i++)
       require(ids[i] >= 0 && (uint32_t)ids[i] < data.token_count && offsets[i][0] <= offsets[i][1]);
     for (uint32_t id = 0; id < data.token_count && id < 64; id++) {
-      uint32_t begin = data.token_offsets[id], end = data.token_offsets[id + 1];
-      require(end == begin ||
-              pith_tokenizer_find(&data, data.token_text + begin, end - begin) >= 0);
+      uint32_t bytes_of;
+      const char *token = pith_tokenizer_text(&data, id, &bytes_of);
+      require(bytes_of == 0 || pith_tokenizer_find(&data, token, bytes_of) >= 0);
     }
   }
   pith_arena_deinit(&arena);

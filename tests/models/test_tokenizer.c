@@ -13,7 +13,7 @@
 #include <cmocka.h>
 
 #include "engine/base/arena.h"
-#include "models/tokenizer/index.h"
+#include "models/tokenizer/compile_internal.h"
 
 #define GOLDEN PITH_SOURCE_DIR "/tests/golden/tokenizer/"
 
@@ -314,10 +314,9 @@ static void test_limits(void **state) {
   assert_int_equal(pith_tokenizer_find(&data, "no such token", 13), -1);
   assert_int_equal(pith_tokenizer_find(&data, "", 0), -1);
   for (uint32_t id = 0; id < data.token_count; id++) {
-    uint32_t begin = data.token_offsets[id];
-    assert_int_equal(
-        pith_tokenizer_find(&data, data.token_text + begin, data.token_offsets[id + 1] - begin),
-        id);
+    uint32_t bytes;
+    const char *token = pith_tokenizer_text(&data, id, &bytes);
+    assert_int_equal(pith_tokenizer_find(&data, token, bytes), id);
   }
   pith_arena_deinit(&arena);
 }
@@ -355,6 +354,98 @@ static void test_huge(void **state) {
     pith_arena_deinit(&arena);
   }
   free(text);
+}
+
+/* ---- long tokens
+ * -------------------------------------------------------------------------------------- */
+
+/* Tokens around every length that the index treats differently: words of the letter a, so that
+ * every beginning of one is in question, against the greedy rule itself. */
+static void test_long_tokens(void **state) {
+  (void)state;
+  static const uint32_t first[] = {1, 2, 3, 5, 63, 64, 65, 130, 300},
+                        inside[] = {1, 4, 62, 66, 127, 200, 254};
+  enum {
+    FIRST = sizeof first / sizeof *first,
+    INSIDE = sizeof inside / sizeof *inside,
+    MOST = 700
+  };
+  pith_draft_token tokens[1 + FIRST + INSIDE] = {{{"[UNK]", 5}, 0}};
+  char *as = malloc(MOST), *inside_as = malloc(MOST);
+  assert_true(as != NULL && inside_as != NULL);
+  memset(as, 'a', MOST);
+  memset(inside_as, 'a', MOST);
+  memcpy(inside_as, "##", 2);
+  for (uint32_t i = 0; i < FIRST; i++)
+    tokens[1 + i] = (pith_draft_token){{as, first[i]}, 1 + i};
+  for (uint32_t i = 0; i < INSIDE; i++)
+    tokens[1 + FIRST + i] = (pith_draft_token){{inside_as, 2 + inside[i]}, 1 + FIRST + i};
+  pith_draft draft = {.file = "long",
+                      .kind = PITH_TOKENIZER_WORDPIECE,
+                      .max_word_chars = MOST - 1,
+                      .continuing_prefix = "##",
+                      .unknown = tokens[0].text,
+                      .tokens = tokens,
+                      .token_count = sizeof tokens / sizeof *tokens};
+  pith_draft_plain_template(&draft);
+  static const uint32_t pre_tokenizers[] = {PITH_PRE_TOKENIZE_BERT, PITH_PRE_TOKENIZE_NONE};
+  for (unsigned p = 0; p < 2; p++) {
+    draft.pre_tokenizer = pre_tokenizers[p];
+    pith_arena arena;
+    pith_arena_init(&arena, NULL);
+    pith_tokenizer_data data;
+    pith_error error = {PITH_OK, ""};
+    assert_int_equal(pith_draft_build(&draft, &arena, &data, &error), PITH_OK);
+    for (uint32_t id = 0; id < data.token_count; id++) {
+      uint32_t bytes;
+      const char *text = pith_tokenizer_text(&data, id, &bytes);
+      assert_int_equal(bytes, tokens[id].text.bytes);
+      assert_memory_equal(text, tokens[id].text.text, bytes);
+    }
+    for (uint32_t n = 1; n <= MOST; n++) {
+      pith_encoding encoding = new_encoding();
+      assert_int_equal(pith_tokenizer_encode(&data, as, n, NULL, 0, 0, &encoding, &error), PITH_OK);
+      size_t count = 0;
+      for (uint32_t at = 0; at < n && n < MOST; count++) {
+        const uint32_t *lengths = at == 0 ? first : inside;
+        uint32_t best = at == 0 ? FIRST - 1 : INSIDE - 1;
+        while (lengths[best] > n - at)
+          best--;
+        assert_int_equal(ids[count], 1 + (at == 0 ? best : FIRST + best));
+        assert_int_equal(offsets[count][0], at);
+        at += lengths[best];
+        assert_int_equal(offsets[count][1], at);
+      }
+      if (n == MOST) { /* over max_word_chars */
+        assert_int_equal(ids[0], 0);
+        count = 1;
+      }
+      assert_int_equal(encoding.count, count);
+    }
+    pith_arena_deinit(&arena);
+  }
+  /* A prefix longer than the encoder's own room. */
+  char prefix[600];
+  memset(prefix, '#', sizeof prefix - 1);
+  prefix[sizeof prefix - 1] = '\0';
+  char long_text[sizeof prefix];
+  memcpy(long_text, prefix, sizeof prefix - 1);
+  long_text[sizeof prefix - 1] = 'a';
+  tokens[2] = (pith_draft_token){{long_text, sizeof long_text}, 2};
+  draft.token_count = 3;
+  draft.continuing_prefix = prefix;
+  pith_arena arena;
+  pith_arena_init(&arena, NULL);
+  pith_tokenizer_data data;
+  pith_error error = {PITH_OK, ""};
+  assert_int_equal(pith_draft_build(&draft, &arena, &data, &error), PITH_OK);
+  pith_encoding encoding = new_encoding();
+  assert_int_equal(pith_tokenizer_encode(&data, "aaa", 3, NULL, 0, 0, &encoding, &error), PITH_OK);
+  assert_int_equal(encoding.count, 3);
+  assert_true(ids[0] == 1 && ids[1] == 2 && ids[2] == 2);
+  pith_arena_deinit(&arena);
+  free(as);
+  free(inside_as);
 }
 
 /* ---- bad files
@@ -542,6 +633,13 @@ static void test_never_split_and_case(void **state) {
 /* ---- files that were tampered with
  * -------------------------------------------------------------------- */
 
+static void *copy_of(const void *from, size_t bytes) {
+  void *copy = malloc(bytes);
+  assert_non_null(copy);
+  memcpy(copy, from, bytes);
+  return copy;
+}
+
 static void test_verify(void **state) {
   (void)state;
   pith_arena arena;
@@ -558,6 +656,7 @@ static void test_verify(void **state) {
   REFUSED(bad.kind = (pith_tokenizer_kind)9);
   REFUSED(bad.token_count = UINT32_MAX);
   REFUSED(bad.token_text_bytes--);
+  REFUSED(bad.token_text_bytes++);
   REFUSED(bad.pre_tokenizer = PITH_PRE_TOKENIZE_BERT);
   REFUSED(bad.normalizer = 0xF);
   REFUSED(bad.normalizer = PITH_NORMALIZE_NFC | PITH_NORMALIZE_NFD << 4);
@@ -575,13 +674,102 @@ static void test_verify(void **state) {
   REFUSED(bad.merges = words);
   pith_template_piece piece = {(int32_t)good.token_count, 0};
   REFUSED(bad.single_template = &piece; bad.single_count = 1);
-  uint32_t *descending = malloc((good.token_count + 1) * sizeof *descending);
-  assert_non_null(descending);
-  memcpy(descending, good.token_offsets, (good.token_count + 1) * sizeof *descending);
-  descending[5] = descending[7];
-  REFUSED(bad.token_offsets = descending);
-  free(descending);
+  assert_true(good.token_count > 2 * PITH_TOKEN_BLOCK);
+  const uint32_t count = good.token_start_count;
+  uint32_t *starts = malloc((count + PITH_TOKEN_BLOCK + 1) * sizeof *starts);
+  assert_non_null(starts);
+  memcpy(starts, good.token_starts, count * sizeof *starts);
+  /* The second block's places one by one: sound, but for what lies past the end. */
+  for (uint32_t i = 0; i <= PITH_TOKEN_BLOCK; i++) {
+    uint32_t bytes;
+    starts[count + i] =
+        (uint32_t)(pith_tokenizer_text(&good, PITH_TOKEN_BLOCK + i, &bytes) - good.token_text);
+  }
+  starts[1] = PITH_TOKEN_BLOCK_LONG | count;
+  pith_tokenizer_data same = good;
+  same.token_starts = starts;
+  same.token_start_count = count + PITH_TOKEN_BLOCK + 1;
+  assert_int_equal(pith_tokenizer_data_verify(&same, &error), PITH_OK);
+  REFUSED(bad.token_starts = starts; bad.token_start_count = count + PITH_TOKEN_BLOCK);
+  starts[count + 3]--;
+  starts[count + 2] = starts[count + 3] + 1; /* two that descend */
+  REFUSED(bad.token_starts = starts; bad.token_start_count = count + PITH_TOKEN_BLOCK + 1);
+  starts[1] = good.token_starts[1] + 1;
+  REFUSED(bad.token_starts = starts);
+  starts[1] = PITH_TOKEN_BLOCK_LONG | 0; /* ... are not those of the block */
+  REFUSED(bad.token_starts = starts);
+  free(starts);
+  REFUSED(bad.token_start_count = 1);
+  uint8_t *lengths = copy_of(good.token_lengths, pith_token_blocks_round(good.token_count));
+  lengths[9]++;
+  REFUSED(bad.token_lengths = lengths);
+  lengths[9]--;
+  lengths[good.token_count - 1]++;
+  REFUSED(bad.token_lengths = lengths);
+  free(lengths);
+  /* Each word of each table's description: places past the end, and numbers that are none. */
+  uint32_t *index = copy_of(good.index, good.index_count * sizeof *index);
+  for (unsigned i = 0; i < PITH_KEYS_COUNT; i++)
+    for (unsigned word = 0; word < 4; word++) {
+      uint32_t *changed = &index[PITH_INDEX_TABLES + PITH_INDEX_TABLE_WORDS * i + word];
+      const uint32_t was = *changed;
+      static const uint32_t values[] = {0xFFFFFFFF, 0x80000000, 0, 3};
+      for (unsigned v = 0; v < 4; v++) {
+        if (values[v] == 0 && word == 0)
+          continue; /* a table may lie anywhere */
+        if (values[v] == 3 && word != 3)
+          continue; /* only beginnings must be a power of two */
+        *changed = values[v];
+        REFUSED(bad.index = index);
+      }
+      *changed = was;
+    }
+  index[0]--;
+  REFUSED(bad.index = index);
+  free(index);
   pith_arena_deinit(&arena);
+}
+
+/* A table that gives ids past the last one, or those of other tokens: nothing is found. */
+static void test_wrong_guesses(void **state) {
+  (void)state;
+  static const char *const names[] = {"word_piece_added", "bpe_roberta"};
+  for (size_t n = 0; n < sizeof names / sizeof *names; n++) {
+    char path[512];
+    snprintf(path, sizeof path, GOLDEN "vocabularies/%s", names[n]);
+    pith_arena arena;
+    pith_tokenizer_data data;
+    compile(path, -1, &arena, &data);
+    const uint32_t values[] = {data.token_count, PITH_KEY_NONE - 1, PITH_KEY_NONE, 0};
+    for (size_t v = 0; v < sizeof values / sizeof *values; v++) {
+      uint32_t *index = copy_of(data.index, data.index_count * sizeof *index);
+      pith_tokenizer_data wrong = data;
+      wrong.index = index;
+      for (unsigned i = 0; i < PITH_KEYS_COUNT; i++) {
+        const pith_key_table table = pith_index_table(&wrong, i);
+        uint32_t *slots = index + (table.slots - index);
+        for (uint32_t s = 0; s < table.slot_count; s++)
+          slots[s] = (slots[s] & 0xFF000000) | values[v];
+      }
+      pith_error error;
+      assert_int_equal(pith_tokenizer_data_verify(&wrong, &error), PITH_OK);
+      for (uint32_t id = 0; id < data.token_count; id++) {
+        uint32_t bytes;
+        const char *token = pith_tokenizer_text(&data, id, &bytes);
+        assert_int_equal(pith_index_find(&wrong, token, bytes),
+                         id == values[v] ? id : PITH_KEY_NONE);
+      }
+      pith_encoding encoding = new_encoding();
+      static const char text[] = "The low newest <mask> [MASK] newtoken e\xCC\x81!";
+      assert_int_equal(
+          pith_tokenizer_encode(&wrong, text, SIZE_MAX, text, SIZE_MAX, 0, &encoding, &error),
+          PITH_OK);
+      for (size_t i = 0; i < encoding.count; i++)
+        assert_true((uint32_t)ids[i] < data.token_count);
+      free(index);
+    }
+    pith_arena_deinit(&arena);
+  }
 }
 
 /* ---- allocation
@@ -683,9 +871,11 @@ int main(void) {
       cmocka_unit_test(test_shared),
       cmocka_unit_test(test_limits),
       cmocka_unit_test(test_huge),
+      cmocka_unit_test(test_long_tokens),
       cmocka_unit_test(test_bad_files),
       cmocka_unit_test(test_never_split_and_case),
       cmocka_unit_test(test_verify),
+      cmocka_unit_test(test_wrong_guesses),
       cmocka_unit_test(test_no_allocation),
       cmocka_unit_test(test_encode_without_memory),
       cmocka_unit_test(test_compile_without_memory),

@@ -3,6 +3,8 @@ pith_test(test_tokenizer test_tokenizer.c LIBS pith_compress PkgConfig::CJSON)
 target_compile_definitions(test_tokenizer PRIVATE PITH_SOURCE_DIR="${PROJECT_SOURCE_DIR}")
 target_link_options(test_tokenizer PRIVATE -Wl,--wrap=malloc -Wl,--wrap=posix_memalign)
 
+pith_test(test_key_table test_key_table.c LIBS pith_compress)
+
 add_executable(tokenize_driver tokenize_driver.c)
 target_link_libraries(tokenize_driver PRIVATE pith_flags pith_compress)
 

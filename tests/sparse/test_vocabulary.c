@@ -89,11 +89,11 @@ static void assert_ids(const pith_tokenizer_data *data, const char *text, size_t
   assert_int_equal(got.count, count);
   for (size_t i = 0; i < count; i++) {
     const uint32_t id = (uint32_t)got.ids[i];
-    const size_t bytes = data->token_offsets[id + 1] - data->token_offsets[id];
-    if (bytes != strlen(tokens[i]) ||
-        memcmp(data->token_text + data->token_offsets[id], tokens[i], bytes) != 0)
-      fail_msg("\"%s\": token %zu is \"%.*s\", not \"%s\"", text, i, (int)bytes,
-               data->token_text + data->token_offsets[id], tokens[i]);
+    uint32_t bytes;
+    const char *token = pith_tokenizer_text(data, id, &bytes);
+    if (bytes != strlen(tokens[i]) || memcmp(token, tokens[i], bytes) != 0)
+      fail_msg("\"%s\": token %zu is \"%.*s\", not \"%s\"", text, i, (int)bytes, token,
+               tokens[i]);
   }
 }
 
