@@ -6,8 +6,8 @@ set -eu
 root=$(mktemp -d)
 trap 'rm -rf "$root"' EXIT
 cp "$1" "$root/setup"
-mkdir -p "$root/bin" "$root/build/models"
-: >"$root/build/models/all-MiniLM-L6-v2.pith"
+mkdir -p "$root/bin" "$root/build/models/all-MiniLM-L6-v2"
+: >"$root/build/models/all-MiniLM-L6-v2/config.json"
 for name in sh env dirname grep cut tail nproc; do ln -s "$(command -v $name)" "$root/bin/$name"; done # no sudo
 cat >"$root/bin/dpkg-query" <<'QUERY'
 #!/bin/sh
@@ -20,7 +20,11 @@ printf '#!/bin/sh\necho "$*" >>%s/installed\nexit "$APT_STATUS"\n' "$root" >"$ro
 printf '#!/bin/sh\n' >"$root/bin/cmake"
 cat >"$root/build/pith" <<'PITH'
 #!/bin/sh
-[ "$1" = run ] || exit 0
+folder=${0%/*}
+case $1 in
+inspect) [ -e "$folder/imported" ] && exit 0; exit 1 ;;
+import) [ ! -e "$folder/imported" ] || exit 1; : >"$folder/imported"; exit 0 ;;
+esac
 echo "0.1 0.2 0.3 0.4 0.5 0.6 0.7 0.8 0.9"
 exit "$RUN_STATUS"
 PITH
@@ -34,6 +38,7 @@ run_setup() { PATH=$root/bin sh "$root/setup"; }
 
 last=$(run_setup | tail -n 1)
 [ "$last" = "0.1 0.2 0.3 0.4 0.5 0.6 0.7 0.8 ..." ] || fail "setup ends with '$last'"
+[ -e "$root/build/imported" ] || fail "no model was imported where none opens"
 [ ! -e "$root/installed" ] || fail "nothing is missing, and it ran apt-get $(cat "$root/installed")"
 RUN_STATUS=1
 if run_setup >/dev/null; then fail "setup succeeds although its run failed"; fi
