@@ -86,6 +86,8 @@ static int read_options(job *j) {
   if (j->settings->quantize != NULL && pith_recipe_set(&j->quant, pith_recipe_key_find(pith_quant_keys, "mode"),
                                                        j->settings->quantize, &j->arena, &error) != PITH_OK)
     return pith_usage_error("--quantize: %s", error.message);
+  if (j->quant.rounding == PITH_ROUNDING_AUTO && j->options.method == PITH_PRUNE_OBS && !j->quant.bias_correction)
+    j->quant.rounding = PITH_ROUNDING_GPTQ;
   return j->quantizes ? share_options(j) : PITH_EXIT_OK;
 }
 
@@ -115,6 +117,8 @@ static int check_options(job *j) {
     valid = pith_prune_check_options(given, &pattern, &sparsity, &error);
   if (valid != PITH_OK)
     return pith_usage_error("--%s", error.message);
+  if (j->quantizes && pith_quantize_check_options(&j->quant, &error) != PITH_OK)
+    return pith_usage_error("quantize: %s", error.message);
   const int status = pith_cli_gate_init(&j->gate, given->eval, given->eval_data, given->max_loss);
   if (status != PITH_EXIT_OK)
     return status;

@@ -74,7 +74,7 @@ static pith_status open_source(job *j, pith_error *error) {
              : pith_cli_calibration_open(&j->calibration, &j->open, given->data, given->data_task, given->samples, given->seed,
                                          given->mode == PITH_QUANT_STATIC
                                              ? "static ranges are found on texts (dynamic ones need none)"
-                                             : "SmoothQuant, bias correction and --report look at texts",
+                                             : "SmoothQuant, bias correction, GPTQ and --report look at texts",
                                          error);
 }
 

@@ -35,6 +35,16 @@ typedef enum pith_weight_clip {
   PITH_WEIGHT_CLIP_COUNT
 } pith_weight_clip;
 
+/* Weights to the nearest integer, or one after another on data: quant/round.h. AUTO is the nearest, but where `pith prune` has pruned
+ * by obs and so has data. */
+#define PITH_ROUNDING_LIST(X) X(AUTO, "auto") X(NEAREST, "nearest") X(GPTQ, "gptq")
+typedef enum pith_rounding {
+#define PITH_ROUNDING_ENUM(name, text) PITH_ROUNDING_##name,
+  PITH_ROUNDING_LIST(PITH_ROUNDING_ENUM)
+#undef PITH_ROUNDING_ENUM
+  PITH_ROUNDING_COUNT
+} pith_rounding;
+
 /* Of `smoothquant`, besides an alpha. */
 #define PITH_SMOOTHQUANT_AUTO (-1.0) /* searched for each activation */
 #define PITH_SMOOTHQUANT_OFF (-2.0)
@@ -47,6 +57,7 @@ typedef struct pith_quant_options {
   double percentile;            /* of PERCENTILE: 99.99 keeps all but 1 of 10,000 elements at each end */
   double averaging;             /* of MOVING_AVERAGE: weight of the newest batch, 0 .. 1 */
   pith_weight_clip weight_clip;
+  pith_rounding rounding;
   bool float_embeddings;        /* tables stay as they are; else s8 per row */
   bool float_attention;         /* both products of attention stay in float */
   bool bias_correction;
@@ -72,7 +83,7 @@ static inline bool pith_quant_needs_channels(const pith_quant_options *options) 
   return pith_quant_uses_smoothquant(options) || options->bias_correction;
 }
 static inline bool pith_quant_needs_data(const pith_quant_options *options) {
-  return options->mode == PITH_QUANT_STATIC || pith_quant_needs_channels(options);
+  return options->mode == PITH_QUANT_STATIC || pith_quant_needs_channels(options) || options->rounding == PITH_ROUNDING_GPTQ;
 }
 
 #endif

@@ -15,6 +15,8 @@ typedef struct quantizer {
   pith_quant_view view;
   const pith_ranges *ranges;
   const pith_quant_options *options;
+  const float *const *scales; /* NULL, or of weights that are rounded already */
+  bool float_weights;         /* products' weights stay */
   pith_tensor_id *made[FORM_COUNT]; /* [form][old tensor]: its dequantized form in the new graph, or PITH_NONE */
   pith_tensor_id offsets;           /* of the attention being rewritten, in the new graph */
   int64_t head_size;                /* of the operand, likewise */
@@ -132,7 +134,11 @@ static pith_tensor_id add_data(quantizer *q, pith_tensor_id old, pith_operand_fo
     pith_builder_fail(builder, PITH_OUT_OF_MEMORY, "tensor '%s': no memory to quantize it", tensor->name);
   if (builder->status != PITH_OK)
     return PITH_NONE;
-  pith_quantize_weight_rows(w, rows, columns, q->options->weight_clip, plain, scales);
+  if (q->scales != NULL && q->scales[old] != NULL)
+    memcpy(scales, q->scales[old], rows * sizeof *scales);
+  else
+    pith_weight_rows_choose_scales(w, rows, columns, q->options->weight_clip, scales);
+  pith_weight_rows_round(w, rows, columns, scales, plain);
   builder->status = pith_layout_convert(PITH_DTYPE_S8, 2, tensor->dims, PITH_LAYOUT_ROW_MAJOR, plain, layout, stored,
                                         rewriter->scratch.allocator, builder->error);
   const pith_tensor_id inputs[2] = {
@@ -151,7 +157,7 @@ static pith_tensor_id add_data(quantizer *q, pith_tensor_id old, pith_operand_fo
 /* ---- nodes ------------------------------------------------------------------------------------------------------ */
 
 static pith_tensor_id get_operand(quantizer *q, pith_tensor_id old, pith_operand_form form) {
-  if (form == PITH_OPERAND_FLOAT || old == PITH_NONE)
+  if (form == PITH_OPERAND_FLOAT || old == PITH_NONE || (form == PITH_OPERAND_WEIGHT && q->float_weights))
     return pith_rewriter_get(&q->rewriter, old);
   pith_tensor_id *made = &q->made[form][old];
   if (*made == PITH_NONE)
@@ -211,27 +217,38 @@ static pith_status rewrite(quantizer *q, pith_graph **out_graph, pith_error *err
   for (uint32_t n = 0; n < graph->node_count && q->rewriter.builder.status == PITH_OK; n++)
     add_node(q, &graph->nodes[n]);
   PITH_TRY(q->rewriter.builder.status);
-  if (q->summary.weights + q->summary.tables == 0)
+  if (q->summary.products + q->summary.tables == 0)
     return pith_fail(error, PITH_INVALID_ARGUMENT, "graph '%s' has nothing that a rule quantizes", graph->name);
   return pith_rewriter_finish(&q->rewriter, out_graph);
 }
 
-pith_status pith_quantize_graph(const pith_graph *graph, const pith_ranges *ranges, const pith_quant_options *options,
-                                const pith_allocator *allocator, pith_graph **out_graph,
-                                pith_quant_summary *out_summary, pith_error *error) {
+static pith_status run(quantizer *q, const pith_graph *graph, const pith_allocator *allocator, pith_graph **out_graph,
+                       pith_error *error) {
   PITH_TRY(pith_quant_check_float(graph, error));
-  if (ranges == NULL && options->mode == PITH_QUANT_STATIC)
+  if (q->ranges == NULL && q->options->mode == PITH_QUANT_STATIC)
     return pith_fail(error, PITH_INVALID_ARGUMENT, "static quantization needs ranges of activations");
-  quantizer q = {.ranges = ranges, .options = options};
-  pith_status status = pith_rewriter_init(&q.rewriter, graph, allocator, error);
+  pith_status status = pith_rewriter_init(&q->rewriter, graph, allocator, error);
   if (status == PITH_OK)
-    status = pith_quant_view_init(&q.view, graph, options, &q.rewriter.scratch, error);
+    status = pith_quant_view_init(&q->view, graph, q->options, &q->rewriter.scratch, error);
   if (status == PITH_OK)
-    status = rewrite(&q, out_graph, error);
-  pith_rewriter_deinit(&q.rewriter);
-  if (status == PITH_OK)
-    *out_summary = q.summary;
+    status = rewrite(q, out_graph, error);
+  pith_rewriter_deinit(&q->rewriter);
   return status;
+}
+
+pith_status pith_quantize_graph(const pith_graph *graph, const pith_ranges *ranges, const pith_quant_options *options,
+                                const float *const *scales, const pith_allocator *allocator, pith_graph **out_graph,
+                                pith_quant_summary *out_summary, pith_error *error) {
+  quantizer q = {.ranges = ranges, .options = options, .scales = scales};
+  PITH_TRY(run(&q, graph, allocator, out_graph, error));
+  *out_summary = q.summary;
+  return PITH_OK;
+}
+
+pith_status pith_quantize_activations(const pith_graph *graph, const pith_ranges *ranges, const pith_quant_options *options,
+                                      const pith_allocator *allocator, pith_graph **out_graph, pith_error *error) {
+  quantizer q = {.ranges = ranges, .options = options, .float_weights = true};
+  return run(&q, graph, allocator, out_graph, error);
 }
 
 pith_status pith_quant_list_activations(const pith_graph *graph, const pith_quant_options *options, pith_arena *arena,

@@ -29,13 +29,18 @@ typedef struct pith_quant_summary {
   uint64_t float_bytes, quantized_bytes; /* of the weights quantized, before and after */
 } pith_quant_summary;
 
-/* A new graph; `ranges` may be NULL where the mode is dynamic. PITH_INVALID_ARGUMENT where the graph is quantized already, a
+/* A new graph; `ranges` may be NULL where the mode is dynamic. `scales` [graph->tensor_count][outputs]: of weights that are
+ * rounded already (quant/round.h), NULL: none is, or not this one. PITH_INVALID_ARGUMENT where the graph is quantized already, a
  * range is missing or empty, a pattern matches no node; PITH_FORMAT where a weight is not finite; each names the tensor. New
  * data lies in the new graph's arena, the rest is borrowed from `graph`'s. */
 PITH_WARN_UNUSED pith_status pith_quantize_graph(const pith_graph *graph, const pith_ranges *ranges,
-                                                 const pith_quant_options *options, const pith_allocator *allocator,
-                                                 pith_graph **out_graph, pith_quant_summary *out_summary,
-                                                 pith_error *error);
+                                                 const pith_quant_options *options, const float *const *scales,
+                                                 const pith_allocator *allocator, pith_graph **out_graph,
+                                                 pith_quant_summary *out_summary, pith_error *error);
+/* The same, but that products' weights stay in float: what activations of 8 bits alone do. */
+PITH_WARN_UNUSED pith_status pith_quantize_activations(const pith_graph *graph, const pith_ranges *ranges,
+                                                       const pith_quant_options *options, const pith_allocator *allocator,
+                                                       pith_graph **out_graph, pith_error *error);
 
 /* The way back: Q/DQ pairs are dropped and weights become f32 parameters again, with their dequantized values. */
 PITH_WARN_UNUSED pith_status pith_dequantize_graph(const pith_graph *graph, const pith_allocator *allocator,

@@ -9,6 +9,7 @@
 #include "engine/exec/model.h"
 #include "quant/observer.h"
 #include "quant/recipe.h"
+#include "quant/round.h"
 #include "quant/transform.h"
 
 /* What one call works on. */
@@ -25,7 +26,9 @@ uint32_t pith_quantize_count_passes(const pith_quant_options *options) {
     return 0;
   const bool histogram = pith_observer_needs_histogram(options->observer);
   const bool again = options->mode == PITH_QUANT_STATIC || options->bias_correction;
-  return pith_quant_uses_smoothquant(options) ? 1 + (again ? 1 + histogram : 0) : 1 + histogram;
+  const uint32_t rounding = options->rounding == PITH_ROUNDING_GPTQ;
+  const uint32_t found = again ? 1 + histogram : 0;
+  return (pith_quant_uses_smoothquant(options) ? 1 + found : found) + rounding;
 }
 
 pith_status pith_quantize_check_options(const pith_quant_options *options, pith_error *error) {
@@ -46,6 +49,8 @@ pith_status pith_quantize_check_options(const pith_quant_options *options, pith_
   if (options->seed != 0 && options->samples == 0 && options->data != NULL)
     return pith_fail(error, PITH_INVALID_ARGUMENT, "seed %llu does nothing with samples 0: all texts are used",
                      (unsigned long long)options->seed);
+  if (options->bias_correction && options->rounding == PITH_ROUNDING_GPTQ)
+    return pith_fail(error, PITH_INVALID_ARGUMENT, "bias-correction does nothing with rounding gptq, which fits biases itself");
   return PITH_OK;
 }
 
@@ -84,6 +89,29 @@ static pith_status calibrate(job *j, bool before_smoothing, pith_error *error) {
   j->passes += 1 + pith_observer_needs_histogram(options.observer);
   pith_arena_deinit(&arena);
   return status;
+}
+
+/* ---- GPTQ ------------------------------------------------------------------------------------------------------------------- */
+
+static void show_rounding(void *context, uint64_t sequences) {
+  show(context, 0, sequences);
+}
+
+static pith_status round_weights(job *j, const float *const **out_scales, pith_error *error) {
+  const pith_round_request request = {.model = j->model,
+                                      .graph = j->graph,
+                                      .ranges = &j->out->ranges,
+                                      .options = j->request->options,
+                                      .source = j->request->source,
+                                      .session = j->request->session,
+                                      .progress = show_rounding,
+                                      .context = j};
+  pith_graph *graph;
+  if (request.source == NULL)
+    return pith_fail(error, PITH_INVALID_ARGUMENT, "rounding gptq needs calibration data, and there is none");
+  PITH_TRY(pith_round_graph(&request, &graph, out_scales, error));
+  keep_graph(j, graph);
+  return PITH_OK;
 }
 
 /* ---- history ----------------------------------------------------------------------------------------------------------------- */
@@ -143,7 +171,10 @@ static pith_status quantize(job *j, pith_error *error) {
     PITH_TRY(pith_correct_biases(j->graph, &out->ranges, options, allocator, &graph, &out->corrected, error));
     keep_graph(j, graph);
   }
-  PITH_TRY(pith_quantize_graph(j->graph, &out->ranges, options, allocator, &graph, &out->summary, error));
+  const float *const *scales = NULL;
+  if (options->rounding == PITH_ROUNDING_GPTQ)
+    PITH_TRY(round_weights(j, &scales, error));
+  PITH_TRY(pith_quantize_graph(j->graph, &out->ranges, options, scales, allocator, &graph, &out->summary, error));
   keep_graph(j, graph);
   PITH_TRY(pith_sparse_choose_layouts(graph, &graph->arena, NULL, error));
   out->data.graph = graph;

@@ -1,7 +1,7 @@
 /* From a float model and data to a quantized model, ready to be written: what `pith quantize` does. Part of
  * libpith-compress.
  *
- *   [equalize] -> [calibrate] -> [SmoothQuant -> calibrate] -> [bias correction] -> quantize */
+ *   [equalize] -> [calibrate] -> [SmoothQuant -> calibrate] -> [bias correction or GPTQ] -> quantize */
 #ifndef PITH_QUANT_QUANTIZE_MODEL_H
 #define PITH_QUANT_QUANTIZE_MODEL_H
 

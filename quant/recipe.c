@@ -7,6 +7,7 @@ const pith_quant_options pith_quant_defaults = {
     .percentile = 99.999,
     .averaging = 0.1,
     .weight_clip = PITH_WEIGHT_CLIP_MSE,
+    .rounding = PITH_ROUNDING_AUTO,
     .smoothquant = PITH_SMOOTHQUANT_FREE,
     .samples = 300,
 };
@@ -15,6 +16,7 @@ const pith_quant_options pith_quant_defaults = {
 static const char *const pith_quant_mode_words[] = {PITH_QUANT_MODE_LIST(WORD) NULL};
 static const char *const pith_observer_words[] = {PITH_OBSERVER_LIST(WORD) NULL};
 static const char *const pith_weight_clip_words[] = {PITH_WEIGHT_CLIP_LIST(WORD) NULL};
+static const char *const pith_rounding_words[] = {PITH_ROUNDING_LIST(WORD) NULL};
 #undef WORD
 static const char *const pith_smoothquant_words[] = {"auto", "off", "free", NULL}; /* -1, -2, -3 */
 

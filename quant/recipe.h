@@ -18,6 +18,8 @@
   X(percentile, "percentile", NUMBER, "P", 50, 100, NULL, "of that observer: what it keeps on each side")              \
   X(averaging, "averaging", NUMBER, "W", 0, 1, NULL, "of moving_average: the weight of the newest batch")              \
   X(weight_clip, "weight-clip", WORD, "NAME", 0, 0, pith_weight_clip_words, "scales of weights: min_max or mse")       \
+  X(rounding, "rounding", WORD, "HOW", 0, 0, pith_rounding_words,                                                      \
+    "of weights: nearest; gptq: each one's error made good by others, on data; auto: nearest, after obs gptq")           \
   X(smoothquant, "smoothquant", NUMBER, "ALPHA", 0, 1, pith_smoothquant_words,                                         \
     "move ranges from activations to weights: 0 to 1, auto, free or off")                                                    \
   X(equalize, "equalize", FLAG, NULL, 0, 0, NULL, "even out the ranges of products that follow each other")            \

@@ -274,7 +274,8 @@ static void correct_bias(transform *t, const pith_node *gemm) {
     pith_builder_fail(&t->rewriter.builder, PITH_OUT_OF_MEMORY, "tensor '%s': no memory", weight->name);
   if (t->rewriter.builder.status != PITH_OK)
     return;
-  pith_quantize_weight_rows(w, rows, columns, t->view.options->weight_clip, q, scales);
+  pith_weight_rows_choose_scales(w, rows, columns, t->view.options->weight_clip, scales);
+  pith_weight_rows_round(w, rows, columns, scales, q);
   for (size_t n = 0; n < rows; n++) {
     double sum = 0, bound = 0;
     for (size_t j = 0; j < columns; j++) {

@@ -42,13 +42,15 @@ static float choose_scale(const float *w, size_t count, pith_weight_clip clip) {
   return best;
 }
 
-void pith_quantize_weight_rows(const float *w, size_t rows, size_t columns, pith_weight_clip clip, int8_t *out_q,
-                               float *out_scales) {
+void pith_weight_rows_choose_scales(const float *w, size_t rows, size_t columns, pith_weight_clip clip, float *out_scales) {
+  for (size_t r = 0; r < rows; r++)
+    out_scales[r] = choose_scale(w + r * columns, columns, clip);
+}
+
+void pith_weight_rows_round(const float *w, size_t rows, size_t columns, const float *scales, int8_t *out_q) {
   for (size_t r = 0; r < rows; r++) {
-    const float *row = w + r * columns;
-    const float scale = choose_scale(row, columns, clip), inverse = 1.0f / scale;
-    out_scales[r] = scale;
+    const float inverse = 1.0f / scales[r];
     for (size_t i = 0; i < columns; i++)
-      out_q[r * columns + i] = (int8_t)quantize(row[i], inverse);
+      out_q[r * columns + i] = (int8_t)quantize(w[r * columns + i], inverse);
   }
 }

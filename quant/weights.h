@@ -9,7 +9,8 @@
 
 /* `w` [rows, columns] finite. MIN_MAX: scale = max |w| / 127; MSE: the one of 60 to 100 % of it, in steps of 1 %, whose
  * squared error over the row is least, the largest of equals. A row of zeros has scale 1. */
-void pith_quantize_weight_rows(const float *w, size_t rows, size_t columns, pith_weight_clip clip, int8_t *out_q,
-                               float *out_scales);
+void pith_weight_rows_choose_scales(const float *w, size_t rows, size_t columns, pith_weight_clip clip, float *out_scales);
+/* To the nearest. */
+void pith_weight_rows_round(const float *w, size_t rows, size_t columns, const float *scales, int8_t *out_q);
 
 #endif

@@ -6,10 +6,9 @@
 #include "compiler/rewrite/structure.h"
 #include "engine/exec/model.h"
 #include "engine/exec/parallel.h"
-#include "engine/ir/operator.h"
-#include "sparse/blas.h"
+#include "quant/blas.h"
 #include "sparse/reconstruct.h"
-#include "sparse/stream.h"
+#include "quant/stream.h"
 
 /* What one call works on. */
 typedef struct job {
@@ -102,18 +101,8 @@ static void sums_finish(sums *s, uint64_t tokens, bool centered) {
 
 /* The other summand of the residual that a product's output goes into; PITH_NONE: there is none. */
 static pith_tensor_id find_residual(const job *j, const pith_node *product) {
-  const pith_tensor_id out = product->outputs[0];
-  if (pith_readers_count(j->graph, &j->readers, out) != 1 || pith_graph_is_output(j->graph, out))
-    return PITH_NONE;
-  const pith_reader *reader = &j->readers.all[j->readers.first[out]];
-  const pith_node *add = &j->graph->nodes[reader->node];
-  if (add->op->id != PITH_OP_ADD)
-    return PITH_NONE;
-  const pith_tensor_id other = add->inputs[1 - reader->input];
-  const pith_tensor *a = &j->graph->tensors[other], *b = &j->graph->tensors[out];
-  const bool alike = a->kind == PITH_TENSOR_VALUE && a->rank == 2 && b->rank == 2 && pith_dim_equal(&a->dims[0], &b->dims[0]) &&
-                     pith_dim_equal(&a->dims[1], &b->dims[1]);
-  return alike && j->streams[DENSE].batches[0][other].data != NULL ? other : PITH_NONE;
+  const pith_tensor_id other = pith_product_find_residual(j->graph, &j->readers, product);
+  return other != PITH_NONE && j->streams[DENSE].batches[0][other].data != NULL ? other : PITH_NONE;
 }
 
 /* What all products of one input share. */
@@ -375,7 +364,7 @@ pith_status pith_prune_obs(const pith_model *model, const pith_prune_request *re
   if (status == PITH_OK)
     status = pith_stream_init(&j.streams[DENSE], model, request->source, &request->session, error);
   if (status == PITH_OK)
-    status = pith_stream_copy(&j.streams[PRUNED], &j.streams[DENSE], error);
+    status = pith_stream_copy(&j.streams[PRUNED], graph, &j.streams[DENSE], error);
   if (status == PITH_OK)
     status = open_state(&j, error);
   if (status == PITH_OK)

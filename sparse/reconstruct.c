@@ -1,12 +1,12 @@
 #include "sparse/reconstruct.h"
 
 #include <math.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "engine/exec/parallel.h"
-#include "sparse/blas.h"
+#include "quant/blas.h"
+#include "quant/fit.h"
 
 enum { CHUNK = 128 /* inputs whose masks are chosen together */, MAX_BLOCK = 32 };
 
@@ -19,7 +19,6 @@ typedef struct solver {
   double *factor;  /* [k, k] upper U, H^-1 = U^T U */
   double *best;    /* [n, k] w*, then what the sweep makes of it */
   float *scores;   /* of blocks; N:M: of elements */
-  atomic_int status;
 } solver;
 
 static pith_status no_memory(const solver *s, pith_error *error) {
@@ -149,73 +148,23 @@ static pith_status sweep(solver *s, pith_arena *arena, pith_error *error) {
 
 /* ---- least squares ------------------------------------------------------------------------------------------------------ */
 
-static bool stays(const solver *s, size_t i, size_t j) {
+static pith_status solve(const solver *s, pith_arena *arena, pith_error *error) {
   const pith_mask_grid *grid = &s->part->grid;
-  return !s->part->removed[i / grid->outputs * grid->columns + j / grid->inputs] && !s->problem->fixed[i * s->k + j];
-}
-
-static bool same_support(const solver *s, size_t a, size_t b) {
-  for (size_t j = 0; j < s->k; j++)
-    if (stays(s, a, j) != stays(s, b, j))
-      return false;
-  return true;
-}
-
-/* Outputs begin .. end, which keep the same inputs. */
-static pith_status solve_rows(const solver *s, size_t begin, size_t end, pith_arena *arena) {
-  const size_t k = s->k;
-  size_t count = 0;
-  uint32_t *support = PITH_ARENA_NEW(arena, uint32_t, k);
-  if (support == NULL)
-    return PITH_OUT_OF_MEMORY;
-  for (size_t j = 0; j < k; j++)
-    if (stays(s, begin, j))
-      support[count++] = (uint32_t)j;
-  double *h = PITH_ARENA_NEW(arena, double, count *count), *rows = PITH_ARENA_NEW(arena, double, (end - begin) * count);
-  if (h == NULL || rows == NULL)
-    return PITH_OUT_OF_MEMORY;
-  for (size_t a = 0; a < count; a++)
-    for (size_t b = a; b < count; b++)
-      h[a * count + b] = s->problem->moments[support[a] * k + support[b]];
-  for (size_t i = begin; i < end; i++)
-    for (size_t a = 0; a < count; a++)
-      rows[(i - begin) * count + a] = s->problem->targets[i * k + support[a]];
-  if (count != 0) {
-    PITH_TRY(pith_cholesky_factor(h, count, NULL));
-    PITH_TRY(pith_cholesky_solve(h, count, rows, end - begin, NULL));
-  }
-  for (size_t i = begin; i < end; i++) {
-    memset(s->w + i * k, 0, k * sizeof *s->w);
-    for (size_t a = 0; a < count; a++)
-      s->w[i * k + support[a]] = (float)rows[(i - begin) * count + a];
-  }
-  return PITH_OK;
-}
-
-/* A row of blocks, or of one pattern's outputs. */
-static void solve_task(void *context, size_t task) {
-  solver *s = context;
-  const size_t outputs = s->part->grid.outputs, last = (task + 1) * outputs < s->n ? (task + 1) * outputs : s->n;
-  for (size_t begin = task * outputs, end; begin < last; begin = end) {
-    for (end = begin + 1; end < last && same_support(s, begin, end); end++)
-      ;
-    pith_arena arena;
-    pith_arena_init(&arena, NULL);
-    const pith_status status = solve_rows(s, begin, end, &arena);
-    pith_arena_deinit(&arena);
-    if (status != PITH_OK)
-      atomic_store(&s->status, (int)status);
-  }
-}
-
-static pith_status solve(solver *s, pith_error *error) {
-  pith_parallel_for(s->problem->threadpool, solve_task, s, s->part->grid.rows);
-  const pith_status status = (pith_status)atomic_load(&s->status);
-  if (status == PITH_OUT_OF_MEMORY)
+  uint8_t *stays = PITH_ARENA_NEW(arena, uint8_t, s->n *s->k);
+  if (stays == NULL)
     return no_memory(s, error);
-  return status == PITH_OK ? PITH_OK
-                           : pith_fail(error, status, "tensor '%s': its inputs' second moments are not positive definite: more "
-                                       "data or damping helps", s->part->name);
+  for (size_t i = 0; i < s->n; i++)
+    for (size_t j = 0; j < s->k; j++)
+      stays[i * s->k + j] =
+          !s->part->removed[i / grid->outputs * grid->columns + j / grid->inputs] && !s->problem->fixed[i * s->k + j];
+  const pith_fit fit = {.name = s->part->name,
+                        .n = s->n,
+                        .k = s->k,
+                        .moments = s->problem->moments,
+                        .targets = s->problem->targets,
+                        .stays = stays,
+                        .threadpool = s->problem->threadpool};
+  return pith_fit_weights(&fit, s->w, NULL, error);
 }
 
 /* With w_S solved, the error is w* H w*^T - w g^T, g the targets; the first is what weights 0 cost. */
@@ -243,7 +192,7 @@ static pith_status reconstruct(solver *s, pith_arena *arena, double *out_error, 
   PITH_TRY(pith_cholesky_invert(s->factor, k, error));
   PITH_TRY(pith_cholesky_factor(s->factor, k, error));
   PITH_TRY(sweep(s, arena, error));
-  PITH_TRY(solve(s, error));
+  PITH_TRY(solve(s, arena, error));
   *out_error = measure_error(s, s->problem->targets, best);
   return PITH_OK;
 }

@@ -3,7 +3,7 @@
 #include <stdio.h>
 
 #include "quant/tap.h"
-#include "sparse/moments.h"
+#include "quant/moments.h"
 #include "sparse/structured_internal.h"
 #include "sparse/structured_solve.h"
 

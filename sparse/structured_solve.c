@@ -2,7 +2,7 @@
 
 #include <math.h>
 
-#include "sparse/blas.h"
+#include "quant/blas.h"
 
 enum { MAX_AT_ONCE = 8 };
 

@@ -1,7 +1,7 @@
 /* Which inputs of a product cost least, and the weights that make good for them: the arithmetic of
  * structured removal. Part of libpith-compress.
  *
- * With C the second moments of the product's input (sparse/moments.h, damped) and D the change of
+ * With C the second moments of the product's input (quant/moments.h, damped) and D the change of
  * its weights [n, k], its output changes by tr(D C D^T). Inputs leave in groups: a neuron is one, a
  * head `size` of them. */
 #ifndef PITH_SPARSE_STRUCTURED_SOLVE_H

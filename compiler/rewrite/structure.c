@@ -154,6 +154,17 @@ static bool same_shape(const pith_tensor *a, const pith_tensor *b) {
   return same;
 }
 
+pith_tensor_id pith_product_find_residual(const pith_graph *graph, const pith_readers *readers,
+                                          const pith_node *gemm) {
+  const pith_tensor_id y = gemm->outputs[0];
+  const pith_node *sum = find_only_reader(graph, readers, y, PITH_OP_ADD);
+  if (sum == NULL)
+    return PITH_NONE;
+  const pith_tensor_id other = sum->inputs[sum->inputs[0] == y];
+  const pith_tensor *tensor = &graph->tensors[other];
+  return tensor->kind == PITH_TENSOR_VALUE && same_shape(tensor, &graph->tensors[y]) ? other : PITH_NONE;
+}
+
 bool pith_residual_find(const pith_graph *graph, const pith_readers *readers, pith_tensor_id input,
                         const pith_node *last, pith_residual *out_residual) {
   const pith_tensor_id y = last->outputs[0];

@@ -23,6 +23,9 @@ bool pith_feature_chain_is(const pith_feature_chain *chain, int op);
 bool pith_product_owns_data(const pith_graph *graph, const pith_readers *readers,
                             const pith_node *gemm);
 
+/* What a product's output is added to, where nothing else reads it: the other summand, of the same shape; PITH_NONE: no such Add. */
+pith_tensor_id pith_product_find_residual(const pith_graph *graph, const pith_readers *readers, const pith_node *gemm);
+
 /* Readers of a tensor; the graph itself is one where the tensor is an output. */
 uint32_t pith_readers_count(const pith_graph *graph, const pith_readers *readers,
                             pith_tensor_id tensor);

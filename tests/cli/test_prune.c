@@ -157,6 +157,34 @@ static void test_obs(void **state) {
   unlink(out);
 }
 
+/* How weights are rounded to INT8 after obs, unless told. */
+static void test_obs_then_int8(void **state) {
+  (void)state;
+  static const char nearest[] = "{\"prune\":{\"method\":\"obs\"},\"quantize\":{\"rounding\":\"nearest\"}}";
+  static const char corrected[] = "{\"prune\":{\"method\":\"obs\"},\"quantize\":{\"bias-correction\":true}}";
+  static const char both[] = "{\"prune\":{\"method\":\"obs\"},\"quantize\":{\"bias-correction\":true,\"rounding\":\"gptq\"}}";
+  static const struct {
+    const char *recipe, *method, *rounding;
+  } cases[] = {{NULL, "obs", "gptq"}, {nearest, "obs", "nearest"}, {corrected, "obs", NULL}, {NULL, "magnitude", NULL}};
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    write_text(recipe, cases[i].recipe == NULL ? "{}" : cases[i].recipe, cases[i].recipe == NULL ? 2 : strlen(cases[i].recipe));
+    outcome o = run_pith(NULL, "prune", bare, "--recipe", recipe, "--pattern", "4x1", "--sparsity", "0.5", "--method", cases[i].method,
+                         "--quantize", "static", "--data", rows, "-o", out, NULL);
+    assert_success(&o);
+    o = run_pith(NULL, "verify", out, NULL);
+    assert_success(&o);
+    o = run_pith(NULL, "inspect", out, NULL);
+    char wanted[40];
+    snprintf(wanted, sizeof wanted, "\"rounding\":\"%s\"", cases[i].rounding == NULL ? "auto" : cases[i].rounding);
+    if (strstr(o.out, wanted) == NULL)
+      fail_msg("case %zu: no %s in %s", i, wanted, o.out);
+    unlink(out);
+  }
+  write_text(recipe, both, sizeof both - 1);
+  outcome o = run_pith(NULL, "prune", bare, "--recipe", recipe, "--pattern", "4x1", "--sparsity", "0.5", "--data", rows, "-o", out, NULL);
+  assert_refused(&o, 2, "quantize: bias-correction does nothing with rounding gptq");
+}
+
 static cJSON *find_weight(cJSON *json, const char *part) {
   cJSON *weight;
   cJSON_ArrayForEach(weight, cJSON_GetObjectItem(json, "weights"))
@@ -288,6 +316,7 @@ int main(void) {
       cmocka_unit_test(test_magnitude),
       cmocka_unit_test(test_then_int8),
       cmocka_unit_test(test_obs),
+      cmocka_unit_test(test_obs_then_int8),
       cmocka_unit_test(test_inspect_sparsity),
       cmocka_unit_test(test_budget),
       cmocka_unit_test(test_wrong),

@@ -151,24 +151,13 @@ static void test_equalization(void **state) {
   pith_graph_destroy(equal);
 }
 
-/* Mean of (float - with rounded weights) over data, of each output of the first layer's query, whose input is the same. */
-static double find_mean_error(bool correct) {
-  pith_quant_options options = pith_quant_defaults;
-  options.mode = PITH_QUANT_DYNAMIC;
-  options.float_embeddings = true;
-  options.weight_clip = PITH_WEIGHT_CLIP_MIN_MAX;
-  options.bias_correction = correct;
-  pith_quantized quantized;
-  MUST(quantize(&options, 1, &quantized));
-  assert_true(!correct || quantized.corrected > 0);
-  pith_graph *weights_only;
-  MUST(pith_dequantize_graph(quantized.data.graph, NULL, &weights_only, &error));
-  const char *name = "layer.0.query";
+/* The largest mean over data of (float - by `graph`), of a tensor's features. */
+static double find_mean_error(const pith_graph *graph, const char *name) {
   const pith_session_options session = make_session();
   pith_tap a, b;
   MUST(pith_tap_init(&a, &fixture.model, NULL, &name, 1, &session, &error));
-  MUST(pith_tap_init(&b, &fixture.model, weights_only, &name, 1, &session, &error));
-  double means[EXEC_HIDDEN] = {0}, largest = 0;
+  MUST(pith_tap_init(&b, &fixture.model, graph, &name, 1, &session, &error));
+  double sums[EXEC_INNER] = {0}, largest = 0, tokens = 0;
   pith_random_source random = random_source(40, 1);
   for (;;) { /* one sequence a run: any order gives the same sums */
     const pith_calibration_source source = pith_random_source_get(&random);
@@ -187,17 +176,35 @@ static double find_mean_error(bool correct) {
       MUST(pith_session_run(a.session, &one, &result, &error));
       MUST(pith_session_run(b.session, &one, &result, &error));
       const pith_view *x = pith_tap_get(&a, 0), *y = pith_tap_get(&b, 0);
+      assert_true(x->columns <= EXEC_INNER && x->columns == y->columns);
+      tokens += (double)x->rows;
       for (size_t e = 0; e < x->rows * x->columns; e++)
-        means[e % EXEC_HIDDEN] += (double)((const float *)x->data)[e] - (double)((const float *)y->data)[e];
+        sums[e % x->columns] += (double)((const float *)x->data)[e] - (double)((const float *)y->data)[e];
     }
     pith_arena_deinit(&arena);
     if (count == 0)
       break;
   }
-  for (int n = 0; n < EXEC_HIDDEN; n++)
-    largest = fmax(largest, fabs(means[n]));
+  for (int n = 0; n < EXEC_INNER; n++)
+    largest = fmax(largest, fabs(sums[n] / tokens));
   pith_tap_deinit(&b);
   pith_tap_deinit(&a);
+  return largest;
+}
+
+/* Of the first layer's query, whose input is the same, with rounded weights alone. */
+static double find_weights_mean_error(bool correct) {
+  pith_quant_options options = pith_quant_defaults;
+  options.mode = PITH_QUANT_DYNAMIC;
+  options.float_embeddings = true;
+  options.weight_clip = PITH_WEIGHT_CLIP_MIN_MAX;
+  options.bias_correction = correct;
+  pith_quantized quantized;
+  MUST(quantize(&options, 1, &quantized));
+  assert_true(!correct || quantized.corrected > 0);
+  pith_graph *weights_only;
+  MUST(pith_dequantize_graph(quantized.data.graph, NULL, &weights_only, &error));
+  const double largest = find_mean_error(weights_only, "layer.0.query");
   pith_graph_destroy(weights_only);
   pith_quantized_deinit(&quantized);
   return largest;
@@ -205,7 +212,7 @@ static double find_mean_error(bool correct) {
 
 static void test_bias_correction(void **state) {
   (void)state;
-  const double without = find_mean_error(false), with = find_mean_error(true);
+  const double without = find_weights_mean_error(false), with = find_weights_mean_error(true);
   if (!(with < 0.005 * without))
     fail_msg("mean errors sum to %g, without correction to %g", with, without);
 }
@@ -261,6 +268,70 @@ static void test_identity(void **state) {
   pith_quantized_deinit(&once);
 }
 
+/* Noise of the products' outputs over the calibration data, in dB: the mean of their signal-to-noise ratios. */
+static double find_quality(const pith_quant_options *options, uint64_t seed) {
+  pith_quantized quantized;
+  MUST(quantize(options, 1, &quantized));
+  assert_int_equal(quantized.summary.weights, 12);
+  pith_random_source random = random_source(40, seed);
+  const pith_calibration_source source = pith_random_source_get(&random);
+  const pith_session_options session = make_session();
+  pith_quant_report report;
+  MUST(pith_quant_report_make(&fixture.model, quantized.float_graph, quantized.data.graph, &source, &session, NULL, NULL,
+                              &report, &error));
+  double sum = 0, count = 0;
+  for (uint32_t i = 0; i < report.count; i++)
+    if (report.errors[i].kind == PITH_QUANT_ERROR_OUTPUT) {
+      sum += pith_quant_error_sqnr(&report.errors[i]);
+      count++;
+    }
+  pith_quant_report_deinit(&report);
+  pith_quantized_deinit(&quantized);
+  return sum / count;
+}
+
+/* Rounding on data: less noise, also on other data than it saw. */
+static void test_gptq(void **state) {
+  (void)state;
+  for (int mode = 0; mode < PITH_QUANT_MODE_COUNT; mode++)
+    for (uint64_t seed = 1; seed < 3; seed++) {
+      pith_quant_options options = pith_quant_defaults;
+      options.mode = (pith_quant_mode)mode;
+      options.rounding = PITH_ROUNDING_NEAREST;
+      const double nearest = find_quality(&options, seed);
+      options.rounding = PITH_ROUNDING_GPTQ;
+      const double gptq = find_quality(&options, seed);
+      if (!(gptq > nearest + 0.2))
+        fail_msg("mode %d: outputs are at %g dB, with weights to the nearest at %g", mode, gptq, nearest);
+    }
+  /* The means of the float model, of what products give and of the sums that they go into; not behind the second attention, whose
+   * random weights make much of the last bits. */
+  static const char *const names[] = {"layer.0.query", "layer.0.attention.residual", "layer.0.inner", "layer.0.residual",
+                                      "layer.1.value"};
+  pith_quant_options options = pith_quant_defaults;
+  options.smoothquant = PITH_SMOOTHQUANT_OFF; /* it scales products' outputs */
+  pith_quantized by_nearest, by_gptq;
+  MUST(quantize(&options, 1, &by_nearest));
+  options.rounding = PITH_ROUNDING_GPTQ;
+  MUST(quantize(&options, 1, &by_gptq));
+  for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+    const double nearest = find_mean_error(by_nearest.data.graph, names[i]), gptq = find_mean_error(by_gptq.data.graph, names[i]);
+    if (!(gptq < 0.02 * nearest))
+      fail_msg("'%s': means err by %g, with weights to the nearest by %g", names[i], gptq, nearest);
+  }
+  pith_quantized_deinit(&by_gptq);
+  pith_quantized_deinit(&by_nearest);
+  /* A layer that stays in float is left alone. */
+  options.keep_float = (pith_name_patterns){1, {"layer.0.*"}};
+  pith_quantized quantized;
+  MUST(quantize(&options, 1, &quantized));
+  const pith_tensor_id kept = pith_graph_find_tensor(quantized.data.graph, "layer.0.inner.weight");
+  assert_int_equal(quantized.data.graph->tensors[kept].dtype, PITH_DTYPE_F32);
+  size_t count;
+  assert_memory_equal(quantized.data.graph->tensors[kept].data, find_data("layer.0.inner.weight", &count), count * sizeof(float));
+  pith_quantized_deinit(&quantized);
+}
+
 static void test_seeds(void **state) {
   (void)state;
   pith_ranges ranges[3];
@@ -290,8 +361,10 @@ static void test_weight_rows(void **state) {
   w[7] = 4; /* an outlier */
   for (int i = 0; i < K; i++)
     w[K + i] = 0;
-  pith_quantize_weight_rows(w, N, K, PITH_WEIGHT_CLIP_MIN_MAX, q[0], scales[0]);
-  pith_quantize_weight_rows(w, N, K, PITH_WEIGHT_CLIP_MSE, q[1], scales[1]);
+  for (int c = 0; c < PITH_WEIGHT_CLIP_COUNT; c++) {
+    pith_weight_rows_choose_scales(w, N, K, (pith_weight_clip)c, scales[c]);
+    pith_weight_rows_round(w, N, K, scales[c], q[c]);
+  }
   assert_true(scales[0][0] == 4.0f / 127 && scales[0][1] == 1 && q[0][K] == 0 && q[0][7] == 127);
   double errors[101], got[2] = {0, 0};
   int best = 100;
@@ -506,13 +579,17 @@ static void test_options_without_effect(void **state) {
   assert_int_equal(pith_quantize_check_options(&options, &error), PITH_OK); /* of random ids */
   options.data = "texts.txt";
   assert_refused(&options, PITH_INVALID_ARGUMENT, "seed 7 does nothing with samples 0");
+  options = pith_quant_defaults;
+  options.bias_correction = true;
+  options.rounding = PITH_ROUNDING_GPTQ;
+  assert_refused(&options, PITH_INVALID_ARGUMENT, "bias-correction does nothing with rounding gptq");
 }
 
 int main(void) {
   const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, open_model, close_model)
       TEST(test_smoothquant), TEST(test_equalization), TEST(test_bias_correction), TEST(test_close_to_float),
-      TEST(test_identity),    TEST(test_seeds),        TEST(test_weight_rows),     TEST(test_report),
+      TEST(test_identity),    TEST(test_gptq), TEST(test_seeds),        TEST(test_weight_rows),     TEST(test_report),
       TEST(test_ranges_at_run_time), TEST(test_wrong_numbers), TEST(test_refused), TEST(test_wrong_sparse_weight),
       TEST(test_options_without_effect),
   };

@@ -30,7 +30,7 @@ static void test_there_and_back(void **state) {
   (void)state;
   static const char text[] =
       "{\"mode\":\"dynamic\",\"data\":\"a.txt\",\"data-task\":\"sst2\",\"samples\":7,\"seed\":9007199254740991,"
-      "\"observer\":\"kl\",\"percentile\":99.5,\"averaging\":0.25,\"weight-clip\":\"min_max\",\"smoothquant\":\"auto\","
+      "\"observer\":\"kl\",\"percentile\":99.5,\"averaging\":0.25,\"weight-clip\":\"min_max\",\"rounding\":\"gptq\",\"smoothquant\":\"auto\","
       "\"equalize\":true,\"bias-correction\":true,\"keep-float\":[\"a*\",\"b?\"],\"float-embeddings\":true,"
       "\"float-attention\":true,\"eval\":\"stsb\",\"eval-data\":\"b.csv\",\"max-loss\":\"1%\",\"graph\":\"0123\"}";
   pith_arena arena;

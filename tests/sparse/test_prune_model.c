@@ -144,7 +144,7 @@ static void test_steps_and_again(void **state) {
   pith_pruned_deinit(&once);
 }
 
-/* Zeros, pattern and count after pruning and INT8; what quantization rounds to 0 counts too. */
+/* Zeros, pattern and count after pruning and INT8; what quantization rounds to 0 counts too. Rounding on data moves nothing onto a 0. */
 static void test_quantized(void **state) {
   (void)state;
   pith_prune_options options = make_options("4x1", 0.7);
@@ -152,27 +152,31 @@ static void test_quantized(void **state) {
   MUST(prune(&fixture.model, &options, &pruned));
   pith_model model = fixture.model;
   model.data = pruned.data;
-  pith_random_source random;
-  MUST(pith_random_source_init(&random, &fixture.model.data, 40, 1, &error));
-  const pith_calibration_source source = pith_random_source_get(&random);
-  pith_quant_options quant = pith_quant_defaults;
-  quant.smoothquant = 0.5;
-  const pith_quantize_request request = {.options = &quant, .source = &source, .random_ids = true, .session = make_session()};
-  pith_quantized quantized;
-  MUST(pith_quantize_model(&model, &request, &quantized, &error));
-  uint64_t kept = 0, patterns = 0, kept_before = 0;
-  const pith_graph *graph = quantized.data.graph;
-  for (uint32_t t = 0; t < graph->tensor_count; t++)
-    if (graph->tensors[t].pattern.kind == PITH_PATTERN_BLOCK) {
-      assert_int_equal(graph->tensors[t].dtype, PITH_DTYPE_S8);
-      patterns++;
-      kept += graph->tensors[t].kept;
-    }
+  uint64_t kept_before = 0;
   for (uint32_t t = 0; t < pruned.graph->tensor_count; t++)
     kept_before += pruned.graph->tensors[t].kept;
-  assert_int_equal(patterns, WEIGHTS);
-  assert_true(kept <= kept_before && kept > kept_before * 9 / 10);
-  pith_quantized_deinit(&quantized);
+  for (int rounding = 0; rounding < PITH_ROUNDING_COUNT; rounding++) {
+    pith_random_source random;
+    MUST(pith_random_source_init(&random, &fixture.model.data, 40, 1, &error));
+    const pith_calibration_source source = pith_random_source_get(&random);
+    pith_quant_options quant = pith_quant_defaults;
+    quant.smoothquant = 0.5;
+    quant.rounding = (pith_rounding)rounding;
+    const pith_quantize_request request = {.options = &quant, .source = &source, .random_ids = true, .session = make_session()};
+    pith_quantized quantized;
+    MUST(pith_quantize_model(&model, &request, &quantized, &error));
+    uint64_t kept = 0, patterns = 0;
+    const pith_graph *graph = quantized.data.graph;
+    for (uint32_t t = 0; t < graph->tensor_count; t++)
+      if (graph->tensors[t].pattern.kind == PITH_PATTERN_BLOCK) {
+        assert_int_equal(graph->tensors[t].dtype, PITH_DTYPE_S8);
+        patterns++;
+        kept += graph->tensors[t].kept;
+      }
+    assert_int_equal(patterns, WEIGHTS);
+    assert_true(kept <= kept_before && kept > kept_before * 9 / 10);
+    pith_quantized_deinit(&quantized);
+  }
   pith_pruned_deinit(&pruned);
 }
 

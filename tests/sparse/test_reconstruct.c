@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-#include "sparse/blas.h"
+#include "quant/blas.h"
 #include "sparse/reconstruct.h"
 
 enum { N = 20, K = 30, ROWS = 200 };

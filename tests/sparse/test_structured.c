@@ -14,7 +14,7 @@
 #include "engine/format/stored_layout.h"
 #include "quant/quantize_model.h"
 #include "quant/source.h"
-#include "sparse/moments.h"
+#include "quant/moments.h"
 #include "sparse/structured.h"
 #include "sparse/structured_solve.h"
 #include "tests/engine/exec_fixture.h"

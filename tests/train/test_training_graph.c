@@ -347,7 +347,7 @@ static void test_quantized(void **state) {
   pith_quant_summary summary;
   pith_graph *quantized, *floats;
   pith_error error = {PITH_OK, ""};
-  if (pith_quantize_graph(import.data.graph, NULL, &options, NULL, &quantized, &summary, &error) != PITH_OK)
+  if (pith_quantize_graph(import.data.graph, NULL, &options, NULL, NULL, &quantized, &summary, &error) != PITH_OK)
     fail_msg("%s", error.message);
   assert_int_equal(pith_dequantize_graph(quantized, NULL, &floats, &error), PITH_OK);
   pith_model_data data = import.data;

@@ -1,6 +1,6 @@
-#include "sparse/moments.h"
+#include "quant/moments.h"
 
-#include "sparse/blas.h"
+#include "quant/blas.h"
 
 enum { CHUNK_ROWS = 256, MAX_FEATURES = 1 << 15 }; /* 8 GiB of products */
 

@@ -1,11 +1,11 @@
 /* Second moments of what a product reads, and least squares with them. Part of libpith-compress;
- * BLAS and LAPACK by sparse/blas.h.
+ * BLAS and LAPACK by quant/blas.h.
  *
  * For rows x of calibration data: C = mean of x x^T, less mean x mean x^T where a bias can take up
  * the mean. Everything that removal asks of the data is asked of C: what an input's loss costs, and
  * what the other inputs' weights can make good. */
-#ifndef PITH_SPARSE_MOMENTS_H
-#define PITH_SPARSE_MOMENTS_H
+#ifndef PITH_QUANT_MOMENTS_H
+#define PITH_QUANT_MOMENTS_H
 
 #include <stdint.h>
 

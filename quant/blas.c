@@ -1,4 +1,4 @@
-#include "sparse/blas.h"
+#include "quant/blas.h"
 
 #include <dlfcn.h>
 #include <pthread.h>

@@ -1,4 +1,4 @@
-#include "sparse/stream.h"
+#include "quant/stream.h"
 
 #include "engine/exec/model.h"
 #include "engine/exec/run_graph.h"
@@ -146,23 +146,26 @@ pith_status pith_stream_init(pith_stream *stream, const pith_model *model, const
   return status;
 }
 
-pith_status pith_stream_copy(pith_stream *stream, const pith_stream *from, pith_error *error) {
+pith_status pith_stream_copy(pith_stream *stream, const pith_graph *graph, const pith_stream *from, pith_error *error) {
   *stream = *from;
   pith_arena_init(&stream->arena, from->allocator);
+  stream->graph = graph;
   stream->batch_count = 0;
   stream->batches = PITH_ARENA_NEW(&stream->arena, pith_stream_value *, from->batch_count);
   if (stream->batches == NULL)
     return no_memory(error);
   PITH_TRY(find_last_readers(stream, error));
   for (uint32_t b = 0; b < from->batch_count; b++) {
-    stream->batches[b] = PITH_ARENA_NEW(&stream->arena, pith_stream_value, from->graph->tensor_count);
+    stream->batches[b] = PITH_ARENA_NEW(&stream->arena, pith_stream_value, graph->tensor_count);
     if (stream->batches[b] == NULL)
       return no_memory(error);
     stream->batch_count++;
-    for (uint32_t t = 0; t < from->graph->tensor_count; t++)
-      if (from->batches[b][t].data != NULL)
-        PITH_TRY(keep(stream, &stream->batches[b][t], from->batches[b][t].data, from->batches[b][t].rows,
-                      from->batches[b][t].columns, error));
+    for (uint32_t i = 0; i < graph->input_count; i++) {
+      const pith_tensor_id own = graph->inputs[i], other = pith_graph_find_tensor(from->graph, graph->tensors[own].name);
+      const pith_stream_value *value = other == PITH_NONE ? NULL : &from->batches[b][other];
+      if (value != NULL && value->data != NULL)
+        PITH_TRY(keep(stream, &stream->batches[b][own], value->data, value->rows, value->columns, error));
+    }
   }
   return PITH_OK;
 }

@@ -2,8 +2,8 @@
  * operator runs once. Part of libpith-compress.
  *
  * Data stand in batches; of each, the values that later nodes read are kept. */
-#ifndef PITH_SPARSE_STREAM_H
-#define PITH_SPARSE_STREAM_H
+#ifndef PITH_QUANT_STREAM_H
+#define PITH_QUANT_STREAM_H
 
 #include "engine/exec/executor.h"
 #include "quant/calibrate.h"
@@ -33,8 +33,9 @@ typedef struct pith_stream {
 PITH_WARN_UNUSED pith_status pith_stream_init(pith_stream *stream, const pith_model *model,
                                               const pith_calibration_source *source, const pith_session_options *options,
                                               pith_error *error);
-/* The same data from the beginning, for other weights: `from` has not run anything yet. */
-PITH_WARN_UNUSED pith_status pith_stream_copy(pith_stream *stream, const pith_stream *from, pith_error *error);
+/* The same data from the beginning, through `graph`, which has inputs of the same names: `from` has not run anything yet. */
+PITH_WARN_UNUSED pith_status pith_stream_copy(pith_stream *stream, const pith_graph *graph, const pith_stream *from,
+                                              pith_error *error);
 void pith_stream_deinit(pith_stream *stream);
 
 /* Runs the nodes before `end` that have not run. `data` [tensor_count] has row-major data in the place of the graph's own, NULL: the

@@ -3,8 +3,8 @@
  * OpenBLAS computes on the calling thread alone (its callers split the work over a pool), so that a result has the same bits with any
  * number of threads. OpenBLAS 0.3.21 does not know CPUs newer than itself and falls back to a core without AVX2 on them: such a
  * CPU is called by the newest name it does know. */
-#ifndef PITH_SPARSE_BLAS_H
-#define PITH_SPARSE_BLAS_H
+#ifndef PITH_QUANT_BLAS_H
+#define PITH_QUANT_BLAS_H
 
 #include <stdbool.h>
 #include <stddef.h>
