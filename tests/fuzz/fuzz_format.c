@@ -11,7 +11,7 @@
       abort();                                                                                             \
   } while (0)
 
-enum { MAX_SESSION_BYTES = 4 << 20, MAX_PARAMETERS = 1 << 20, TOKENS = 6 };
+enum { MAX_SESSION_BYTES = 8 << 20, MAX_PARAMETERS = 1 << 20, TOKENS = 6 };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
