@@ -128,15 +128,19 @@ static double measure_mse(const pith_observer *observer, uint32_t first, uint32_
   const double step = observer->is_signed ? high / 127.0 : (high - low) / 255.0;
   if (!(step > 0))
     return INFINITY;
+  /* The levels of 8 bits, whose zero is one of them: the ends move by up to half a step, which counts where many values lie
+   * at an end, as GELU's do. */
+  const double bottom = observer->is_signed ? -127 : -rint(-low / step);
+  const double top = observer->is_signed ? 127 : 255 + bottom;
   double error = 0;
   for (uint32_t i = 0; i < PITH_OBSERVER_BINS; i++) {
     if (observer->bins[i] == 0)
       continue;
     const double x = origin + width * ((double)i + 0.5);
     /* A bin wider than a step spreads over whole steps, whose mean squared error is step^2 / 12. */
-    const double rounded = width >= step ? step * step / 12.0 : pow(x - step * rint(x / step), 2.0) + width * width / 12.0;
-    const double e = x < low ? pow(low - x, 2.0) : x > high ? pow(x - high, 2.0) : rounded;
-    error += (double)observer->bins[i] * e;
+    const double level = rint(x / step), nearest = fmin(fmax(level, bottom), top);
+    const double inside = width >= step ? step * step / 12.0 : pow(x - step * level, 2.0) + width * width / 12.0;
+    error += (double)observer->bins[i] * (nearest == level ? inside : pow(x - step * nearest, 2.0));
   }
   return error;
 }
