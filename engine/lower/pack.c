@@ -3,18 +3,16 @@
 #include "engine/lower/lower_internal.h"
 #include "ops/gemm/gemm_u8s8.h"
 
-/* By what is not a product. */
-static bool read_by_others(const pith_program *program, pith_value_id id) {
+/* Marks the values that something other than a product reads. */
+static void mark_read_by_others(const pith_program *program, bool *marks) {
   for (uint32_t i = 0; i < program->step_count; i++) {
     const pith_step *step = &program->steps[i];
     for (uint32_t j = 0; j < step->input_count; j++)
-      if (step->inputs[j] == id && !pith_step_is_weight(step, j))
-        return true;
+      if (step->inputs[j] != PITH_NONE && !pith_step_is_weight(step, j))
+        marks[step->inputs[j]] = true;
   }
   for (uint32_t i = 0; i < program->output_count; i++)
-    if (program->outputs[i] == id)
-      return true;
-  return false;
+    marks[program->outputs[i]] = true;
 }
 
 static pith_status pack_weight(pith_program *program, pith_value_id id, pith_layout layout,
@@ -68,7 +66,7 @@ static pith_status pack_apart(pith_program *program, pith_value_id *operand, pit
 /* Row-major weights of products are packed unless something else reads them too (tied embeddings):
  * the float kernel then reads them as they are, which is slower but does not keep them twice; the
  * integer kernel reads nothing but blocks. A Dequantize of its own reads rows only. */
-static pith_status pack_step(pith_program *program, pith_step *step, pith_error *error) {
+static pith_status pack_step(pith_program *program, pith_step *step, const bool *read_by_others, pith_error *error) {
   if (step->row->kind == PITH_STEP_DEQUANTIZE &&
       program->values[step->inputs[PITH_QUANTIZE_X]].data_layout != PITH_LAYOUT_ROW_MAJOR &&
       pith_value_is_data(program, step->inputs[PITH_QUANTIZE_X]))
@@ -80,7 +78,7 @@ static pith_status pack_step(pith_program *program, pith_step *step, pith_error 
     if (value->kind != PITH_VALUE_DATA || value->data_layout != PITH_LAYOUT_ROW_MAJOR || value->changes)
       continue;
     pith_layout layout = pith_step_get_weight_layout(step);
-    if (value->data_transposed || !read_by_others(program, step->inputs[j]))
+    if (value->data_transposed || !read_by_others[step->inputs[j]])
       PITH_TRY(pack_weight(program, step->inputs[j], layout, error));
     else if (step->row->is_integer)
       PITH_TRY(pack_apart(program, &step->inputs[j], layout, error));
@@ -88,9 +86,7 @@ static pith_status pack_step(pith_program *program, pith_step *step, pith_error 
   return PITH_OK;
 }
 
-pith_status pith_pass_pack(pith_program *program, const pith_lower_options *options,
-                           pith_error *error) {
-  (void)options;
+static pith_status pack(pith_program *program, pith_arena *temporary, pith_error *error) {
   size_t capacity = 0;
   for (uint32_t i = 0; i < program->step_count; i++) {
     capacity += program->steps[i].row->kind == PITH_STEP_DEQUANTIZE;
@@ -98,12 +94,23 @@ pith_status pith_pass_pack(pith_program *program, const pith_lower_options *opti
       capacity += pith_step_is_weight(&program->steps[i], j);
   }
   program->packs = PITH_ARENA_NEW(&program->arena, pith_pack, capacity);
-  if (program->packs == NULL)
+  /* Values made here, apart from their source, have one reader, which needs no mark. */
+  bool *read_by_others = PITH_ARENA_NEW(temporary, bool, program->value_count);
+  if (program->packs == NULL || read_by_others == NULL)
     return pith_lower_no_memory(error);
+  mark_read_by_others(program, read_by_others);
   for (uint32_t i = 0; i < program->step_count; i++)
-    PITH_TRY(pack_step(program, &program->steps[i], error));
+    PITH_TRY(pack_step(program, &program->steps[i], read_by_others, error));
   pith_program_index(program);
   return PITH_OK;
+}
+
+pith_status pith_pass_pack(pith_program *program, const pith_lower_options *options, pith_error *error) {
+  pith_arena temporary;
+  pith_arena_init(&temporary, options->allocator);
+  const pith_status status = pack(program, &temporary, error);
+  pith_arena_deinit(&temporary);
+  return status;
 }
 
 void pith_pack_run(const pith_pack *pack, void *out) {

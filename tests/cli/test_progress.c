@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -63,7 +64,13 @@ static void test_bench(void **state) {
   assert_string_equal(out + strlen(out) - strlen(cleared), cleared);
 }
 
-/* Rate, time left and loss. */
+static double now_seconds(void) {
+  struct timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
+
+/* Rate, time left and loss, in as many steps as take about four seconds by the time of a few. */
 static void test_train(void **state) {
   (void)state;
   const char *folder = getenv("TMPDIR");
@@ -79,9 +86,14 @@ static void test_train(void **state) {
     fprintf(file, "{\"ids\":[1,%d,%d,%d,%d,%d,%d,%d,%d,2],\"label\":%d}\n", i % 9, i % 11, i % 7, i % 40, i % 5, i % 31, i % 13, i % 20,
             i % 3);
   fclose(file);
-  run_on_terminal((char *[]){"pith", "train", model, "--task", "classification", "--data", data, "--threads", "1", "--batch", "400",
-                             "--max-steps", "60", "-o", result, NULL},
-                  out);
+  char steps[24] = "4";
+  char *const train[] = {"pith", "train", model, "--task", "classification", "--data", data, "--threads", "1",
+                         "--batch", "400", "--max-steps", steps, "-o", result, NULL};
+  const double begin = now_seconds();
+  run_on_terminal(train, out);
+  unlink(result);
+  snprintf(steps, sizeof steps, "%.0f", 8 + 4 * 4 / (now_seconds() - begin));
+  run_on_terminal(train, out);
   unlink(model);
   unlink(data);
   unlink(result);
