@@ -47,12 +47,12 @@ void pith_mask_apply(const pith_mask_grid *grid, const uint8_t *removed, float *
 
 enum { BINS = 1 << 16 };
 
-/* Floats from 0 on are in the order of their bits. */
+/* In the order of the scores: floats from 0 on are in the order of their bits, those below in that of the bits' complements. */
 static uint32_t get_key(const pith_mask_part *part, size_t block) {
   const float score = part->scores[block] + 0.0f; /* -0 */
   uint32_t key;
   memcpy(&key, &score, sizeof key);
-  return key;
+  return key >> 31 != 0 ? ~key : key | UINT32_C(1) << 31;
 }
 
 /* Elements of the parts' blocks by 16 bits of their keys; with `high` of those whose upper 16 bits these are. */

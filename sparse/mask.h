@@ -39,7 +39,7 @@ void pith_mask_apply(const pith_mask_grid *grid, const uint8_t *removed, float *
 typedef struct pith_mask_part {
   const char *name;
   pith_mask_grid grid;
-  const float *scores; /* [rows * columns] 0 or more, finite */
+  const float *scores; /* [rows * columns] no NaN */
   uint8_t *removed;    /* [rows * columns] is set: 1 goes */
   uint64_t count;      /* is set: elements that go */
 } pith_mask_part;

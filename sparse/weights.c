@@ -59,18 +59,17 @@ uint64_t pith_prune_weights_count_zeros(const pith_prune_weights *weights) {
   return zeros;
 }
 
-/* ---- magnitude ------------------------------------------------------------------------------------------------------- */
+/* ---- choosing -------------------------------------------------------------------------------------------------------- */
 
-static pith_status select_scored(pith_prune_weights *weights, const pith_prune_options *options, double sparsity,
-                                 pith_error *error) {
-  const uint32_t count = weights->targets.count;
-  if (options->scope == PITH_PRUNE_GLOBAL && weights->pattern.kind != PITH_PATTERN_N_OF_M)
-    return pith_mask_select(weights->parts, count, sparsity, options->minimum, options->maximum, error);
+pith_status pith_prune_select(pith_mask_part *parts, uint32_t count, const pith_pattern *pattern,
+                              const pith_prune_options *options, double sparsity, pith_error *error) {
+  if (options->scope == PITH_PRUNE_GLOBAL && pattern->kind != PITH_PATTERN_N_OF_M)
+    return pith_mask_select(parts, count, sparsity, options->minimum, options->maximum, error);
   for (uint32_t i = 0; i < count; i++)
-    if (weights->pattern.kind == PITH_PATTERN_N_OF_M)
-      pith_mask_select_n_of_m(&weights->parts[i], &weights->pattern);
+    if (pattern->kind == PITH_PATTERN_N_OF_M)
+      pith_mask_select_n_of_m(&parts[i], pattern);
     else
-      PITH_TRY(pith_mask_select(&weights->parts[i], 1, sparsity, 0, 1, error));
+      PITH_TRY(pith_mask_select(&parts[i], 1, sparsity, 0, 1, error));
   return PITH_OK;
 }
 
@@ -89,7 +88,7 @@ pith_status pith_prune_select_magnitude(pith_prune_weights *weights, const pith_
       pith_mask_score_magnitude(&part->grid, weights->values[i], scores);
   }
   if (status == PITH_OK)
-    status = select_scored(weights, options, sparsity, error);
+    status = pith_prune_select(weights->parts, weights->targets.count, &weights->pattern, options, sparsity, error);
   for (uint32_t i = 0; i < weights->targets.count; i++)
     weights->parts[i].scores = NULL;
   pith_arena_deinit(&arena);

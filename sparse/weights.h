@@ -23,6 +23,9 @@ PITH_WARN_UNUSED pith_status pith_prune_weights_init(pith_prune_weights *weights
 void pith_prune_weights_deinit(pith_prune_weights *weights);
 uint64_t pith_prune_weights_count_zeros(const pith_prune_weights *weights);
 
+/* Marks what goes of parts that have scores, in the options' scope and bounds. */
+PITH_WARN_UNUSED pith_status pith_prune_select(pith_mask_part *parts, uint32_t count, const pith_pattern *pattern,
+                                               const pith_prune_options *options, double sparsity, pith_error *error);
 /* Masks by magnitude, in the options' scope; nothing is set to 0 yet. */
 PITH_WARN_UNUSED pith_status pith_prune_select_magnitude(pith_prune_weights *weights, const pith_prune_options *options,
                                                          double sparsity, pith_error *error);

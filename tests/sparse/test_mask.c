@@ -61,6 +61,20 @@ static void test_grid(void **unused) {
       assert_true((w[i * 7 + j] == 0) == (j >= 4 && (i < 4 || i >= 8)));
 }
 
+/* Scores below 0 go before those above, the lowest first. */
+static void test_signs(void **unused) {
+  (void)unused;
+  pith_mask_part part = make_part(0, element, 1, 8, 1);
+  const float scores[8] = {0.5f, -2, -0.0f, -3.40282347e38f, 1e-30f, -1e-30f, 3, -1.5f};
+  static const uint8_t order[8] = {6, 1, 4, 0, 5, 3, 7, 2}; /* the place of each */
+  memcpy(rooms[0].scores, scores, sizeof scores);
+  for (int removed = 0; removed <= 8; removed++) {
+    assert_int_equal(pith_mask_select(&part, 1, removed / 8.0, 0, 1, NULL), PITH_OK);
+    for (size_t i = 0; i < 8; i++)
+      assert_int_equal(part.removed[i], order[i] < removed);
+  }
+}
+
 /* What is removed is the least, and as much as was asked for but for less than a block. */
 static void check_threshold(const pith_mask_part *parts, size_t count, double sparsity, size_t block) {
   float removed_most = -1, kept_least = INFINITY;
@@ -184,7 +198,7 @@ static void test_schedules(void **unused) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_grid),   cmocka_unit_test(test_exact),  cmocka_unit_test(test_ties),
+      cmocka_unit_test(test_grid), cmocka_unit_test(test_signs),   cmocka_unit_test(test_exact),  cmocka_unit_test(test_ties),
       cmocka_unit_test(test_bounds), cmocka_unit_test(test_n_of_m), cmocka_unit_test(test_schedules),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
