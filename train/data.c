@@ -1,5 +1,6 @@
 #include "train/data.h"
 
+#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -106,6 +107,11 @@ static pith_status make_labels(reader *r, const pith_dataset_row *row, void **ou
   *out_labels = labels;
   if (labels == NULL)
     return no_memory(r, error);
+  if (r->options->labels_optional && row->label_name == NULL && isnan(row->label) && row->label_count == 0) {
+    for (size_t i = 0; i < pith_sample_count_labels(r->data, 0); i++)
+      labels[i] = r->data->kind == PITH_EVAL_CLASSES ? NO_LABEL : 0;
+    return PITH_OK;
+  }
   switch (r->data->kind) {
   case PITH_EVAL_CLASSES:
     return pith_label_find(r->model, r->options->path, row, labels, error);

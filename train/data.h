@@ -24,6 +24,7 @@ typedef struct pith_train_data_options {
   struct pthreadpool *pool;            /* to tokenize with; NULL: the calling thread */
   size_t max_length;                   /* tokens of a sequence; 0, or more than the model's: the model's */
   const char *folder;                  /* for the temporary files; the caller keeps it */
+  bool labels_optional;                /* classes, values and sets: a row may have no label (a teacher says what it shall be) */
   double held_out;                     /* share of the rows; 0: none */
   uint64_t seed;                       /* which rows are held out */
   const pith_watcher *watcher;         /* NULL, or told the bytes of the file that are read */

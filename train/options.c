@@ -25,12 +25,27 @@ const pith_train_options pith_train_defaults = {
     .classifier_dropout = PITH_TRAIN_ALIKE,
     .temperature = 0.05,
     .log_every = 50,
+    .distill_weight = 0.9,
+    .distill_temperature = 2,
+    .prune_sparsity = PITH_PRUNE_SPARSITY_OF_PATTERN,
+    .prune_score = PITH_PRUNE_SCORE_SNIP_MOMENTUM,
+    .prune_scope = PITH_PRUNE_GLOBAL,
+    .prune_schedule = PITH_SCHEDULE_CUBIC,
+    .prune_begin = 0.05,
+    .prune_end = 0.6,
+    .prune_every = 10,
+    .prune_maximum = 0.98,
+    .prune_lasso = 1e-4,
 };
 
 #define WORD(name, text) text,
 static const char *const pith_rate_words[] = {PITH_RATE_LIST(WORD) NULL};
 static const char *const pith_optimizer_words[] = {PITH_OPTIMIZER_LIST(WORD) NULL};
+static const char *const pith_train_score_words[] = {PITH_PRUNE_SCORE_LIST(WORD) NULL};
+static const char *const pith_train_scope_words[] = {PITH_PRUNE_SCOPE_LIST(WORD) NULL};
+static const char *const pith_train_prune_schedule_words[] = {PITH_SCHEDULE_LIST(WORD) NULL};
 #undef WORD
+static const char *const pith_train_pattern_words[] = {"pattern", NULL}; /* -1 */
 static const char *const pith_train_alike_words[] = {"dropout", NULL}; /* -1 */
 static const char *const pith_train_auto_words[] = {"auto", NULL};     /* -1 */
 
@@ -95,9 +110,82 @@ static pith_status check_optimizer(const pith_train_options *o, pith_error *erro
   return PITH_OK;
 }
 
+static pith_status check_teacher(const pith_train_options *o, pith_error *error) {
+  const pith_train_options *d = &pith_train_defaults;
+  if (o->teacher == NULL && (o->distill_weight != d->distill_weight || o->distill_temperature != d->distill_temperature))
+    return pith_fail(error, PITH_INVALID_ARGUMENT, "%s needs a teacher",
+                     o->distill_weight != d->distill_weight ? "distill-weight" : "distill-temperature");
+  if (o->teacher != NULL && o->distill_weight == 0)
+    return pith_fail(error, PITH_INVALID_ARGUMENT, "distill-weight is 0: nothing would be learned from the teacher");
+  if (o->teacher != NULL && o->distill_weight == 1 && (o->label_smoothing != 0 || o->class_weights != NULL))
+    return pith_fail(error, PITH_INVALID_ARGUMENT, "%s is of no use with distill-weight 1: labels are not learned from",
+                     o->label_smoothing != 0 ? "label-smoothing" : "class-weights");
+  return PITH_OK;
+}
+
+/* ---- pruning --------------------------------------------------------------------------------------------------- */
+
+pith_status pith_train_get_prune(const pith_train_options *o, uint64_t steps, pith_train_prune *out, bool *out_prunes,
+                                 pith_error *error) {
+  pith_pattern pattern;
+  double sparsity;
+  *out_prunes = o->prune_pattern != NULL;
+  *out = (pith_train_prune){.what = pith_prune_defaults,
+                            .score = o->prune_score,
+                            .penalty = o->prune_lasso,
+                            .begin = pith_rate_get_warmup(o->prune_begin, steps),
+                            .end = pith_rate_get_warmup(o->prune_end, steps),
+                            .every = o->prune_every};
+  out->what.pattern = o->prune_pattern;
+  out->what.sparsity = o->prune_sparsity;
+  out->what.scope = o->prune_scope;
+  out->what.schedule = o->prune_schedule;
+  out->what.exclude = o->prune_exclude;
+  out->what.minimum = o->prune_minimum;
+  out->what.maximum = o->prune_maximum;
+  if (!*out_prunes)
+    return PITH_OK;
+  if (out->what.schedule == PITH_SCHEDULE_ONE_SHOT && !pith_score_rule_get(out->score)->regrows)
+    out->end = out->begin;
+  PITH_TRY(pith_train_prune_check(out, &pattern, &sparsity, error));
+  return out->end < steps ? PITH_OK
+                          : pith_fail(error, PITH_INVALID_ARGUMENT, "prune-%s is step %llu of a run of %llu",
+                                      out->end == out->begin ? "begin" : "end", (unsigned long long)out->end,
+                                      (unsigned long long)steps);
+}
+
+/* Keys that only mean something beside others. What depends on the number of steps comes later. */
+static pith_status check_prune(const pith_train_options *o, pith_error *error) {
+  const pith_train_options *d = &pith_train_defaults;
+  const struct {
+    const char *name;
+    bool given;
+  } needs[] = {{"prune-sparsity", o->prune_sparsity != d->prune_sparsity}, {"prune-score", o->prune_score != d->prune_score},
+               {"prune-scope", o->prune_scope != d->prune_scope},          {"prune-schedule", o->prune_schedule != d->prune_schedule},
+               {"prune-begin", o->prune_begin != d->prune_begin},          {"prune-end", o->prune_end != d->prune_end},
+               {"prune-every", o->prune_every != d->prune_every},          {"prune-exclude", o->prune_exclude.count != 0},
+               {"prune-minimum", o->prune_minimum != d->prune_minimum},    {"prune-maximum", o->prune_maximum != d->prune_maximum},
+               {"prune-lasso", o->prune_lasso != d->prune_lasso}};
+  for (size_t i = 0; i < sizeof needs / sizeof *needs && o->prune_pattern == NULL; i++)
+    if (needs[i].given)
+      return pith_fail(error, PITH_INVALID_ARGUMENT, "%s needs prune-pattern", needs[i].name);
+  if (o->prune_lasso != d->prune_lasso && o->prune_score != PITH_PRUNE_SCORE_GROUP_LASSO)
+    return pith_fail(error, PITH_INVALID_ARGUMENT, "prune-lasso goes with prune-score group_lasso");
+  if (o->prune_scope == PITH_PRUNE_LAYER && (o->prune_minimum != d->prune_minimum || o->prune_maximum != d->prune_maximum))
+    return pith_fail(error, PITH_INVALID_ARGUMENT, "%s goes with prune-scope global",
+                     o->prune_minimum != d->prune_minimum ? "prune-minimum" : "prune-maximum");
+  pith_train_options whole = *o;
+  pith_train_prune prune;
+  bool prunes;
+  whole.prune_begin = whole.prune_end = 0;
+  return pith_train_get_prune(&whole, 1, &prune, &prunes, error);
+}
+
 pith_status pith_train_check_options(const pith_train_options *o, pith_error *error) {
   PITH_TRY(check_data(o, error));
   PITH_TRY(check_optimizer(o, error));
+  PITH_TRY(check_teacher(o, error));
+  PITH_TRY(check_prune(o, error));
   if (o->tokens_per_step != 0 && o->batch != pith_train_defaults.batch)
     return pith_fail(error, PITH_INVALID_ARGUMENT, "batch and tokens-per-step: one of them says how batches are cut");
   if (o->warmup >= 1 && o->warmup != floor(o->warmup))
@@ -132,7 +220,7 @@ pith_status pith_train_split(const char *text, pith_arena *arena, const char *co
 pith_status pith_train_describe_options(const pith_train_options *options, pith_arena *arena, const char **out_text,
                                         pith_error *error) {
   /* What data there is says its own hash; the others change nothing of the weights. */
-  static const char *const free_ones[] = {"data", "log", "tensorboard", "log-every", "save-every", "max-memory", "graph"};
+  static const char *const free_ones[] = {"data", "teacher", "log", "tensorboard", "log-every", "save-every", "max-memory", "graph"};
   cJSON *json = pith_recipe_write(options, pith_train_keys);
   for (size_t i = 0; i < sizeof free_ones / sizeof *free_ones && json != NULL; i++)
     cJSON_DeleteItemFromObjectCaseSensitive(json, free_ones[i]);

@@ -4,6 +4,8 @@
 
 #include "compiler/recipe.h"
 #include "models/tasks/evaluate.h"
+#include "train/options_compress.h"
+#include "train/prune.h"
 #include "train/rate.h"
 #include "train/trainer.h"
 
@@ -41,6 +43,17 @@ typedef struct pith_train_options {
   const char *metric;                   /* that the best model is found by; NULL: the eval task's first */
   const char *log, *tensorboard;        /* NULL: none */
   uint64_t log_every;                   /* steps */
+  const char *teacher;                  /* file; NULL: none */
+  double distill_weight, distill_temperature;
+  const char *prune_pattern;            /* NULL: nothing is pruned */
+  double prune_sparsity;                /* or PITH_PRUNE_SPARSITY_OF_PATTERN */
+  pith_prune_score prune_score;
+  pith_prune_scope prune_scope;
+  pith_schedule prune_schedule;
+  double prune_begin, prune_end;        /* as `warmup` */
+  uint64_t prune_every;                 /* steps */
+  pith_name_patterns prune_exclude;
+  double prune_minimum, prune_maximum, prune_lasso;
   const char *graph;                    /* what pith_recipe_hash_graph gives for the model that this is meant for; NULL: any */
 } pith_train_options;
 
@@ -102,7 +115,8 @@ extern const pith_train_options pith_train_defaults;
   X(metric, "metric", TEXT, "NAME", 0, 0, NULL, "that says which is better (default: the task's first)")   \
   X(log, "log", FILE, "FILE", 0, 0, NULL, "write loss, rate and metrics as JSON lines")                    \
   X(tensorboard, "tensorboard", FILE, "DIR", 0, 0, NULL, "write them for TensorBoard")                     \
-  X(log_every, "log-every", COUNT, "N", 1, 1e9, NULL, "steps between the lines of both (default 50)")
+  X(log_every, "log-every", COUNT, "N", 1, 1e9, NULL, "steps between the lines of both (default 50)")      \
+  PITH_TRAIN_DISTILL_KEY_LIST(X) PITH_TRAIN_PRUNE_KEY_LIST(X)
 /* The same, in recipes alone. */
 #define PITH_TRAIN_RECIPE_KEY_LIST(X)                                                                      \
   X(graph, "graph", TEXT, NULL, 0, 0, NULL, "the graph that the recipe is for: another one is an error")
@@ -113,6 +127,9 @@ extern const pith_recipe_key pith_train_keys[]; /* ends with a NULL name */
 PITH_WARN_UNUSED pith_status pith_train_check_options(const pith_train_options *options, pith_error *error);
 
 pith_dataset_columns pith_train_get_columns(const pith_train_options *options);
+/* What is pruned in a run of `steps` steps; *out_prunes false: nothing is. PITH_INVALID_ARGUMENT as pith_train_prune_check. */
+PITH_WARN_UNUSED pith_status pith_train_get_prune(const pith_train_options *options, uint64_t steps, pith_train_prune *out_prune,
+                                                  bool *out_prunes, pith_error *error);
 /* Whether anything is measured. */
 bool pith_train_measures(const pith_train_options *options);
 

@@ -8,6 +8,7 @@
 #include "train/checkpoint.h"
 #include "train/data.h"
 #include "train/run.h"
+#include "train/teacher.h"
 #include "train/trainer.h"
 
 /* What a checkpoint has beside the trainer's state: where the run stands. Eight bytes each, so that it may be written as it is. */
@@ -43,6 +44,9 @@ typedef struct pith_run {
   pith_batch_room room;
   uint64_t *samples;          /* of the batches of one step */
   uint64_t *batch_ends;       /* [accumulate] where each ends among them */
+  pith_teacher teacher;       /* where the options say one */
+  pith_train_prune prune;
+  bool prunes;
   pith_trainer *trainer;
   pith_checkpoint_piece *pieces; /* of the state, then the trainer's */
   pith_checkpoint_key key;

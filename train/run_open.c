@@ -98,6 +98,7 @@ static pith_status read_data(pith_run *r, pith_error *error) {
                                            .pool = r->request->pool,
                                            .max_length = o->max_length,
                                            .folder = get_folder(r->request->output, &r->arena),
+                                           .labels_optional = o->teacher != NULL && o->distill_weight == 1,
                                            .held_out = o->held_out,
                                            .seed = o->seed,
                                            .watcher = r->request->watcher};
@@ -131,6 +132,24 @@ static pith_status make_order(pith_run *r, pith_error *error) {
   if (r->samples == NULL || r->batch_ends == NULL)
     return no_memory(error);
   return pith_batch_room_init(&r->room, &r->data, r->survey.most_tokens, r->survey.most_samples, &r->arena, error);
+}
+
+/* ---- the teacher ------------------------------------------------------------------------------------------------- */
+
+static pith_status open_teacher(pith_run *r, pith_error *error) {
+  if (r->options->teacher == NULL)
+    return PITH_OK;
+  const pith_teacher_options options = {
+      .path = r->options->teacher,
+      .student = &r->model,
+      .data = &r->data,
+      .most_tokens = r->survey.most_tokens,
+      .most_sequences = pith_train_data_count_sequences(&r->data, r->survey.most_samples),
+      .most_rows = pith_train_data_count_rows(&r->data, r->survey.most_tokens, r->survey.most_samples),
+      .folder = get_folder(r->request->output, &r->arena),
+      .pool = r->request->pool,
+  };
+  return options.folder == NULL ? no_memory(error) : pith_teacher_open(&r->teacher, &options, error);
 }
 
 /* ---- the trainer --------------------------------------------------------------------------------------------------- */
@@ -174,6 +193,10 @@ static pith_status make_trainer(pith_run *r, pith_error *error) {
   t.label_smoothing = o->label_smoothing;
   PITH_TRY(parse_class_weights(r, &t.class_weights, error));
   t.temperature = o->temperature;
+  t.distill_weight = o->teacher != NULL ? o->distill_weight : 0;
+  t.distill_temperature = o->distill_temperature;
+  PITH_TRY(pith_train_get_prune(o, r->survey.steps, &r->prune, &r->prunes, error));
+  t.prune = r->prunes ? &r->prune : NULL;
   t.contrastive = r->data.kind == PITH_EVAL_PAIRS;
   t.freeze = o->freeze.list;
   t.freeze_count = o->freeze.count;
@@ -195,12 +218,14 @@ pith_status pith_run_open(pith_run *r, const pith_run_request *request, pith_err
   PITH_TRY(open_model(r, error));
   PITH_TRY(read_data(r, error));
   PITH_TRY(make_order(r, error));
+  PITH_TRY(open_teacher(r, error));
   return make_trainer(r, error);
 }
 
 void pith_run_close(pith_run *r) {
   pith_run_log_close(&r->log);
   pith_trainer_destroy(r->trainer);
+  pith_teacher_close(&r->teacher);
   pith_order_deinit(&r->order);
   pith_dataset_deinit(&r->eval_data);
   pith_train_data_deinit(&r->data);

@@ -18,6 +18,16 @@ static pith_status no_memory(pith_error *error) {
 
 /* ---- checkpoints ---------------------------------------------------------------------------------------------------- */
 
+static void add_teacher(pith_run *r) {
+  uint8_t teacher[PITH_SHA256_BYTES];
+  pith_sha256 hash;
+  pith_sha256_digest(r->teacher.model->bytes, r->teacher.model->size, teacher);
+  pith_sha256_init(&hash);
+  pith_sha256_update(&hash, r->key.options, sizeof r->key.options);
+  pith_sha256_update(&hash, teacher, sizeof teacher);
+  pith_sha256_finish(&hash, r->key.options);
+}
+
 static pith_status make_key(pith_run *r, pith_error *error) {
   const pith_model *model = r->request->model;
   if (model->bytes != NULL)
@@ -31,6 +41,8 @@ static pith_status make_key(pith_run *r, pith_error *error) {
   const char *text;
   PITH_TRY(pith_train_describe_options(r->options, &r->arena, &text, error));
   pith_sha256_digest(text, strlen(text), r->key.options);
+  if (r->teacher.model != NULL) /* which it is, not where it stands */
+    add_teacher(r);
   return PITH_OK;
 }
 
@@ -173,9 +185,11 @@ static pith_status evaluate(pith_run *r, pith_evaluation *out_evaluation, pith_e
   return status;
 }
 
-/* Keeps it as the best so far where it is. */
+/* Keeps it as the best so far where it is. A model that is yet to lose weights is none. */
 static bool take(pith_run *r, const pith_evaluation *evaluation) {
   pith_run_state *s = &r->state;
+  if (r->prunes && !pith_train_prune_is_done(&r->prune, s->step))
+    return false;
   const double value = evaluation->metrics[r->metric].value;
   const bool better = s->measurements == 0 ||
                       (pith_eval_metric_rises(r->eval_task->metrics[r->metric]) ? value > s->best : value < s->best);

@@ -64,6 +64,19 @@ pith_status pith_spool_map(pith_spool *spool, pith_error *error) {
   return PITH_OK;
 }
 
+pith_status pith_spool_reserve(pith_spool *spool, uint64_t bytes, void **out_bytes, pith_error *error) {
+  *out_bytes = NULL;
+  errno = bytes > INT64_MAX ? EFBIG : posix_fallocate(fileno(spool->file), 0, (off_t)bytes);
+  if (errno != 0)
+    return fail(spool, "cannot write", error);
+  void *mapped = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fileno(spool->file), 0);
+  if (mapped == MAP_FAILED)
+    return fail(spool, "cannot map", error);
+  spool->size = bytes;
+  spool->bytes = *out_bytes = mapped;
+  return PITH_OK;
+}
+
 void pith_spool_close(pith_spool *spool) {
   if (spool->bytes != NULL)
     munmap((void *)(uintptr_t)spool->bytes, spool->size);

@@ -19,6 +19,8 @@ PITH_WARN_UNUSED pith_status pith_spool_open(pith_spool *spool, const char *fold
 PITH_WARN_UNUSED pith_status pith_spool_write(pith_spool *spool, const void *bytes, size_t size, pith_error *error);
 /* No more is written; `bytes` are there. */
 PITH_WARN_UNUSED pith_status pith_spool_map(pith_spool *spool, pith_error *error);
+/* In place of writing: `bytes` zeros, mapped, to be written to; the file system has room for all of them. PITH_IO. */
+PITH_WARN_UNUSED pith_status pith_spool_reserve(pith_spool *spool, uint64_t bytes, void **out_bytes, pith_error *error);
 void pith_spool_close(pith_spool *spool); /* one that was never opened (all zero) is accepted */
 
 #endif

@@ -1,4 +1,4 @@
-#include "train/trainer_internal.h"
+#include "train/trainer_prune.h"
 
 #include <string.h>
 
@@ -19,6 +19,7 @@ const pith_trainer_options pith_trainer_defaults = {
     .attention_dropout = 0.1,
     .classifier_dropout = 0.1,
     .temperature = 0.05,
+    .distill_temperature = 2,
     .dense_rows = 1024, /* less work than looking after the rows */
     .max_tokens = 4096,
     .max_sequences = 32,
@@ -95,6 +96,8 @@ static pith_training_graph_options make_graph_options(const pith_trainer_options
       .class_weights = options->class_weights,
       .contrastive = options->contrastive,
       .temperature = options->temperature,
+      .distill_weight = options->distill_weight,
+      .distill_temperature = options->distill_temperature,
       .freeze = options->freeze,
       .freeze_count = options->freeze_count,
       .dense_rows = is_lazy(options) ? options->dense_rows : UINT32_MAX,
@@ -254,6 +257,7 @@ static pith_status init(pith_trainer *t, pith_error *error) {
   PITH_TRY(make_tables(t, error));
   PITH_TRY(make_buffers(t, error));
   PITH_TRY(pith_training_graph_load(t->training, t->values, error));
+  PITH_TRY(pith_trainer_prune_create(t, error));
   pith_program_destroy(t->program); /* what planning made has no weights */
   t->program = NULL;
   PITH_TRY(lower(t, error));
@@ -324,6 +328,8 @@ void pith_trainer_destroy(pith_trainer *t) {
 static pith_status check_batch(const pith_trainer *t, const pith_train_batch *batch, double share, pith_error *error) {
   if (batch->offsets == NULL || batch->ids == NULL)
     return pith_fail(error, PITH_INVALID_ARGUMENT, "a batch without %s", batch->ids == NULL ? "ids" : "offsets");
+  if (t->training->inputs[PITH_TRAINING_INPUT_TEACHER] != PITH_NONE && batch->teacher == NULL)
+    return pith_fail(error, PITH_INVALID_ARGUMENT, "a batch without a teacher's answers");
   if (batch->sequences == 0 || batch->sequences > t->options.max_sequences)
     return pith_fail(error, PITH_LIMIT, "%zu sequences in a batch: from 1 to %zu", batch->sequences,
                      t->options.max_sequences);
@@ -396,6 +402,7 @@ static pith_status fill_feeds(pith_trainer *t, const pith_train_batch *batch, pi
       [PITH_TRAINING_INPUT_TARGETS] = {batch->targets, {embeds ? pairs : batch->sequences}},
       [PITH_TRAINING_INPUT_FIRSTS] = {t->firsts, {pairs}},
       [PITH_TRAINING_INPUT_SECONDS] = {t->seconds, {pairs}},
+      [PITH_TRAINING_INPUT_TEACHER] = {batch->teacher, {by_token ? tokens : by_row ? batch->row_count : batch->sequences}},
       [PITH_TRAINING_INPUT_RANDOM_KEY] = {t->key, {4}},
   };
   for (pith_training_input i = 0; i < PITH_TRAINING_INPUT_COUNT; i++) {

@@ -6,6 +6,7 @@
  * Weights lie in one 64-byte aligned buffer, float, row-major, in the order of the training graph's parameters; gradients in
  * one of the same shape. Embedding tables that nothing but Gathers read are updated row by row: a row that no batch of a step
  * reads is left as it is, and what it missed is made up for before it is read again, so that the result is the dense update's.
+ * Weights that have a pattern keep their zeros; more are pruned where options say so (train/prune.h).
  * A trainer belongs to one thread at a time. The same options, batches and learning rates give the same bits with any number
  * of threads. */
 #ifndef PITH_TRAIN_TRAINER_H
@@ -38,10 +39,12 @@ typedef struct pith_trainer_options {
   double label_smoothing;
   const float *class_weights;   /* [labels], or NULL */
   double temperature;           /* contrastive: cosines are divided by it */
+  double distill_weight, distill_temperature; /* of a teacher's answers, as in pith_training_graph_options; 0: there is no teacher */
   bool contrastive;             /* embeddings of pairs: in-batch negatives; else their cosine against a target */
   const char *const *freeze;    /* [freeze_count] names of parameters with * and ?, which stay as they are */
   uint32_t freeze_count;
   uint32_t dense_rows;          /* embedding tables of more rows are updated by the rows that a batch reads (adamw and sgd without ema) */
+  const struct pith_train_prune *prune; /* NULL: nothing is pruned; train/prune.h; borrowed until create returns */
   uint64_t seed;                /* of dropout */
   size_t max_tokens, max_sequences, max_rows; /* of one batch */
   uint64_t max_memory;          /* bytes of the trainer; over that activations of layers are computed again; 0: no limit */
@@ -62,6 +65,7 @@ typedef struct pith_train_batch {
                               their cosine [sequences / 2] (not contrastive) */
   const int32_t *rows;     /* fill-mask: tokens whose ids are to be found [row_count] */
   size_t row_count;
+  const float *teacher;    /* distillation: [rows of the output, columns] of a teacher's */
   uint64_t first_sample;   /* number of the first sequence in its epoch: dropout depends on it and the step, not on the batch */
 } pith_train_batch;
 

@@ -11,6 +11,9 @@
 /* Steps after which all rows are brought up to date: replaying thousands for one row is slow. */
 enum { PITH_TRAINER_HISTORY = 4096 };
 
+typedef struct pith_trainer_pruning pith_trainer_pruning; /* trainer_prune.h */
+enum { PITH_TRAINER_PRUNE_PIECES = 3 };
+
 /* A table whose rows are updated when they are read. */
 typedef struct pith_trainer_table {
   const pith_training_parameter *parameter;
@@ -56,8 +59,9 @@ struct pith_trainer {
   size_t history_count; /* steps that some rows have not seen */
   int32_t *firsts, *seconds, *counting, *zeros; /* [max_sequences / 2] twice and once, [max_tokens] */
   int32_t key[4];
+  pith_trainer_pruning *pruning; /* NULL: no weight has a mask */
   uint64_t state_step; /* what get_state gives */
-  pith_trainer_piece pieces[5];
+  pith_trainer_piece pieces[5 + PITH_TRAINER_PRUNE_PIECES];
   size_t bytes; /* all memory but the arena's */
 };
 

@@ -1,5 +1,5 @@
 /* What ends a step: clipping, the optimizer, rows that are put off; and a trainer's state. */
-#include "train/trainer_internal.h"
+#include "train/trainer_prune.h"
 
 #include <math.h>
 #include <string.h>
@@ -254,12 +254,18 @@ pith_status pith_trainer_apply(pith_trainer *t, double learning_rate, double *ou
   if (!(learning_rate >= 0 && isfinite(learning_rate)))
     return pith_fail(error, PITH_INVALID_ARGUMENT, "a learning rate of %g", learning_rate);
   pith_trainer_use_weights(t);
-  const double norm = sqrt(sum_gradients(t));
+  double norm = sqrt(sum_gradients(t));
   if (!isfinite(norm))
     return refuse(t, error);
+  if (t->pruning != NULL) {
+    PITH_TRY(pith_trainer_prune_gradients(t, learning_rate, error));
+    norm = sqrt(sum_gradients(t)); /* of what the optimizer sees */
+  }
   /* As torch.nn.utils.clip_grad_norm_ does. */
   const double scale = t->options.clip == 0 ? 1 : fmin(1, t->options.clip / (norm + 1e-6));
   PITH_TRY(update(t, learning_rate, (float)scale, error));
+  if (t->pruning != NULL)
+    pith_trainer_prune_weights(t);
   clear_rows(t);
   t->begun = false;
   t->step++;
@@ -285,13 +291,12 @@ void pith_trainer_use_weights(pith_trainer *t) {
 }
 
 pith_status pith_trainer_get_model(pith_trainer *t, pith_model_data *out_model, pith_error *error) {
-  (void)error;
   pith_trainer_catch_up_all(t);
   if (t->average != NULL && !t->averaged)
     exchange(t);
   *out_model = t->model;
   out_model->graph = t->training->model;
-  return PITH_OK;
+  return t->pruning == NULL ? PITH_OK : pith_trainer_prune_describe(t, error);
 }
 
 const pith_trainer_piece *pith_trainer_get_state(pith_trainer *t, size_t *out_count) {
@@ -305,6 +310,8 @@ const pith_trainer_piece *pith_trainer_get_state(pith_trainer *t, size_t *out_co
   for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++)
     if (arrays[i] != NULL)
       t->pieces[count++] = (pith_trainer_piece){arrays[i], bytes};
+  if (t->pruning != NULL)
+    count += pith_trainer_prune_get_state(t, t->pieces + count);
   *out_count = count;
   return t->pieces;
 }
@@ -312,6 +319,8 @@ const pith_trainer_piece *pith_trainer_get_state(pith_trainer *t, size_t *out_co
 void pith_trainer_state_changed(pith_trainer *t) {
   t->step = t->state_step;
   t->begun = t->averaged = false;
+  if (t->pruning != NULL)
+    pith_trainer_prune_state_changed(t);
   t->history_count = 0;
   for (uint32_t i = 0; i < t->table_count; i++)
     memset(t->tables[i].done, 0, t->tables[i].rows * sizeof *t->tables[i].done);

@@ -179,7 +179,8 @@ static pith_status add_outputs(training *t, pith_training_build *build, pith_ten
                                            .model_tensor = i,
                                            .count = (size_t)(from->tensors[i].data_bytes / sizeof(float)),
                                            .gradient = PITH_NONE,
-                                           .ids = PITH_NONE};
+                                           .ids = PITH_NONE,
+                                           .pattern = t->source->tensors[i].pattern};
     const pith_gradient *gradient = NULL;
     for (size_t g = 0; g < gradient_count && parameter->tensor != PITH_NONE; g++)
       if (gradients[g].of == parameter->tensor)

@@ -23,6 +23,7 @@
   X(TARGETS, "targets", "f32: regression, multi-label and ranking [sequences, labels]; embeddings [pairs], their cosine")    \
   X(FIRSTS, "firsts", "s32 [pairs], embeddings: the sequence that is the first of each pair")                                \
   X(SECONDS, "seconds", "s32 [pairs], and the second")                                                                       \
+  X(TEACHER, "teacher", "f32, distillation: a teacher's logits or embeddings, the shape of the model's own")                \
   X(RANDOM_KEY, "random_key", "s32 [4], dropout: ops/dropout/dropout.h; absent where nothing is dropped")
 typedef enum pith_training_input {
 #define PITH_TRAINING_INPUT_ENUM(id, name, doc) PITH_TRAINING_INPUT_##id,
@@ -37,6 +38,8 @@ typedef struct pith_training_graph_options {
   const float *class_weights;     /* [labels], or NULL; classification and tokens; copied */
   bool contrastive;               /* embeddings: in-batch negatives; else cosine against a target */
   double temperature;             /* contrastive: cosines are divided by it; above 0 */
+  double distill_weight;          /* share of the loss that a teacher's answers have: 0, there is none, to 1, labels are no input */
+  double distill_temperature;     /* logits of both are divided by it; above 0 */
   const char *const *freeze;      /* [freeze_count] names of parameters with * and ?, which stay as they are */
   uint32_t freeze_count;
   uint32_t dense_rows;            /* a table that one Gather alone reads has its gradient by rows where it has more rows than this */
@@ -49,6 +52,7 @@ typedef struct pith_training_parameter {
   size_t offset, count;  /* elements, in the buffer of all values; offsets are multiples of 16 */
   uint32_t gradient;     /* output of the graph that is its gradient; PITH_NONE: frozen, or nothing that counts reads it */
   uint32_t ids;          /* output: its gradient is by rows (pith_gradient of differentiate.h); PITH_NONE: it is not */
+  pith_pattern pattern;  /* of zeros, that the model's weight came with */
 } pith_training_parameter;
 
 /* Dense ones first, then those by rows, then what is not trained; each in the model's order. What lies between two in a buffer is
@@ -65,7 +69,9 @@ typedef struct pith_training_graph {
 
 /* The loss is that of the model's task: softmax cross entropy (classification, tokens, fill-mask, both ends of an answer), sigmoid
  * cross entropy (multi-label, ranking), mean squared error (regression), cosine or contrastive (embeddings); always a mean over
- * what counts. Reads no weight, unless the model is quantized, which is dequantized first. `model` must outlive the result.
+ * what counts. With a teacher it is (1 - distill_weight) times that + distill_weight times the teacher's part: KL_DIVERGENCE (classification,
+ * tokens, fill-mask), T^2 times sigmoid cross entropy against its probabilities (multi-label, ranking), mean squared error (regression),
+ * 1 - cosine (embeddings). Reads no weight, unless the model is quantized, which is dequantized first. `model` must outlive the result.
  * PITH_UNSUPPORTED for a model without such a task, with an input that is not in the list above, or where an operator has no gradient (named); PITH_INVALID_ARGUMENT for an
  * option that the task has no use for, or a pattern that matches no parameter. */
 PITH_WARN_UNUSED pith_status pith_training_graph_create(const pith_model_data *model, const pith_training_graph_options *options,

@@ -24,4 +24,8 @@ void pith_training_add_model(pith_training_build *build, pith_tensor_id output);
 /* Inputs for labels or targets, and the loss of `output`, a tensor of the new graph; PITH_NONE after a failure, which the builder has. */
 pith_tensor_id pith_training_add_loss(pith_training_build *build, pith_tensor_id output);
 
+/* An input for a teacher's answers, and the sum of `hard`, the loss by labels, and that by the teacher in their shares; of a share of 1
+ * `hard` is not read. */
+pith_tensor_id pith_training_add_distillation(pith_training_build *build, pith_tensor_id output, pith_tensor_id hard);
+
 #endif

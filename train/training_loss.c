@@ -109,15 +109,14 @@ static pith_status check_options(const pith_training_build *build) {
     return pith_fail(build->error, PITH_INVALID_ARGUMENT, "the contrastive loss is for embeddings, not for %s", name);
   if (options->contrastive && !(options->temperature > 0))
     return pith_fail(build->error, PITH_INVALID_ARGUMENT, "temperature is %g, not above 0", options->temperature);
+  if (!(options->distill_weight >= 0 && options->distill_weight <= 1))
+    return pith_fail(build->error, PITH_INVALID_ARGUMENT, "distill-weight is %g, outside 0 to 1", options->distill_weight);
   return PITH_OK;
 }
 
-pith_tensor_id pith_training_add_loss(pith_training_build *build, pith_tensor_id output) {
+/* By labels alone. */
+static pith_tensor_id add_task_loss(pith_training_build *build, pith_tensor_id output) {
   pith_builder *builder = &build->rewriter.builder;
-  if (builder->status == PITH_OK)
-    builder->status = check_options(build);
-  if (builder->status != PITH_OK)
-    return PITH_NONE;
   switch (build->model->task) {
   case PITH_TASK_CLASSIFICATION:
   case PITH_TASK_TOKEN_CLASSIFICATION:
@@ -137,4 +136,15 @@ pith_tensor_id pith_training_add_loss(pith_training_build *build, pith_tensor_id
   }
   pith_builder_fail(builder, PITH_UNSUPPORTED, "the model's task has no loss");
   return PITH_NONE;
+}
+
+pith_tensor_id pith_training_add_loss(pith_training_build *build, pith_tensor_id output) {
+  pith_builder *builder = &build->rewriter.builder;
+  if (builder->status == PITH_OK)
+    builder->status = check_options(build);
+  if (builder->status != PITH_OK)
+    return PITH_NONE;
+  const double weight = build->options->distill_weight;
+  const pith_tensor_id hard = weight == 1 ? PITH_NONE : add_task_loss(build, output);
+  return weight == 0 ? hard : pith_training_add_distillation(build, output, hard);
 }

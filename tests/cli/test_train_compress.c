@@ -1,0 +1,258 @@
+/* pith train with a teacher and with pruning, as a process: what it learns and writes, however it ends. */
+#include <math.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <fcntl.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include <cjson/cJSON.h>
+
+#include "tests/cli/command_fixture.h"
+
+static const char config[] =
+    "{\"model_type\":\"bert\",\"architectures\":[\"BertForSequenceClassification\"],\"vocab_size\":300,\"hidden_size\":32,"
+    "\"num_hidden_layers\":2,\"num_attention_heads\":2,\"intermediate_size\":64,\"hidden_act\":\"gelu\","
+    "\"max_position_embeddings\":32,\"type_vocab_size\":2,\"initializer_range\":0.1,\"layer_norm_eps\":1e-12,"
+    "\"pad_token_id\":0,\"id2label\":{\"0\":\"low\",\"1\":\"high\"}}";
+
+static char bare[600], train[600], unlabelled[600], dev[600], out[600], other[600], teacher[600], recipe[600];
+
+/* The label says whether the second id is high. */
+static void write_rows(const char *path, uint32_t seed, int count, bool labelled) {
+  char *text = malloc((size_t)count * 80);
+  assert_non_null(text);
+  size_t bytes = 0;
+  for (int i = 0; i < count; i++) {
+    int ids[4];
+    for (int t = 0; t < 4; t++) {
+      seed = seed * 1664525u + 1013904223u;
+      ids[t] = (int)(10 + (seed >> 8) % 50);
+    }
+    bytes += (size_t)sprintf(text + bytes, "{\"ids\":[1,%d,%d,%d,%d]%s%s%s}\n", ids[0], ids[1], ids[2], ids[3],
+                             labelled ? ",\"label\":\"" : "", !labelled ? "" : ids[0] >= 35 ? "high" : "low", labelled ? "\"" : "");
+  }
+  write_text(path, text, bytes);
+  free(text);
+}
+
+#define TASK "--task", "classification", "--data", train, "--eval-data", dev
+#define FAST "--lr", "3e-3", "--batch", "20", "--epochs", "4"
+
+static int make_models(void **state) {
+  (void)state;
+  const char *from = in_folder("config.json");
+  write_text(from, config, sizeof config - 1);
+  static const struct {
+    char *path;
+    const char *name;
+  } paths[] = {{bare, "bare.pith"}, {train, "train.jsonl"}, {unlabelled, "unlabelled.jsonl"}, {dev, "dev.jsonl"},
+               {out, "out.pith"},   {other, "other.pith"},  {teacher, "teacher.pith"}, {recipe, "recipe.json"}};
+  for (size_t i = 0; i < sizeof paths / sizeof *paths; i++)
+    snprintf(paths[i].path, 600, "%s", in_folder(paths[i].name));
+  outcome o = run_pith(NULL, "new", from, "--seed", "3", "-o", bare, NULL);
+  assert_success(&o);
+  write_rows(train, 1, 600, true);
+  write_rows(unlabelled, 5, 600, false);
+  write_rows(dev, 2, 200, true);
+  o = run_pith(NULL, "train", bare, TASK, FAST, "-o", teacher, NULL);
+  assert_success(&o);
+  return 0;
+}
+
+static int remove_models(void **state) {
+  (void)state;
+  remove_folder();
+  return 0;
+}
+
+static double measure(const char *path) {
+  outcome o = run_pith(NULL, "eval", path, "--task", "classification", "--data", dev, "--json", NULL);
+  assert_success(&o);
+  cJSON *json = cJSON_Parse(o.out);
+  const double accuracy = cJSON_GetObjectItem(cJSON_GetObjectItem(json, "metrics"), "accuracy")->valuedouble;
+  cJSON_Delete(json);
+  return accuracy;
+}
+
+static void expect_same_file(const char *a, const char *b) {
+  FILE *x = fopen(a, "rb"), *y = fopen(b, "rb");
+  assert_true(x != NULL && y != NULL);
+  int c;
+  long at = 0;
+  while ((c = fgetc(x)) == fgetc(y) && c != EOF)
+    at++;
+  if (c != EOF || !feof(y))
+    fail_msg("%s and %s differ from byte %ld on", a, b, at);
+  fclose(x);
+  fclose(y);
+}
+
+/* Zeros among the encoder's products, as pith inspect says. */
+static void expect_zeros(const char *path, double want, const char *pattern) {
+  outcome o = run_pith(NULL, "inspect", path, "--sparsity", "--json", NULL);
+  assert_success(&o);
+  cJSON *json = cJSON_Parse(o.out);
+  const cJSON *item, *counted = cJSON_GetObjectItem(json, "counted");
+  int patterns = 0;
+  cJSON_ArrayForEach(item, cJSON_GetObjectItem(json, "weights"))
+    patterns += cJSON_IsTrue(cJSON_GetObjectItem(item, "counts")) &&
+                strcmp(cJSON_GetObjectItem(item, "pattern")->valuestring, pattern) == 0;
+  assert_int_equal(patterns, cJSON_GetObjectItem(counted, "weights")->valueint);
+  if (patterns == 0 || !(fabs(cJSON_GetObjectItem(counted, "sparsity")->valuedouble - want) < 2e-3))
+    fail_msg("%s is not %g zeros: %.300s", path, want, o.out);
+  cJSON_Delete(json);
+  o = run_pith(NULL, "verify", path, NULL);
+  assert_success(&o);
+}
+
+/* A student that never sees a label answers as the teacher does. */
+static void test_unlabelled(void **state) {
+  (void)state;
+  assert_true(measure(teacher) > 0.95 && measure(bare) < 0.8);
+  outcome o = run_pith(NULL, "train", bare, "--task", "classification", "--data", unlabelled, "--eval-data", dev, FAST, "--teacher", teacher,
+                       "--distill-weight", "1", "--layers", "0", "-o", out, NULL);
+  assert_success(&o);
+  assert_true(measure(out) > 0.93);
+  o = run_pith(NULL, "train", bare, "--task", "classification", "--data", unlabelled, FAST, "--teacher", teacher, "-o", other, NULL);
+  assert_failure(&o, 1, "unlabelled.jsonl: line 1: no label");
+}
+
+/* An INT8 teacher is as good as a float one, and its answers are others. */
+static void test_quantized_teacher(void **state) {
+  (void)state;
+  char quantized[600];
+  snprintf(quantized, sizeof quantized, "%s", in_folder("quantized.pith"));
+  outcome o = run_pith(NULL, "quantize", teacher, "--mode", "dynamic", "-o", quantized, NULL);
+  assert_success(&o);
+  o = run_pith(NULL, "train", bare, TASK, FAST, "--teacher", quantized, "--distill-temperature", "3", "-o", out, NULL);
+  assert_success(&o);
+  assert_true(measure(out) > 0.95);
+}
+
+#define PRUNE "--prune-pattern", "4x1", "--prune-sparsity", "0.75", "--prune-end", "0.4"
+
+/* 80 % in the middle of the run, after which training makes it good; one and two threads give the same file; and training what came out
+ * once more keeps its zeros. */
+static void test_prune(void **state) {
+  (void)state;
+  outcome o = run_pith(NULL, "train", teacher, TASK, FAST, PRUNE, "--teacher", teacher, "--threads", "1", "--json", "-o", out, NULL);
+  assert_success(&o);
+  const char *line = o.out; /* a model that is not pruned yet is not the best one, however good it is */
+  for (int epoch = 1; epoch <= 4; epoch++) {
+    cJSON *json = cJSON_ParseWithOpts(line, &line, 0);
+    assert_non_null(json);
+    assert_true(epoch > 1 || !cJSON_IsTrue(cJSON_GetObjectItem(json, "best")));
+    cJSON_Delete(json);
+  }
+  expect_zeros(out, 0.75, "4x1");
+  assert_true(measure(out) > 0.9);
+  o = run_pith(NULL, "train", teacher, TASK, FAST, PRUNE, "--teacher", teacher, "--threads", "2", "-o", other, NULL);
+  assert_success(&o);
+  expect_same_file(out, other);
+  o = run_pith(NULL, "train", out, TASK, "--max-steps", "30", "-o", other, NULL);
+  assert_success(&o);
+  expect_zeros(other, 0.75, "4x1");
+  o = run_pith(NULL, "train", out, TASK, "--max-steps", "30", "--prune-pattern", "4x1", "--prune-sparsity", "0.9", "-o", other, NULL);
+  assert_success(&o);
+  expect_zeros(other, 0.9, "4x1");
+}
+
+static pid_t start(const char *output, const char *more) {
+  const pid_t child = fork();
+  assert_true(child >= 0);
+  if (child == 0) {
+    const int nowhere = open("/dev/null", O_WRONLY);
+    if (nowhere < 0 || dup2(nowhere, STDOUT_FILENO) < 0 || dup2(nowhere, STDERR_FILENO) < 0)
+      _exit(126);
+    execl(PITH_COMMAND, "pith", "train", bare, "--recipe", recipe, "-o", output, more, NULL);
+    _exit(127);
+  }
+  return child;
+}
+
+static int wait_for(pid_t child) {
+  int status;
+  assert_int_equal(waitpid(child, &status, 0), child);
+  return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+static double now(void) {
+  struct timespec time;
+  clock_gettime(CLOCK_MONOTONIC, &time);
+  return (double)time.tv_sec + (double)time.tv_nsec * 1e-9;
+}
+
+/* Killed at moments of the run, each time going on; another teacher is another run. */
+static void test_ends(void **state) {
+  (void)state;
+  char text[2400];
+  const int bytes = snprintf(text, sizeof text,
+                             "{\"task\":\"classification\",\"data\":\"%s\",\"eval-data\":\"%s\",\"lr\":3e-3,\"batch\":20,\"epochs\":4,"
+                             "\"prune-pattern\":\"4x1\",\"prune-sparsity\":0.75,\"prune-end\":0.4,\"prune-score\":\"movement\","
+                             "\"teacher\":\"%s\",\"eval-every\":10,\"save-every\":5}",
+                             train, dev, teacher);
+  write_text(recipe, text, (size_t)bytes);
+  const double begin = now();
+  assert_int_equal(wait_for(start(out, NULL)), 0);
+  const double whole = now() - begin;
+  for (int kills = 0; kills < 6; kills++) {
+    const pid_t child = start(other, kills == 0 ? NULL : "--resume");
+    usleep((useconds_t)(1e6 * whole * (kills + 1) / 10));
+    kill(child, SIGKILL);
+    (void)wait_for(child);
+    if (kills == 3 && access(in_folder("other.pith.state.1"), F_OK) == 0) {
+      outcome o = run_pith(NULL, "train", bare, "--recipe", recipe, "--teacher", bare, "--resume", "-o", other, NULL);
+      assert_failure(&o, 1, "options differ");
+    }
+  }
+  assert_int_equal(wait_for(start(other, "--resume")), 0);
+  expect_same_file(out, other);
+  expect_zeros(out, 0.75, "4x1");
+}
+
+static void test_refused(void **state) {
+  (void)state;
+  static const struct {
+    const char *key, *value, *says;
+    int status;
+  } cases[] = {
+      {"--distill-weight", "0.5", "--distill-weight needs a teacher", 2},
+      {"--distill-temperature", "3", "--distill-temperature needs a teacher", 2},
+      {"--teacher", "/nowhere.pith", "/nowhere.pith", 1},
+      {"--prune-sparsity", "0.5", "--prune-sparsity needs prune-pattern", 2},
+      {"--prune-score", "movement", "--prune-score needs prune-pattern", 2},
+      {"--prune-pattern", "4x1", "--prune-sparsity is missing", 2},
+      {"--prune-pattern", "head", "--prune-pattern", 2},
+      {"--prune-pattern", "4x", "--prune-pattern: '4x' is no pattern", 2},
+  };
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    outcome o = run_pith(NULL, "train", bare, TASK, cases[i].key, cases[i].value, "-o", out, NULL);
+    assert_failure(&o, cases[i].status, cases[i].says);
+  }
+  outcome o = run_pith(NULL, "train", bare, TASK, "--teacher", teacher, "--distill-weight", "0", "-o", out, NULL);
+  assert_failure(&o, 2, "--distill-weight is 0");
+  o = run_pith(NULL, "train", bare, TASK, PRUNE, "--prune-lasso", "0.1", "-o", out, NULL);
+  assert_failure(&o, 2, "--prune-lasso goes with prune-score group_lasso");
+  o = run_pith(NULL, "train", bare, TASK, PRUNE, "--max-steps", "20", "--prune-begin", "20", "-o", out, NULL);
+  assert_failure(&o, 1, "prune-begin is step 20, behind prune-end, step 8");
+  o = run_pith(NULL, "train", bare, TASK, "--prune-pattern", "4x1", "--prune-sparsity", "0.5", "--max-steps", "20", "--prune-end", "20", "-o",
+               out, NULL);
+  assert_failure(&o, 1, "prune-end is step 20 of a run of 20");
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_unlabelled), cmocka_unit_test(test_quantized_teacher), cmocka_unit_test(test_prune),
+                                     cmocka_unit_test(test_ends), cmocka_unit_test(test_refused)};
+  return cmocka_run_group_tests(tests, make_models, remove_models);
+}

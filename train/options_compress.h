@@ -1,0 +1,33 @@
+/* Keys of what compresses a model while it is trained: rows of PITH_TRAIN_KEY_LIST (train/options.h). */
+#ifndef PITH_TRAIN_OPTIONS_COMPRESS_H
+#define PITH_TRAIN_OPTIONS_COMPRESS_H
+
+#define PITH_TRAIN_DISTILL_KEY_LIST(X)                                                                     \
+  X(teacher, "teacher", FILE, "T.pith", 0, 0, NULL,                                                        \
+    "learn from the answers of this model, float or INT8, with the same tokenizer and labels")             \
+  X(distill_weight, "distill-weight", NUMBER, "W", 0, 1, NULL,                                             \
+    "share of the loss that the teacher's answers have, labels the rest (default 0.9); 1: labels are not needed") \
+  X(distill_temperature, "distill-temperature", NUMBER, "T", 1e-3, 1e3, NULL,                              \
+    "logits of teacher and student are divided by it (default 2)")
+#define PITH_TRAIN_PRUNE_KEY_LIST(X)                                                                       \
+  X(prune_pattern, "prune-pattern", TEXT, "PATTERN", 0, 0, NULL,                                           \
+    "set weights to 0 while training: element, blocks of outputs x inputs such as 4x1, N:M, row or column") \
+  X(prune_sparsity, "prune-sparsity", NUMBER, "S", 0, 1, pith_train_pattern_words, "share of zeros, 0 to 1; N:M says it itself") \
+  X(prune_score, "prune-score", WORD, "NAME", 0, 0, pith_train_score_words,                                \
+    "what goes first: least magnitude, snip, snip_momentum (default), movement, group_lasso or geometric_median") \
+  X(prune_scope, "prune-scope", WORD, "SCOPE", 0, 0, pith_train_scope_words,                               \
+    "global: one threshold for all weights (default); layer: the same sparsity in each")                   \
+  X(prune_schedule, "prune-schedule", WORD, "NAME", 0, 0, pith_train_prune_schedule_words,                 \
+    "how sparsity grows: cubic (default), linear, exponential or one-shot")                                \
+  X(prune_begin, "prune-begin", NUMBER, "N", 0, 1e12, NULL, "the first step that prunes; below 1 a share of all (default 0.05)") \
+  X(prune_end, "prune-end", NUMBER, "N", 0, 1e12, NULL,                                                    \
+    "the step that reaches the sparsity; below 1 a share of all (default 0.6)")                            \
+  X(prune_every, "prune-every", COUNT, "N", 1, 1e9, NULL, "steps from one choice of zeros to the next (default 10)") \
+  X(prune_exclude, "prune-exclude", PATTERNS, "PATTERN", 0, 0, NULL,                                       \
+    "operators that stay dense and do not count: names with * and ?, by commas")                           \
+  X(prune_minimum, "prune-minimum", NUMBER, "S", 0, 1, NULL, "global scope: no weight has a sparsity below") \
+  X(prune_maximum, "prune-maximum", NUMBER, "S", 0, 1, NULL, "global scope: no weight has a sparsity above (default 0.98)") \
+  X(prune_lasso, "prune-lasso", NUMBER, "A", 0, 1e3, NULL,                                                 \
+    "group_lasso: the penalty's factor, whose gradient is A w over the norm of w, block by block (default 1e-4)")
+
+#endif

@@ -1,0 +1,37 @@
+#include "train/prune.h"
+
+bool pith_train_prune_is_due(const pith_train_prune *prune, uint64_t step) {
+  return step >= prune->begin && step <= prune->end && ((step - prune->begin) % prune->every == 0 || step == prune->end);
+}
+
+double pith_train_prune_get_sparsity(const pith_train_prune *prune, double before, double target, uint64_t step) {
+  const double all = (double)(prune->end - prune->begin);
+  const double t = step >= prune->end ? 1 : (double)(step - prune->begin) / all;
+  return before >= target ? before : pith_schedule_get(prune->what.schedule, before, target, t);
+}
+
+bool pith_train_prune_is_done(const pith_train_prune *prune, uint64_t steps) {
+  return steps > prune->end;
+}
+
+pith_status pith_train_prune_check(const pith_train_prune *prune, pith_pattern *out_pattern, double *out_sparsity,
+                                   pith_error *error) {
+  pith_error reason = {0};
+  if (pith_pattern_parse(prune->what.pattern, out_pattern, &reason) != PITH_OK)
+    return pith_fail(error, PITH_INVALID_ARGUMENT, "prune-pattern: %s", reason.message);
+  if (pith_prune_check_options(&prune->what, out_pattern, out_sparsity, &reason) != PITH_OK) /* begins with the option's name */
+    return pith_fail(error, PITH_INVALID_ARGUMENT, "prune-%s", reason.message);
+  if ((unsigned)prune->score >= PITH_PRUNE_SCORE_COUNT || prune->every == 0)
+    return pith_fail(error, PITH_INVALID_ARGUMENT, "prune-score %d every %llu steps", (int)prune->score,
+                     (unsigned long long)prune->every);
+  if (prune->begin > prune->end)
+    return pith_fail(error, PITH_INVALID_ARGUMENT, "prune-begin is step %llu, behind prune-end, step %llu",
+                     (unsigned long long)prune->begin, (unsigned long long)prune->end);
+  const pith_score_rule *rule = pith_score_rule_get(prune->score);
+  if (rule->whole && out_pattern->kind != PITH_PATTERN_ROW && out_pattern->kind != PITH_PATTERN_COLUMN)
+    return pith_fail(error, PITH_INVALID_ARGUMENT, "prune-score geometric_median compares whole outputs or inputs: "
+                     "prune-pattern is row or column, not %s", prune->what.pattern);
+  if (rule->whole && prune->what.scope != PITH_PRUNE_LAYER)
+    return pith_fail(error, PITH_INVALID_ARGUMENT, "prune-score geometric_median compares parts of one weight: prune-scope is layer");
+  return PITH_OK;
+}

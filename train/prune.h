@@ -1,0 +1,32 @@
+/* Zeros while a model is trained: patterns that it has are kept, and pruning takes more weights over the steps.
+ *
+ *     gradients ─► scores ─► [a pruning step: masks] ─► gradients * M ─► optimizer ─► W * M
+ *
+ * A pattern that the model comes with is locked: blocks that are 0 as a whole stay so. What is pruned stays pruned, unless its score
+ * lets weights live on under the mask (movement): then a block that is worth more than another comes back with what it has become.
+ * The optimizer never sees the gradient of a weight under a mask, and neither do norms. */
+#ifndef PITH_TRAIN_PRUNE_H
+#define PITH_TRAIN_PRUNE_H
+
+#include "sparse/options.h"
+#include "sparse/score.h"
+
+typedef struct pith_train_prune {
+  pith_prune_options what; /* pattern, sparsity, scope, schedule, exclude, minimum, maximum; the rest is not read */
+  pith_prune_score score;
+  double penalty;          /* of group_lasso: its factor */
+  uint64_t begin, end;     /* the first and the last step, counted from 0, in which masks are chosen: sparsity grows between them */
+  uint64_t every;          /* steps from one choice to the next; the last step always chooses */
+} pith_train_prune;
+
+/* Whether masks are chosen in the step after `step` were made, and the sparsity that they reach, from `before`. N:M has its own. */
+bool pith_train_prune_is_due(const pith_train_prune *prune, uint64_t step);
+double pith_train_prune_get_sparsity(const pith_train_prune *prune, double before, double target, uint64_t step);
+/* Whether after `steps` the sparsity is the one that was asked for. */
+bool pith_train_prune_is_done(const pith_train_prune *prune, uint64_t steps);
+
+/* What a trainer of `steps` steps allows. PITH_INVALID_ARGUMENT says what does not go, naming options as `pith train` does. */
+PITH_WARN_UNUSED pith_status pith_train_prune_check(const pith_train_prune *prune, pith_pattern *out_pattern, double *out_sparsity,
+                                                    pith_error *error);
+
+#endif

@@ -1,0 +1,42 @@
+/* A teacher: any model of the student's task, float or INT8, whose answers to the training data are learned from. It runs by a
+ * session of its own on the same token ids; each sample's answer is computed when it is first needed and kept in a mapped file
+ * without a name, so that later epochs cost nothing. The same sample gives the same bits in any batch, so that a run which goes
+ * on after a kill, with an empty file, learns from the same answers. */
+#ifndef PITH_TRAIN_TEACHER_H
+#define PITH_TRAIN_TEACHER_H
+
+#include "train/data.h"
+
+typedef struct pith_teacher_options {
+  const char *path;
+  const pith_model *student;
+  const pith_train_data *data;                      /* borrowed */
+  size_t most_tokens, most_sequences, most_rows;    /* of a batch */
+  const char *folder;                               /* for the temporary file; the caller keeps it */
+  struct pthreadpool *pool;
+} pith_teacher_options;
+
+typedef struct pith_teacher {
+  pith_model *model;
+  pith_session *session;
+  const pith_train_data *data;
+  const char *output;     /* its name */
+  size_t columns;
+  pith_spool spool;
+  float *kept;            /* [rows of all samples, columns]; NULL: hidden tokens are others in each epoch, and nothing is kept */
+  uint8_t *known;         /* a bit for each sample */
+  float *answers;         /* of one batch */
+  uint64_t runs;          /* of the model */
+  pith_arena arena;
+} pith_teacher;
+
+/* PITH_INVALID_ARGUMENT where teacher and student differ in task, labels, tokenizer or width of the answer, or a sample is too long for
+ * the teacher. pith_teacher_close follows, whether this fails or not. */
+PITH_WARN_UNUSED pith_status pith_teacher_open(pith_teacher *teacher, const pith_teacher_options *options, pith_error *error);
+void pith_teacher_close(pith_teacher *teacher); /* one that was never opened (all zero) is accepted */
+
+/* *out_answers: [rows of the task's output, columns] for these samples, of which `batch` is; they live until the next call. */
+PITH_WARN_UNUSED pith_status pith_teacher_answer(pith_teacher *teacher, const pith_order_batch *samples,
+                                                 const pith_train_batch *batch, const float **out_answers, pith_error *error);
+
+#endif

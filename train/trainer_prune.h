@@ -1,0 +1,22 @@
+/* The trainer's masks: what train/prune.h says, in its buffers. */
+#ifndef PITH_TRAIN_TRAINER_PRUNE_H
+#define PITH_TRAIN_TRAINER_PRUNE_H
+
+#include "train/prune.h"
+#include "train/trainer_internal.h"
+
+/* Once the weights are loaded. trainer->pruning stays NULL where the model has no pattern and nothing is pruned. */
+PITH_WARN_UNUSED pith_status pith_trainer_prune_create(pith_trainer *trainer, pith_error *error);
+
+/* These have trainer->pruning. Before the optimizer: scores, masks where it is their step, gradients without what is masked. After it:
+ * weights and averages likewise. */
+PITH_WARN_UNUSED pith_status pith_trainer_prune_gradients(pith_trainer *trainer, double rate, pith_error *error);
+void pith_trainer_prune_weights(pith_trainer *trainer);
+
+/* Sets pattern and count of the model's weights as they are now. */
+PITH_WARN_UNUSED pith_status pith_trainer_prune_describe(pith_trainer *trainer, pith_error *error);
+/* At most PITH_TRAINER_PRUNE_PIECES, of that many always; how many. */
+size_t pith_trainer_prune_get_state(const pith_trainer *trainer, pith_trainer_piece *pieces);
+void pith_trainer_prune_state_changed(pith_trainer *trainer);
+
+#endif
