@@ -97,7 +97,8 @@ static void bind_cosine_loss(const pith_program *program, const pith_step *step,
 static void bind_kl_divergence(const pith_program *program, const pith_step *step, const pith_view *views, void *args) {
   (void)program;
   const pith_view *x = &views[step->inputs[0]];
-  const result r = get_result(step, views, 2);
+  const bool spans = step->inputs[2] != PITH_NONE;
+  const result r = get_result(step, views, 3);
   *(pith_kl_divergence_f32_args *)args = (pith_kl_divergence_f32_args){
       .x = x->data,
       .teacher = views[step->inputs[1]].data,
@@ -107,6 +108,8 @@ static void bind_kl_divergence(const pith_program *program, const pith_step *ste
       .loss = r.loss,
       .dloss = r.dloss,
       .dx = r.dx,
+      .offsets = pith_step_input_data(step, views, 2),
+      .sequences = spans ? pith_view_sequences(&views[step->inputs[2]]) : 0,
   };
 }
 
@@ -174,6 +177,6 @@ static const pith_training_step steps[] = {
     LOSS(SIGMOID_CROSS_ENTROPY, sigmoid_cross_entropy, "SigmoidCrossEntropy", "f>f", NULL),
     LOSS(MEAN_SQUARED_ERROR, mean_squared_error, "MeanSquaredError", "f>f", NULL),
     LOSS(COSINE_LOSS, cosine_loss, "CosineLoss", "f>f", NULL),
-    LOSS(KL_DIVERGENCE, kl_divergence, "KlDivergence", "f>f", finish_kl_divergence),
+    LOSS(KL_DIVERGENCE, kl_divergence, "KlDivergence", "ffif>f", finish_kl_divergence),
 };
 const pith_training_step *const pith_training_loss_steps = steps;

@@ -79,6 +79,8 @@ static pith_status infer_kl(pith_inference *inference, pith_error *error) {
   const double temperature = pith_inference_get_float(inference, "temperature");
   PITH_TRY(pith_inference_check_rank(inference, 0, 2, error));
   PITH_TRY(pith_inference_check_same(inference, 0, 1, error));
+  if (inference->inputs[2] != NULL)
+    PITH_TRY(pith_inference_check_rank(inference, 2, 1, error));
   if (!(temperature > 0))
     return pith_inference_fail(inference, error, "temperature is %g, not above 0", temperature);
   return set_result(inference, error);
@@ -139,6 +141,8 @@ LOSS(COSINE_LOSS, "CosineLoss",
      ({.name = NULL}), infer_cosine)
 
 LOSS(KL_DIVERGENCE, "KlDivergence",
-     "The mean over rows of T^2 sum of q (log q - log p), p = softmax(x / T), q = softmax(teacher / T).",
-     ({"x", F32, false, .doc = "[rows, classes]"}, {"teacher", F32, false, .doc = "[rows, classes]"}),
+     "The mean over rows of T^2 sum of q (log q - log p), p = softmax(x / T), q = softmax(teacher / T). With offsets the softmax is over "
+     "the tokens of a sequence, in each column alone.",
+     ({"x", F32, false, .doc = "[rows, classes], with offsets [tokens, columns]"}, {"teacher", F32, false, .doc = "the shape of x"},
+      {"offsets", S32, true, .doc = "[sequences + 1]", .packs = 1 + 0}),
      ({.name = "temperature", .type = PITH_ATTRIBUTE_FLOAT, .default_float = 1, .doc = "T"}), infer_kl)

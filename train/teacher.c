@@ -76,16 +76,20 @@ static pith_status check_lengths(const pith_teacher *t, const char *path, pith_e
 /* ---- where answers are kept ------------------------------------------------------------------------------------------------ */
 
 static bool has_row_a_token(const pith_train_data *data) {
-  return data->kind == PITH_EVAL_TAGS;
+  return data->kind == PITH_EVAL_TAGS || data->kind == PITH_EVAL_SPANS;
 }
 
 static size_t count_rows(const pith_train_data *data, uint64_t sample) {
   return has_row_a_token(data) ? data->samples[sample].tokens : data->sequences;
 }
 
-/* Rows of the samples before. Of words each sample takes 1 + 2 * tokens (data_internal.h): its length, labels, tokens. */
+/* Rows of the samples before. In words (data_internal.h) a sample takes 1 + 2 * tokens with a label each, or 1 + 2 + tokens with an
+ * answer's two. */
 static uint64_t find_row(const pith_train_data *data, uint64_t sample) {
-  return has_row_a_token(data) ? (data->samples[sample].offset - sample) / 2 : sample * data->sequences;
+  const uint64_t words = data->samples[sample].offset;
+  return data->kind == PITH_EVAL_TAGS    ? (words - sample) / 2
+         : data->kind == PITH_EVAL_SPANS ? words - 3 * sample
+                                         : sample * data->sequences;
 }
 
 static pith_status make_room(pith_teacher *t, const pith_teacher_options *options, pith_error *error) {

@@ -392,6 +392,7 @@ static pith_status fill_feeds(pith_trainer *t, const pith_train_batch *batch, pi
   t->key[2] = (int32_t)t->step;
   t->key[3] = (int32_t)batch->first_sample;
   const bool by_token = t->model.task == PITH_TASK_TOKEN_CLASSIFICATION, by_row = t->model.task == PITH_TASK_FILL_MASK;
+  const bool answers = t->model.task == PITH_TASK_QUESTION_ANSWERING;
   const pith_feed all[PITH_TRAINING_INPUT_COUNT] = {
       [PITH_TRAINING_INPUT_IDS] = {batch->ids, {tokens}},
       [PITH_TRAINING_INPUT_TYPE_IDS] = {batch->type_ids != NULL ? batch->type_ids : t->zeros, {tokens}},
@@ -402,7 +403,7 @@ static pith_status fill_feeds(pith_trainer *t, const pith_train_batch *batch, pi
       [PITH_TRAINING_INPUT_TARGETS] = {batch->targets, {embeds ? pairs : batch->sequences}},
       [PITH_TRAINING_INPUT_FIRSTS] = {t->firsts, {pairs}},
       [PITH_TRAINING_INPUT_SECONDS] = {t->seconds, {pairs}},
-      [PITH_TRAINING_INPUT_TEACHER] = {batch->teacher, {by_token ? tokens : by_row ? batch->row_count : batch->sequences}},
+      [PITH_TRAINING_INPUT_TEACHER] = {batch->teacher, {by_token || answers ? tokens : by_row ? batch->row_count : batch->sequences}},
       [PITH_TRAINING_INPUT_RANDOM_KEY] = {t->key, {4}},
   };
   for (pith_training_input i = 0; i < PITH_TRAINING_INPUT_COUNT; i++) {

@@ -17,9 +17,20 @@ static pith_tensor_id add_product(pith_training_build *build, const char *name, 
   return pith_build_node(&build->rewriter.builder, name, PITH_OP_MUL, 2, (pith_tensor_id[]){x, number}, 0, NULL);
 }
 
-static pith_tensor_id add_soft(pith_training_build *build, const pith_operator *op, pith_tensor_id x, pith_tensor_id teacher,
-                               uint32_t attribute_count, const pith_attribute_setting *attributes) {
-  return pith_build_operator(&build->rewriter.builder, "distill.loss", op, 2, (pith_tensor_id[]){x, teacher}, attribute_count, attributes);
+static pith_tensor_id add_soft(pith_training_build *build, const pith_operator *op, pith_tensor_id x, pith_tensor_id teacher) {
+  return pith_build_operator(&build->rewriter.builder, "distill.loss", op, 2, (pith_tensor_id[]){x, teacher}, 0, NULL);
+}
+
+/* Over classes; of both ends of an answer over the tokens of each sequence. */
+static pith_tensor_id add_divergence(pith_training_build *build, pith_tensor_id x, pith_tensor_id teacher, double t) {
+  pith_builder *builder = &build->rewriter.builder;
+  const bool spans = build->model->task == PITH_TASK_QUESTION_ANSWERING;
+  const pith_tensor_id offsets = spans ? pith_graph_find_tensor(builder->graph, "offsets") : PITH_NONE;
+  const pith_attribute_setting temperature = PITH_SET_FLOAT("temperature", t);
+  if (spans && offsets == PITH_NONE)
+    pith_builder_fail(builder, PITH_UNSUPPORTED, "the model has no input 'offsets'");
+  return pith_build_operator(builder, "distill.loss", &pith_operator_KL_DIVERGENCE, 3, (pith_tensor_id[]){x, teacher, offsets}, 1,
+                             &temperature);
 }
 
 /* Labels that hold or not, each by itself: T^2 times the cross entropy of s(x / T) against s(teacher / T), s the sigmoid. */
@@ -28,8 +39,7 @@ static pith_tensor_id add_sigmoids(pith_training_build *build, pith_tensor_id x,
   const pith_tensor_id cool_teacher = add_product(build, "distill.logits", teacher, "distill.teacher_factor", 1 / t);
   const pith_tensor_id targets =
       pith_build_node(&build->rewriter.builder, "distill.targets", PITH_OP_SIGMOID, 1, &cool_teacher, 0, NULL);
-  return add_product(build, "distill.scaled", add_soft(build, &pith_operator_SIGMOID_CROSS_ENTROPY, cool, targets, 0, NULL),
-                     "distill.scale", t * t);
+  return add_product(build, "distill.scaled", add_soft(build, &pith_operator_SIGMOID_CROSS_ENTROPY, cool, targets), "distill.scale", t * t);
 }
 
 static pith_tensor_id add_teacher_loss(pith_training_build *build, pith_tensor_id x) {
@@ -38,24 +48,21 @@ static pith_tensor_id add_teacher_loss(pith_training_build *build, pith_tensor_i
   const pith_task task = build->model->task;
   if (!(t > 0))
     pith_builder_fail(builder, PITH_INVALID_ARGUMENT, "distill-temperature is %g, not above 0", t);
-  if (task == PITH_TASK_QUESTION_ANSWERING)
-    pith_builder_fail(builder, PITH_UNSUPPORTED, "a teacher's answers are not learned from for %s", pith_task_name(task));
   if (builder->status != PITH_OK)
     return PITH_NONE;
   const pith_tensor *output = &builder->graph->tensors[x];
   const pith_dim dims[2] = {output->dims[0], output->dims[1]};
   const pith_tensor_id teacher = pith_build_input(builder, "teacher", PITH_DTYPE_F32, 2, dims);
-  const pith_attribute_setting temperature = PITH_SET_FLOAT("temperature", t);
   switch (task) {
   case PITH_TASK_MULTI_LABEL:
   case PITH_TASK_RERANK:
     return add_sigmoids(build, x, teacher, t);
   case PITH_TASK_REGRESSION:
-    return add_soft(build, &pith_operator_MEAN_SQUARED_ERROR, x, teacher, 0, NULL);
+    return add_soft(build, &pith_operator_MEAN_SQUARED_ERROR, x, teacher);
   case PITH_TASK_EMBEDDING:
-    return add_soft(build, &pith_operator_COSINE_LOSS, x, teacher, 0, NULL);
+    return add_soft(build, &pith_operator_COSINE_LOSS, x, teacher);
   default:
-    return add_soft(build, &pith_operator_KL_DIVERGENCE, x, teacher, 1, &temperature);
+    return add_divergence(build, x, teacher, t);
   }
 }
 

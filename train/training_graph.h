@@ -70,7 +70,7 @@ typedef struct pith_training_graph {
 /* The loss is that of the model's task: softmax cross entropy (classification, tokens, fill-mask, both ends of an answer), sigmoid
  * cross entropy (multi-label, ranking), mean squared error (regression), cosine or contrastive (embeddings); always a mean over
  * what counts. With a teacher it is (1 - distill_weight) times that + distill_weight times the teacher's part: KL_DIVERGENCE (classification,
- * tokens, fill-mask), T^2 times sigmoid cross entropy against its probabilities (multi-label, ranking), mean squared error (regression),
+ * tokens, fill-mask, answers), T^2 times sigmoid cross entropy against its probabilities (multi-label, ranking), mean squared error (regression),
  * 1 - cosine (embeddings). Reads no weight, unless the model is quantized, which is dequantized first. `model` must outlive the result.
  * PITH_UNSUPPORTED for a model without such a task, with an input that is not in the list above, or where an operator has no gradient (named); PITH_INVALID_ARGUMENT for an
  * option that the task has no use for, or a pattern that matches no parameter. */

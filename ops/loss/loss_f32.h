@@ -78,14 +78,17 @@ extern const pith_kernel *const pith_cosine_loss_f32_kernels[];
 extern const pith_kernel *const pith_cosine_loss_grad_f32_kernels[];
 
 /* Distillation (Hinton et al. 2015): the mean over rows of T^2 * sum over c of q (log q - log p), q = softmax(teacher / T),
- * p = softmax(x / T). */
+ * p = softmax(x / T). With offsets as a span's: the softmax is over the tokens of each sequence, in each column alone, and the mean over
+ * both. */
 typedef struct pith_kl_divergence_f32_args {
   const float *x, *teacher; /* [rows, classes] */
-  size_t rows, classes;
+  size_t rows, classes;     /* or tokens and columns */
   float temperature; /* T > 0 */
   float *loss;
   const float *dloss;
   float *dx; /* [rows, classes] */
+  const int32_t *offsets; /* [sequences + 1]; no sequence is empty */
+  size_t sequences;       /* 0: a softmax a row, no offsets */
 } pith_kl_divergence_f32_args;
 extern const pith_kernel *const pith_kl_divergence_f32_kernels[];
 extern const pith_kernel *const pith_kl_divergence_grad_f32_kernels[];

@@ -234,10 +234,35 @@ const pith_kernel V16_NAME(pith_span_cross_entropy_grad_f32) = {
 
 /* ---- KL divergence -------------------------------------------------------------------------------------------------- */
 
-/* A row of the student and one of the teacher. */
+/* Where the elements of a softmax stand: a row, or a column of a sequence. */
+typedef struct kl_place {
+  size_t first, stride, n;
+} kl_place;
+
+static size_t kl_count(const pith_kl_divergence_f32_args *a) {
+  return a->sequences > 0 ? a->sequences * a->classes : a->rows;
+}
+
+static kl_place kl_get_place(const pith_kl_divergence_f32_args *a, size_t i) {
+  if (a->sequences == 0)
+    return (kl_place){i * a->classes, 1, a->classes};
+  const size_t first = (size_t)a->offsets[i / a->classes], end = (size_t)a->offsets[i / a->classes + 1];
+  return (kl_place){first * a->classes + i % a->classes, a->classes, end - first};
+}
+
+/* out[i] = factor * x[i], one after the other. */
+static void kl_take(const float *x, kl_place at, float factor, float *out) {
+  if (at.stride == 1)
+    loss_combine(x + at.first, factor, NULL, 0, out, at.n);
+  else
+    for (size_t i = 0; i < at.n; ++i)
+      out[i] = factor * x[at.first + i * at.stride];
+}
+
+/* Elements of the student and those of the teacher. */
 static size_t kl_scratch_bytes(const void *args) {
   const pith_kl_divergence_f32_args *a = args;
-  return 2 * a->classes * sizeof(float);
+  return 2 * (a->sequences > 0 ? a->rows : a->classes) * sizeof(float);
 }
 
 /* The sum over c of e^(t - max t) ((t - max t) - (x - max x)), both rows already over T; e is left in `teacher`. */
@@ -261,20 +286,21 @@ static double kl_row(const float *student, float *teacher, float student_max, si
 static void kl_run(const void *args, size_t threads, size_t task, void *scratch) {
   (void)threads, (void)task;
   const pith_kl_divergence_f32_args *a = args;
-  const size_t n = a->classes;
-  float *student = scratch, *teacher = student + n;
+  const size_t count = kl_count(a);
   double sum = 0;
-  for (size_t r = 0; r < a->rows; ++r) {
-    loss_combine(a->teacher + r * n, 1 / a->temperature, NULL, 0, teacher, n);
-    loss_combine(a->x + r * n, 1 / a->temperature, NULL, 0, student, n);
+  for (size_t r = 0; r < count; ++r) {
+    const kl_place at = kl_get_place(a, r);
+    float *student = scratch, *teacher = student + at.n;
+    kl_take(a->teacher, at, 1 / a->temperature, teacher);
+    kl_take(a->x, at, 1 / a->temperature, student);
     loss_row t;
-    const float max = v16_largest(softmax_row_max(student, n));
-    const double moved = kl_row(student, teacher, max, n, &t);
-    const loss_row z = loss_row_exp(student, student, n);
+    const float max = v16_largest(softmax_row_max(student, at.n));
+    const double moved = kl_row(student, teacher, max, at.n, &t);
+    const loss_row z = loss_row_exp(student, student, at.n);
     sum += moved / (double)t.sum - pith_log((double)t.sum) + pith_log((double)z.sum);
   }
   const double factor = (double)a->temperature * (double)a->temperature;
-  *a->loss = a->rows > 0 ? (float)(factor * sum / (double)a->rows) : 0;
+  *a->loss = count > 0 ? (float)(factor * sum / (double)count) : 0;
 }
 
 const pith_kernel V16_NAME(pith_kl_divergence_f32) = {
@@ -287,20 +313,24 @@ const pith_kernel V16_NAME(pith_kl_divergence_f32) = {
 
 static size_t kl_grad_count(const void *args, size_t threads) {
   const pith_kl_divergence_f32_args *a = args;
-  return a->classes == 0 ? 0 : pith_split_count(a->rows, 2 * LOSS_COST * a->classes, threads);
+  const size_t rows = kl_count(a);
+  return a->classes == 0 || rows == 0 ? 0 : pith_split_count(rows, 2 * LOSS_COST * a->rows * a->classes / rows, threads);
 }
 
 /* dx = dloss T / rows (p - q). */
 static void kl_grad_run(const void *args, size_t threads, size_t task, void *scratch) {
   const pith_kl_divergence_f32_args *a = args;
-  const size_t n = a->classes, count = kl_grad_count(args, threads), end = pith_split_begin(a->rows, count, task + 1);
-  const double scale = (double)*a->dloss * (double)a->temperature / (double)a->rows;
-  float *student = scratch, *teacher = student + n;
-  for (size_t r = pith_split_begin(a->rows, count, task); r < end; ++r) {
-    loss_combine(a->teacher + r * n, 1 / a->temperature, NULL, 0, teacher, n);
-    loss_combine(a->x + r * n, 1 / a->temperature, NULL, 0, student, n);
-    const loss_row q = loss_row_exp(teacher, teacher, n), p = loss_row_exp(student, student, n);
-    loss_combine(student, (float)(scale / (double)p.sum), teacher, (float)(-scale / (double)q.sum), a->dx + r * n, n);
+  const size_t rows = kl_count(a), count = kl_grad_count(args, threads), end = pith_split_begin(rows, count, task + 1);
+  const double scale = (double)*a->dloss * (double)a->temperature / (double)rows;
+  for (size_t r = pith_split_begin(rows, count, task); r < end; ++r) {
+    const kl_place at = kl_get_place(a, r);
+    float *student = scratch, *teacher = student + at.n, *dx = at.stride == 1 ? a->dx + at.first : student;
+    kl_take(a->teacher, at, 1 / a->temperature, teacher);
+    kl_take(a->x, at, 1 / a->temperature, student);
+    const loss_row q = loss_row_exp(teacher, teacher, at.n), p = loss_row_exp(student, student, at.n);
+    loss_combine(student, (float)(scale / (double)p.sum), teacher, (float)(-scale / (double)q.sum), dx, at.n);
+    for (size_t i = 0; i < at.n && at.stride != 1; ++i)
+      a->dx[at.first + i * at.stride] = dx[i];
   }
 }
 

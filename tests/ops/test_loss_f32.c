@@ -98,8 +98,8 @@ static void test_golden(void **state) {
   check_golden("cosine_targets", &cosine_pair, &(pith_cosine_loss_f32_args){x, z, weights, 3, 19, &loss, &one, dx}, &loss, dx,
                57);
   fill(z, 128, 11, 3, 0);
-  check_golden("kl", &kl_pair, &(pith_kl_divergence_f32_args){x, z, 3, 21, 1, &loss, &one, dx}, &loss, dx, 63);
-  check_golden("kl_temperature", &kl_pair, &(pith_kl_divergence_f32_args){x, z, 3, 21, 2.5f, &loss, &one, dx}, &loss, dx, 63);
+  check_golden("kl", &kl_pair, &(pith_kl_divergence_f32_args){x, z, 3, 21, 1, &loss, &one, dx, NULL, 0}, &loss, dx, 63);
+  check_golden("kl_temperature", &kl_pair, &(pith_kl_divergence_f32_args){x, z, 3, 21, 2.5f, &loss, &one, dx, NULL, 0}, &loss, dx, 63);
   assert_int_equal(golden_checked, COUNT(golden_losses));
 }
 
@@ -402,6 +402,21 @@ static double kl(const double *x, size_t n, const void *context) {
   (void)n;
   if (!teacher)
     return (double)NAN;
+  for (size_t i = 0; a->offsets && i < a->sequences * a->classes; ++i) { /* column i % classes of sequence i / classes */
+    const size_t first = (size_t)a->offsets[i / a->classes], end = (size_t)a->offsets[i / a->classes + 1];
+    double p = 0, q = 0, moved = 0;
+    for (size_t r = first; r < end; ++r) {
+      const double e = exp((double)a->teacher[r * a->classes + i % a->classes] / temperature);
+      q += e;
+      p += exp(x[r * a->classes + i % a->classes] / temperature);
+      moved += e * ((double)a->teacher[r * a->classes + i % a->classes] - x[r * a->classes + i % a->classes]) / temperature;
+    }
+    sum += (moved / q - log(q) + log(p)) / (double)(a->sequences * a->classes);
+  }
+  if (a->offsets) {
+    free(teacher);
+    return temperature * temperature * sum;
+  }
   for (size_t r = 0; r < a->rows; ++r) {
     for (size_t c = 0; c < a->classes; ++c)
       teacher[c] = (double)a->teacher[r * a->classes + c];
@@ -415,10 +430,21 @@ static double kl(const double *x, size_t n, const void *context) {
   return a->rows > 0 ? temperature * temperature * sum / (double)a->rows : 0;
 }
 
-static void run_kl(tester *t, int kind, size_t rows, size_t classes, float temperature, bool in_place, bool differ) {
-  tester_begin(t, "kl %d: %zu x %zu, temperature %g, in place %d", kind, rows, classes, (double)temperature, in_place);
+/* `sequences`: of lengths 1, 8, 15, .. in turn, which are all rows; 0: a softmax a row. */
+static void run_kl(tester *t, int kind, size_t rows, size_t classes, size_t sequences, float temperature, bool in_place, bool differ) {
+  tester_begin(t, "kl %d: %zu x %zu, %zu sequences, temperature %g, in place %d", kind, rows, classes, sequences, (double)temperature,
+               in_place);
+  pith_kl_divergence_f32_args a = {.classes = classes, .temperature = temperature, .sequences = sequences};
+  if (sequences > 0) {
+    int32_t *offsets = tester_memory(t, (sequences + 1) * sizeof *offsets, false);
+    offsets[0] = 0;
+    for (size_t s = 0; s < sequences; ++s)
+      offsets[s + 1] = offsets[s] + 1 + (int32_t)(s * 7 % 36);
+    rows = (size_t)offsets[sequences];
+    a.offsets = offsets;
+  }
   const size_t n = rows * classes;
-  pith_kl_divergence_f32_args a = {.rows = rows, .classes = classes, .temperature = temperature};
+  a.rows = rows;
   const float *x = tester_floats(t, n, -4, 4);
   a.x = x;
   a.teacher = tester_floats(t, n, -4, 4);
@@ -445,8 +471,12 @@ static void test_kl(void **state) {
     tester_init(&t, kind == LOSS ? kl_pair.loss : kl_pair.gradient);
     for (size_t i = 0; i < COUNT(rows); ++i)
       for (size_t j = 0; j < COUNT(classes); ++j)
-        run_kl(&t, kind, rows[i], classes[j], j % 2 ? 1 : 3, (i + j) % 2, true);
-    run_kl(&t, kind, 40, 1003, 2, false, false);
+        run_kl(&t, kind, rows[i], classes[j], 0, j % 2 ? 1 : 3, (i + j) % 2, true);
+    for (size_t sequences = 1; sequences < 9; sequences += 3)
+      for (size_t columns = 1; columns <= 3; ++columns)
+        run_kl(&t, kind, 0, columns, sequences, columns == 2 ? 1 : 2, columns % 2, true);
+    run_kl(&t, kind, 40, 1003, 0, 2, false, false);
+    run_kl(&t, kind, 0, 2, 150, 2, false, false);
     tester_deinit(&t);
   }
 }

@@ -365,6 +365,18 @@ static void run_kl(const context *c) {
   const size_t classes = size(c, shape(c, 0), 1), rows = in(c, 0)->count / classes;
   const double t = number(c, "temperature");
   double sum = 0;
+  if (has(c, 2)) { /* over tokens */
+    const size_t sequences = in(c, 2)->count - 1;
+    for (size_t s = 0; s < sequences * classes; s++) {
+      const size_t begin = (size_t)get_index(c, 2, s / classes), n = (size_t)get_index(c, 2, s / classes + 1) - begin;
+      const double *x = values(c, 0) + begin * classes + s % classes, *teacher = values(c, 1) + begin * classes + s % classes;
+      const double all_p = log_sum(x, n, classes, t), all_q = log_sum(teacher, n, classes, t);
+      for (size_t i = 0; i < n * classes; i += classes)
+        sum += t * t * exp(teacher[i] / t - all_q) * (teacher[i] / t - all_q - x[i] / t + all_p);
+    }
+    out(c, 0)->values[0] = sum / (double)(sequences * classes);
+    return;
+  }
   for (size_t r = 0; r < rows; r++) {
     const double *x = values(c, 0) + r * classes, *teacher = values(c, 1) + r * classes;
     const double all_p = log_sum(x, classes, 1, t), all_q = log_sum(teacher, classes, 1, t);

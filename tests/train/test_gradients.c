@@ -142,7 +142,8 @@ static void build_cosine(gradient_fixture *f, const gradient_case *row) {
 static void build_kl(gradient_fixture *f, const gradient_case *row) {
   const pith_attribute_setting temperature = PITH_SET_FLOAT("temperature", row->options[0]);
   const pith_tensor_id x = gradient_floats(f, row->shapes[0]), teacher = gradient_fixed(f, row->shapes[0], -2, 2);
-  gradient_check(f, gradient_node(f, row->op, 2, IDS(x, teacher), 1, &temperature));
+  const pith_tensor_id offsets = row->options[1] != 0 ? gradient_offsets(f) : PITH_NONE;
+  gradient_check(f, gradient_node(f, row->op, 3, IDS(x, teacher, offsets), 1, &temperature));
 }
 
 /* ---- the table --------------------------------------------------------------------------------------------------------------- */
@@ -218,6 +219,7 @@ static const gradient_case cases[] = {
     {"cosine targets", PITH_OP_COSINE_LOSS, 3, build_cosine, {"rows,9", "rows"}, {0}},
     {"kl", PITH_OP_KL_DIVERGENCE, 1, build_kl, {"rows,6"}, {1}},
     {"kl warm", PITH_OP_KL_DIVERGENCE, 1, build_kl, {"rows,6"}, {3}},
+    {"kl spans", PITH_OP_KL_DIVERGENCE, 1, build_kl, {"tokens,2"}, {2, 1}},
 };
 
 /* Runs the cases of each operator; one without gradient gives its reason, and no float input is left out without one. */

@@ -87,6 +87,8 @@ static const refusal refusals[] = {
     {PITH_OP_COSINE_LOSS_GRAD, {T6, T6, "tokens", ""}, {{0}}, 0, NULL, "[tokens, 6]"},
     {PITH_OP_KL_DIVERGENCE, {T6, T6}, {PITH_SET_FLOAT("temperature", 0)}, 1, "temperature is 0, not above 0", NULL},
     {PITH_OP_KL_DIVERGENCE, {T6, "tokens,5"}, {{0}}, 0, "x [tokens, 6] and teacher [tokens, 5] differ", NULL},
+    {PITH_OP_KL_DIVERGENCE, {T6, T6, OFFSETS}, {{0}}, 0, NULL, "[]"},
+    {PITH_OP_KL_DIVERGENCE_GRAD, {T6, T6, OFFSETS, ""}, {{0}}, 0, NULL, "[tokens, 6]"},
 };
 
 static void write_text(void *context, const char *text, size_t bytes) {

@@ -164,6 +164,14 @@ static void test_answers(void **state) {
   write_file("words.txt", text);
   pith_import_deinit(&words);
   check(GOLDEN "models/bert-token/config.json", "entities", "words.txt", labels);
+  bytes = (size_t)snprintf(text, sizeof text, "{\"data\":[{\"paragraphs\":[{\"context\":\"the dog sat\",\"qas\":[");
+  for (int i = 0; i < ROWS; i++)
+    bytes += (size_t)snprintf(text + bytes, sizeof text - bytes,
+                              "%s{\"question\":\"%s %d\",\"answers\":[{\"text\":\"dog\",\"answer_start\":4}]}", i == 0 ? "" : ",",
+                              i % 2 == 0 ? "a dog" : "the", i);
+  snprintf(text + bytes, sizeof text - bytes, "]}]}]}");
+  write_file("squad.json", text);
+  check(GOLDEN "models/bert-question/config.json", "squad", "squad.json", 2);
 }
 
 static void expect_refused(pith_import *teacher, const char *text) {

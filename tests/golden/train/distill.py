@@ -29,6 +29,8 @@ CASES = {
     "rows": ("bert-masked", "rows", {"distill_weight": 0.9, "distill_temperature": 2.0}),
     "probabilities": ("bert-multi-label", "probabilities", {"distill_weight": 0.6, "distill_temperature": 2.0}),
     "ranking": ("cross-encoder", "probabilities", {"distill_weight": 1.0, "distill_temperature": 1.5}),
+    "spans": ("bert-question", "spans", {"distill_weight": 0.4, "distill_temperature": 2.0}),
+    "spans-alone": ("distilbert-question", "spans", {"distill_weight": 1.0, "distill_temperature": 3.0}),
     "numbers": ("bert-regression", "numbers", {"distill_weight": 0.8, "distill_temperature": 2.0}),
     "cosines": ("sentence-mean-normalize", "cosines", {"distill_weight": 0.5, "distill_temperature": 2.0}),
     "pairs": ("sentence-cls-dense-normalize", "pairs", {"distill_weight": 0.3, "distill_temperature": 2.0, "temperature": 0.2}),
@@ -40,6 +42,8 @@ def get_answers(kind, outputs, batch):
     """The output that teacher and student are compared by."""
     if kind in ("cosines", "pairs"):
         return torch.stack(outputs)
+    if kind == "spans":
+        return torch.cat([torch.stack([out.start_logits[0], out.end_logits[0]], 1) for out in outputs])
     logits = torch.cat([out.logits.flatten(0, -2) for out in outputs])
     return logits[batch["rows"]] if kind == "rows" else logits
 
@@ -52,6 +56,10 @@ def get_teacher_loss(kind, answers, teacher, temperature):
     if kind == "probabilities":
         soft = torch.sigmoid(teacher / temperature)
         return F.binary_cross_entropy_with_logits(answers / temperature, soft) * temperature**2
+    if kind == "spans":
+        parts = [(a[:, c], t[:, c]) for a, t in zip(answers.split(make.LENGTHS), teacher.split(make.LENGTHS)) for c in (0, 1)]
+        return torch.stack([F.kl_div(F.log_softmax(a / temperature, 0), F.softmax(t / temperature, 0), reduction="sum")
+                            for a, t in parts]).mean() * temperature**2
     p = F.log_softmax(answers / temperature, 1)
     return F.kl_div(p, F.softmax(teacher / temperature, 1), reduction="batchmean") * temperature**2
 
