@@ -112,10 +112,13 @@ static pith_status check_optimizer(const pith_train_options *o, pith_error *erro
 
 static pith_status check_teacher(const pith_train_options *o, pith_error *error) {
   const pith_train_options *d = &pith_train_defaults;
-  if (o->teacher == NULL && (o->distill_weight != d->distill_weight || o->distill_temperature != d->distill_temperature))
+  if (o->teacher == NULL && (o->distill_weight != d->distill_weight || o->distill_temperature != d->distill_temperature ||
+                             o->distill_hidden != 0))
     return pith_fail(error, PITH_INVALID_ARGUMENT, "%s needs a teacher",
-                     o->distill_weight != d->distill_weight ? "distill-weight" : "distill-temperature");
-  if (o->teacher != NULL && o->distill_weight == 0)
+                     o->distill_weight != d->distill_weight ? "distill-weight"
+                     : o->distill_hidden != 0               ? "distill-hidden"
+                                                            : "distill-temperature");
+  if (o->teacher != NULL && o->distill_weight == 0 && o->distill_hidden == 0)
     return pith_fail(error, PITH_INVALID_ARGUMENT, "distill-weight is 0: nothing would be learned from the teacher");
   if (o->teacher != NULL && o->distill_weight == 1 && (o->label_smoothing != 0 || o->class_weights != NULL))
     return pith_fail(error, PITH_INVALID_ARGUMENT, "%s is of no use with distill-weight 1: labels are not learned from",

@@ -44,7 +44,7 @@ typedef struct pith_train_options {
   const char *log, *tensorboard;        /* NULL: none */
   uint64_t log_every;                   /* steps */
   const char *teacher;                  /* file; NULL: none */
-  double distill_weight, distill_temperature;
+  double distill_weight, distill_temperature, distill_hidden;
   const char *prune_pattern;            /* NULL: nothing is pruned */
   double prune_sparsity;                /* or PITH_PRUNE_SPARSITY_OF_PATTERN */
   pith_prune_score prune_score;

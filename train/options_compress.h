@@ -8,7 +8,9 @@
   X(distill_weight, "distill-weight", NUMBER, "W", 0, 1, NULL,                                             \
     "share of the loss that the teacher's answers have, labels the rest (default 0.9); 1: labels are not needed") \
   X(distill_temperature, "distill-temperature", NUMBER, "T", 1e-3, 1e3, NULL,                              \
-    "logits of teacher and student are divided by it (default 2)")
+    "logits of teacher and student are divided by it (default 2)")                                         \
+  X(distill_hidden, "distill-hidden", NUMBER, "H", 0, 1e6, NULL,                                           \
+    "add H times the mean squared error of hidden states, of up to 3 layers (0: not)")
 #define PITH_TRAIN_PRUNE_KEY_LIST(X)                                                                       \
   X(prune_pattern, "prune-pattern", TEXT, "PATTERN", 0, 0, NULL,                                           \
     "set weights to 0 while training: element, blocks of outputs x inputs such as 4x1, N:M, row or column") \

@@ -63,7 +63,7 @@ static pith_status run_batch(pith_run *r, const pith_order_batch *samples, uint6
   pith_train_data_gather(&r->data, samples, r->options->seed, r->state.epoch, &r->room, &batch);
   batch.first_sample = first * r->data.sequences;
   if (r->options->teacher != NULL)
-    PITH_TRY(pith_teacher_answer(&r->teacher, samples, &batch, &batch.teacher, error));
+    PITH_TRY(pith_teacher_answer(&r->teacher, samples, &batch, error));
   PITH_TRY(pith_trainer_forward_backward(r->trainer, &batch, share, out_loss, error));
   r->tokens += (uint64_t)batch.offsets[batch.sequences];
   return PITH_OK;

@@ -3,7 +3,6 @@
 #include <string.h>
 
 #include "compiler/rewrite/structure.h"
-#include "engine/exec/model.h"
 #include "train/data_internal.h"
 #include "train/training_graph_internal.h"
 
@@ -58,9 +57,32 @@ static pith_status check_answers(const pith_model_data *teacher, const pith_mode
     if (strcmp(teacher->labels[i], student->labels[i]) != 0)
       return pith_fail(error, PITH_INVALID_ARGUMENT, "teacher %s: its label %u is '%.60s', the student's '%.60s'", path, i,
                        teacher->labels[i], student->labels[i]);
-  out->output = teacher->graph->tensors[own].name;
   out->columns = (size_t)columns;
   return PITH_OK;
+}
+
+/* The answers are the first output, hidden states those behind it. */
+static pith_status choose_outputs(pith_teacher *t, const pith_teacher_options *options, pith_error *error) {
+  const pith_graph *student = options->student->data.graph;
+  pith_tensor_id output, states[PITH_HIDDEN_MOST], others[PITH_HIDDEN_MOST];
+  PITH_TRY(pith_graph_clone(t->model->data.graph, NULL, &t->graph, error));
+  t->view = *t->model;
+  t->view.data.graph = t->graph;
+  PITH_TRY(pith_training_find_output(&t->view.data, t->graph, &output, error));
+  if (options->hidden_count != 0) {
+    PITH_TRY(pith_hidden_find(t->graph, options->hidden_count, states, error));
+    PITH_TRY(pith_hidden_find(student, options->hidden_count, others, error));
+  }
+  t->graph->output_count = 0;
+  PITH_TRY(pith_graph_add_output(t->graph, output, error));
+  for (uint32_t i = 0; i < options->hidden_count; i++) {
+    const int64_t own = t->graph->tensors[states[i]].dims[1].constant, other = student->tensors[others[i]].dims[1].constant;
+    if (own != other)
+      return pith_fail(error, PITH_INVALID_ARGUMENT, "teacher %s: its hidden states have %lld features, the student's %lld: distill-hidden "
+                       "compares equal ones", options->path, (long long)own, (long long)other);
+    PITH_TRY(pith_graph_add_output(t->graph, states[i], error));
+  }
+  return pith_graph_verify(t->graph, error);
 }
 
 /* The sequences of a pair are not told apart here: the session says where one is too long. */
@@ -118,17 +140,19 @@ pith_status pith_teacher_open(pith_teacher *t, const pith_teacher_options *optio
   PITH_TRY(check_words(&t->model->data, &options->student->data, options->path, error));
   PITH_TRY(check_answers(&t->model->data, &options->student->data, options->path, t, error));
   PITH_TRY(check_lengths(t, options->path, error));
+  PITH_TRY(choose_outputs(t, options, error));
   pith_session_options session = PITH_SESSION_OPTIONS_INIT;
   session.max_tokens = options->most_tokens;
   session.max_sequences = options->most_sequences;
   session.max_rows = options->most_rows;
   session.threadpool = options->pool;
-  PITH_TRY(pith_session_create(t->model, &session, &t->session, error));
-  return t->data->kind == PITH_EVAL_MASKED ? PITH_OK : make_room(t, options, error);
+  PITH_TRY(pith_session_create(&t->view, &session, &t->session, error));
+  return t->data->kind == PITH_EVAL_MASKED || options->hidden_count != 0 ? PITH_OK : make_room(t, options, error);
 }
 
 void pith_teacher_close(pith_teacher *t) {
   pith_session_destroy(t->session);
+  pith_graph_destroy(t->graph);
   pith_model_close(t->model);
   pith_spool_close(&t->spool);
   pith_arena_deinit(&t->arena);
@@ -141,7 +165,7 @@ static bool is_known(const pith_teacher *t, uint64_t sample) {
   return (t->known[sample / 8] >> sample % 8 & 1) != 0;
 }
 
-static pith_status run(pith_teacher *t, const pith_train_batch *batch, const float **out_answers, pith_error *error) {
+static pith_status run(pith_teacher *t, pith_train_batch *batch, pith_error *error) {
   pith_batch in = PITH_BATCH_INIT;
   in.sequences = batch->sequences;
   in.offsets = batch->offsets;
@@ -155,25 +179,21 @@ static pith_status run(pith_teacher *t, const pith_train_batch *batch, const flo
   if (status != PITH_OK)
     return pith_fail(error, status, "teacher: %s", reason.message);
   t->runs++;
-  for (size_t i = 0; i < result.count; i++)
-    if (strcmp(result.outputs[i].name, t->output) == 0) {
-      *out_answers = result.outputs[i].data;
-      return PITH_OK;
-    }
-  return pith_fail(error, PITH_UNSUPPORTED, "teacher: its output '%s' is none of the first %d", t->output, PITH_MAX_OUTPUTS);
+  batch->teacher = result.outputs[0].data;
+  for (size_t i = 1; i < result.count; i++)
+    batch->hidden[i - 1] = result.outputs[i].data;
+  return PITH_OK;
 }
 
-pith_status pith_teacher_answer(pith_teacher *t, const pith_order_batch *samples, const pith_train_batch *batch,
-                                const float **out_answers, pith_error *error) {
-  const float *given = NULL;
+pith_status pith_teacher_answer(pith_teacher *t, const pith_order_batch *samples, pith_train_batch *batch, pith_error *error) {
   bool known = t->kept != NULL;
   for (size_t i = 0; i < samples->count && known; i++)
     known = is_known(t, samples->samples[i]);
   if (!known)
-    PITH_TRY(run(t, batch, &given, error));
-  *out_answers = given;
+    PITH_TRY(run(t, batch, error));
   if (t->kept == NULL)
     return PITH_OK;
+  const float *given = known ? NULL : batch->teacher;
   float *to = t->answers;
   for (size_t i = 0; i < samples->count; i++) {
     const uint64_t sample = samples->samples[i];
@@ -187,6 +207,6 @@ pith_status pith_teacher_answer(pith_teacher *t, const pith_order_batch *samples
     memcpy(to, place, numbers * sizeof *to);
     to += numbers;
   }
-  *out_answers = t->answers;
+  batch->teacher = t->answers;
   return PITH_OK;
 }

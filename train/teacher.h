@@ -5,6 +5,7 @@
 #ifndef PITH_TRAIN_TEACHER_H
 #define PITH_TRAIN_TEACHER_H
 
+#include "engine/exec/model.h"
 #include "train/data.h"
 
 typedef struct pith_teacher_options {
@@ -12,18 +13,21 @@ typedef struct pith_teacher_options {
   const pith_model *student;
   const pith_train_data *data;                      /* borrowed */
   size_t most_tokens, most_sequences, most_rows;    /* of a batch */
+  uint32_t hidden_count;                            /* layers whose states are wanted; 0: none */
   const char *folder;                               /* for the temporary file; the caller keeps it */
   struct pthreadpool *pool;
 } pith_teacher_options;
 
 typedef struct pith_teacher {
   pith_model *model;
+  struct pith_model view; /* the same, its outputs those that are wanted */
+  pith_graph *graph;      /* of it */
   pith_session *session;
   const pith_train_data *data;
-  const char *output;     /* its name */
   size_t columns;
   pith_spool spool;
-  float *kept;            /* [rows of all samples, columns]; NULL: hidden tokens are others in each epoch, and nothing is kept */
+  float *kept;            /* [rows of all samples, columns]; NULL: nothing is kept, for hidden tokens are others in each epoch, and hidden
+                             states too many */
   uint8_t *known;         /* a bit for each sample */
   float *answers;         /* of one batch */
   uint64_t runs;          /* of the model */
@@ -35,8 +39,9 @@ typedef struct pith_teacher {
 PITH_WARN_UNUSED pith_status pith_teacher_open(pith_teacher *teacher, const pith_teacher_options *options, pith_error *error);
 void pith_teacher_close(pith_teacher *teacher); /* one that was never opened (all zero) is accepted */
 
-/* *out_answers: [rows of the task's output, columns] for these samples, of which `batch` is; they live until the next call. */
-PITH_WARN_UNUSED pith_status pith_teacher_answer(pith_teacher *teacher, const pith_order_batch *samples,
-                                                 const pith_train_batch *batch, const float **out_answers, pith_error *error);
+/* Sets the batch's answers, [rows of the task's output, columns], and hidden states where they are wanted; `batch` is of these samples.
+ * They live until the next call. */
+PITH_WARN_UNUSED pith_status pith_teacher_answer(pith_teacher *teacher, const pith_order_batch *samples, pith_train_batch *batch,
+                                                 pith_error *error);
 
 #endif

@@ -98,6 +98,8 @@ static pith_training_graph_options make_graph_options(const pith_trainer_options
       .temperature = options->temperature,
       .distill_weight = options->distill_weight,
       .distill_temperature = options->distill_temperature,
+      .distill_hidden = options->distill_hidden,
+      .hidden_count = options->hidden_count,
       .freeze = options->freeze,
       .freeze_count = options->freeze_count,
       .dense_rows = is_lazy(options) ? options->dense_rows : UINT32_MAX,
@@ -330,6 +332,9 @@ static pith_status check_batch(const pith_trainer *t, const pith_train_batch *ba
     return pith_fail(error, PITH_INVALID_ARGUMENT, "a batch without %s", batch->ids == NULL ? "ids" : "offsets");
   if (t->training->inputs[PITH_TRAINING_INPUT_TEACHER] != PITH_NONE && batch->teacher == NULL)
     return pith_fail(error, PITH_INVALID_ARGUMENT, "a batch without a teacher's answers");
+  for (uint32_t i = 0; i < PITH_HIDDEN_MOST; i++)
+    if (t->training->inputs[PITH_TRAINING_INPUT_HIDDEN_1 + i] != PITH_NONE && batch->hidden[i] == NULL)
+      return pith_fail(error, PITH_INVALID_ARGUMENT, "a batch without a teacher's hidden states");
   if (batch->sequences == 0 || batch->sequences > t->options.max_sequences)
     return pith_fail(error, PITH_LIMIT, "%zu sequences in a batch: from 1 to %zu", batch->sequences,
                      t->options.max_sequences);
@@ -404,6 +409,9 @@ static pith_status fill_feeds(pith_trainer *t, const pith_train_batch *batch, pi
       [PITH_TRAINING_INPUT_FIRSTS] = {t->firsts, {pairs}},
       [PITH_TRAINING_INPUT_SECONDS] = {t->seconds, {pairs}},
       [PITH_TRAINING_INPUT_TEACHER] = {batch->teacher, {by_token || answers ? tokens : by_row ? batch->row_count : batch->sequences}},
+      [PITH_TRAINING_INPUT_HIDDEN_1] = {batch->hidden[0], {tokens}},
+      [PITH_TRAINING_INPUT_HIDDEN_2] = {batch->hidden[1], {tokens}},
+      [PITH_TRAINING_INPUT_HIDDEN_3] = {batch->hidden[2], {tokens}},
       [PITH_TRAINING_INPUT_RANDOM_KEY] = {t->key, {4}},
   };
   for (pith_training_input i = 0; i < PITH_TRAINING_INPUT_COUNT; i++) {

@@ -15,6 +15,7 @@
 #include <pith/pith.h>
 
 #include "engine/format/model_data.h"
+#include "train/hidden.h"
 
 typedef struct pith_trainer pith_trainer;
 
@@ -40,6 +41,8 @@ typedef struct pith_trainer_options {
   const float *class_weights;   /* [labels], or NULL */
   double temperature;           /* contrastive: cosines are divided by it */
   double distill_weight, distill_temperature; /* of a teacher's answers, as in pith_training_graph_options; 0: there is no teacher */
+  double distill_hidden;        /* of its hidden states, likewise */
+  uint32_t hidden_count;
   bool contrastive;             /* embeddings of pairs: in-batch negatives; else their cosine against a target */
   const char *const *freeze;    /* [freeze_count] names of parameters with * and ?, which stay as they are */
   uint32_t freeze_count;
@@ -66,6 +69,7 @@ typedef struct pith_train_batch {
   const int32_t *rows;     /* fill-mask: tokens whose ids are to be found [row_count] */
   size_t row_count;
   const float *teacher;    /* distillation: [rows of the output, columns] of a teacher's */
+  const float *hidden[PITH_HIDDEN_MOST]; /* of the first hidden_count of them [tokens, features] of a teacher's */
   uint64_t first_sample;   /* number of the first sequence in its epoch: dropout depends on it and the step, not on the batch */
 } pith_train_batch;
 

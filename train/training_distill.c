@@ -1,4 +1,6 @@
 /* What a loss has of a teacher's answers. */
+#include <stdio.h>
+
 #include "engine/ir/operator.h"
 #include "train/operators.h"
 #include "train/training_graph_internal.h"
@@ -74,4 +76,31 @@ pith_tensor_id pith_training_add_distillation(pith_training_build *build, pith_t
   const pith_tensor_id of_labels = add_product(build, "distill.of_labels", hard, "distill.label_weight", 1 - weight);
   const pith_tensor_id of_teacher = add_product(build, "distill.of_teacher", soft, "distill.teacher_weight", weight);
   return pith_build_node(&build->rewriter.builder, "distill.sum", PITH_OP_ADD, 2, (pith_tensor_id[]){of_labels, of_teacher}, 0, NULL);
+}
+
+pith_tensor_id pith_training_add_hidden(pith_training_build *build, pith_tensor_id loss) {
+  pith_builder *builder = &build->rewriter.builder;
+  const uint32_t count = build->options->hidden_count;
+  const double weight = build->options->distill_hidden;
+  pith_tensor_id states[PITH_HIDDEN_MOST], sum = PITH_NONE;
+  if (builder->status == PITH_OK && (count == 0 || count > PITH_HIDDEN_MOST || !(weight > 0)))
+    pith_builder_fail(builder, PITH_INVALID_ARGUMENT, "distill-hidden is %g for %u layers", weight, count);
+  if (builder->status == PITH_OK)
+    builder->status = pith_hidden_find(build->from, count, states, builder->error);
+  for (uint32_t i = 0; i < count && builder->status == PITH_OK; i++) {
+    char input[24], error[32], both[32];
+    snprintf(input, sizeof input, "teacher_hidden_%u", i + 1);
+    snprintf(error, sizeof error, "distill.hidden_%u", i + 1);
+    snprintf(both, sizeof both, "distill.hidden_sum_%u", i + 1);
+    const pith_tensor_id own = pith_rewriter_get(&build->rewriter, states[i]);
+    if (builder->status != PITH_OK)
+      break;
+    const pith_dim dims[2] = {builder->graph->tensors[own].dims[0], builder->graph->tensors[own].dims[1]};
+    const pith_tensor_id teacher = pith_build_input(builder, input, PITH_DTYPE_F32, 2, dims);
+    const pith_tensor_id one =
+        pith_build_operator(builder, error, &pith_operator_MEAN_SQUARED_ERROR, 2, (pith_tensor_id[]){own, teacher}, 0, NULL);
+    sum = i == 0 ? one : pith_build_node(builder, both, PITH_OP_ADD, 2, (pith_tensor_id[]){sum, one}, 0, NULL);
+  }
+  const pith_tensor_id scaled = add_product(build, "distill.hidden", sum, "distill.hidden_weight", weight / (double)count);
+  return pith_build_node(builder, "distill.with_hidden", PITH_OP_ADD, 2, (pith_tensor_id[]){loss, scaled}, 0, NULL);
 }

@@ -10,6 +10,7 @@
 
 #include "engine/format/model_data.h"
 #include "engine/lower/lower.h"
+#include "train/hidden.h"
 
 /* Identifier, name of the graph's input, what it is. Sizes are the graph's symbols: tokens, sequences, rows, pairs. */
 #define PITH_TRAINING_INPUT_LIST(X)                                                                                          \
@@ -24,6 +25,9 @@
   X(FIRSTS, "firsts", "s32 [pairs], embeddings: the sequence that is the first of each pair")                                \
   X(SECONDS, "seconds", "s32 [pairs], and the second")                                                                       \
   X(TEACHER, "teacher", "f32, distillation: a teacher's logits or embeddings, the shape of the model's own")                \
+  X(HIDDEN_1, "teacher_hidden_1", "f32 [tokens, features], distillation: a teacher's hidden states (train/hidden.h)")         \
+  X(HIDDEN_2, "teacher_hidden_2", "f32 [tokens, features]")                                                                   \
+  X(HIDDEN_3, "teacher_hidden_3", "f32 [tokens, features]")                                                                   \
   X(RANDOM_KEY, "random_key", "s32 [4], dropout: ops/dropout/dropout.h; absent where nothing is dropped")
 typedef enum pith_training_input {
 #define PITH_TRAINING_INPUT_ENUM(id, name, doc) PITH_TRAINING_INPUT_##id,
@@ -40,6 +44,8 @@ typedef struct pith_training_graph_options {
   double temperature;             /* contrastive: cosines are divided by it; above 0 */
   double distill_weight;          /* share of the loss that a teacher's answers have: 0, there is none, to 1, labels are no input */
   double distill_temperature;     /* logits of both are divided by it; above 0 */
+  double distill_hidden;          /* factor of what hidden states add to that: the mean of their mean squared errors; 0: there are none */
+  uint32_t hidden_count;          /* of layers that are compared, 1 to PITH_HIDDEN_MOST; of no meaning where distill_hidden is 0 */
   const char *const *freeze;      /* [freeze_count] names of parameters with * and ?, which stay as they are */
   uint32_t freeze_count;
   uint32_t dense_rows;            /* a table that one Gather alone reads has its gradient by rows where it has more rows than this */

@@ -27,5 +27,7 @@ pith_tensor_id pith_training_add_loss(pith_training_build *build, pith_tensor_id
 /* An input for a teacher's answers, and the sum of `hard`, the loss by labels, and that by the teacher in their shares; of a share of 1
  * `hard` is not read. */
 pith_tensor_id pith_training_add_distillation(pith_training_build *build, pith_tensor_id output, pith_tensor_id hard);
+/* `loss` and what hidden states add to it; inputs for a teacher's. The model's operators are there already. */
+pith_tensor_id pith_training_add_hidden(pith_training_build *build, pith_tensor_id loss);
 
 #endif

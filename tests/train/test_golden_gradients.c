@@ -77,7 +77,17 @@ static golden_case read_case(const cJSON *json) {
   c.batch.data[PITH_TRAINING_INPUT_FIRSTS] = firsts;
   c.batch.data[PITH_TRAINING_INPUT_SECONDS] = seconds;
   const cJSON *teacher = cJSON_GetObjectItem(json, "teacher"), *share = cJSON_GetObjectItem(options, "distill_weight");
-  float *number = c.floats = calloc(count_numbers(targets) + count_numbers(weights) + count_numbers(teacher) + 1, sizeof *number);
+  const cJSON *hidden = cJSON_GetObjectItem(json, "hidden"), *factor = cJSON_GetObjectItem(options, "distill_hidden");
+  float *number = c.floats = calloc(
+      count_numbers(targets) + count_numbers(weights) + count_numbers(teacher) + count_numbers(hidden) + 1, sizeof *number);
+  if (factor != NULL) {
+    c.options.distill_hidden = factor->valuedouble;
+    c.options.hidden_count = (uint32_t)cJSON_GetArraySize(hidden);
+    for (uint32_t i = 0; i < c.options.hidden_count; i++) {
+      c.batch.data[PITH_TRAINING_INPUT_HIDDEN_1 + i] = number;
+      read_floats(cJSON_GetArrayItem(hidden, (int)i), &number);
+    }
+  }
   if (teacher != NULL) {
     c.options.distill_weight = share->valuedouble;
     c.options.distill_temperature = cJSON_GetObjectItem(options, "distill_temperature")->valuedouble;

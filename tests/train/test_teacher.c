@@ -1,5 +1,6 @@
 /* A teacher's answers: those of its session, to the bit, in whatever batches they are asked for; computed once; kept apart where samples
  * have several rows. Teachers that do not fit are refused. */
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -14,6 +15,7 @@
 #include "compiler/import/new_head.h"
 #include "engine/exec/model.h"
 #include "engine/format/format.h"
+#include "engine/format/stored_layout.h"
 #include "tests/compiler/import_fixture.h"
 #include "train/teacher.h"
 
@@ -70,7 +72,8 @@ static void ask(pith_teacher *teacher, const pith_train_data *data, pith_batch_r
                 const float **out_answers, pith_train_batch *out_batch) {
   const pith_order_batch order = {.samples = samples, .count = count};
   pith_train_data_gather(data, &order, 1, 0, room, out_batch);
-  MUST(pith_teacher_answer(teacher, &order, out_batch, out_answers, &error));
+  MUST(pith_teacher_answer(teacher, &order, out_batch, &error));
+  *out_answers = out_batch->teacher;
 }
 
 /* What a session of its own says of each sample alone. */
@@ -140,6 +143,57 @@ static void check(const char *config, const char *task, const char *file, size_t
   pith_arena_deinit(&arena);
   pith_import_deinit(&own);
   pith_import_deinit(&other);
+}
+
+/* What the classifier makes of the last hidden state is the answer. */
+static void test_hidden(void **state) {
+  (void)state;
+  pith_import own = make_model(GOLDEN "models/bert-token/config.json", GOLDEN "models/cross-encoder", 3);
+  struct pith_model student = {.allocator = pith_default_allocator, .data = own.data};
+  char path[600];
+  snprintf(path, sizeof path, "%s", in_place("teacher.pith"));
+  MUST(pith_format_write(path, &own.data, &error));
+  pith_train_data data;
+  const pith_train_data_options reading = {.task = pith_eval_task_find("entities"), .path = in_place("words.txt"), .model = &student,
+                                           .folder = place.path};
+  MUST(pith_train_data_read(&data, &reading, &error));
+  pith_arena arena;
+  pith_arena_init(&arena, NULL);
+  pith_batch_room room;
+  MUST(pith_batch_room_init(&room, &data, MOST, BATCH, &arena, &error));
+  pith_teacher teacher;
+  const pith_teacher_options options = {.path = path, .student = &student, .data = &data, .most_tokens = MOST, .most_sequences = BATCH,
+                                        .hidden_count = 2, .folder = place.path};
+  MUST(pith_teacher_open(&teacher, &options, &error));
+  const pith_tensor *weight = &own.data.graph->tensors[pith_graph_find_tensor(own.data.graph, "classifier.weight")];
+  const pith_tensor *bias = &own.data.graph->tensors[pith_graph_find_tensor(own.data.graph, "classifier.bias")];
+  const size_t labels = (size_t)weight->dims[0].constant, features = (size_t)weight->dims[1].constant;
+  float *w = malloc(labels * features * sizeof *w);
+  assert_non_null(w);
+  MUST(pith_tensor_unpack(weight, w, NULL, &error));
+  const uint64_t samples[3] = {4, 9, 1};
+  const float *answers;
+  pith_train_batch batch;
+  for (int again = 0; again < 2; again++) { /* nothing is kept */
+    ask(&teacher, &data, &room, samples, 3, &answers, &batch);
+    assert_int_equal(teacher.runs, again + 1);
+  }
+  assert_true(batch.hidden[0] != NULL && batch.hidden[1] != NULL && batch.hidden[2] == NULL);
+  const size_t tokens = (size_t)batch.offsets[batch.sequences];
+  assert_memory_not_equal(batch.hidden[0], batch.hidden[1], tokens * features * sizeof(float));
+  for (size_t t = 0; t < tokens; t++)
+    for (size_t l = 0; l < labels; l++) {
+      double sum = (double)((const float *)bias->data)[l];
+      for (size_t f = 0; f < features; f++)
+        sum += (double)w[l * features + f] * (double)batch.hidden[1][t * features + f];
+      if (!(fabs(sum - (double)answers[t * labels + l]) < 1e-5))
+        fail_msg("token %zu, label %zu: %g from the hidden state, %g", t, l, sum, (double)answers[t * labels + l]);
+    }
+  free(w);
+  pith_teacher_close(&teacher);
+  pith_train_data_deinit(&data);
+  pith_arena_deinit(&arena);
+  pith_import_deinit(&own);
 }
 
 static void test_answers(void **state) {
@@ -230,6 +284,6 @@ static void test_refusals(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_answers), cmocka_unit_test(test_refusals)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_answers), cmocka_unit_test(test_hidden), cmocka_unit_test(test_refusals)};
   return cmocka_run_group_tests(tests, open_all, close_all);
 }

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Losses and gradients with a teacher's answers by PyTorch's autograd, in float64: (1 - w) * L + w * (the teacher's part), T dividing
-logits of both.
+logits of both; where hidden states count, plus their factor times the mean of the layers' mean squared errors.
 
     pip install -r requirements.txt && python distill.py
 
@@ -31,6 +31,9 @@ CASES = {
     "ranking": ("cross-encoder", "probabilities", {"distill_weight": 1.0, "distill_temperature": 1.5}),
     "spans": ("bert-question", "spans", {"distill_weight": 0.4, "distill_temperature": 2.0}),
     "spans-alone": ("distilbert-question", "spans", {"distill_weight": 1.0, "distill_temperature": 3.0}),
+    "hidden": ("bert-sequence", "classes", {"distill_weight": 0.5, "distill_temperature": 2.0, "distill_hidden": 3.0}),
+    "hidden-rows": ("roberta-masked", "rows", {"distill_weight": 0.9, "distill_temperature": 2.0, "distill_hidden": 0.5}),
+    "hidden-spans": ("distilbert-question", "spans", {"distill_weight": 0.9, "distill_temperature": 2.0, "distill_hidden": 10.0}),
     "numbers": ("bert-regression", "numbers", {"distill_weight": 0.8, "distill_temperature": 2.0}),
     "cosines": ("sentence-mean-normalize", "cosines", {"distill_weight": 0.5, "distill_temperature": 2.0}),
     "pairs": ("sentence-cls-dense-normalize", "pairs", {"distill_weight": 0.3, "distill_temperature": 2.0, "temperature": 0.2}),
@@ -67,14 +70,22 @@ def get_teacher_loss(kind, answers, teacher, temperature):
 def make_case(name, folder, kind, options):
     model = make.load(folder)
     batch = make.make_batch(model.config, name, kind)
+    if "distill_hidden" in options:
+        model.config.output_hidden_states = True
     outputs = make.run(model, batch)
     answers = get_answers(kind, outputs, batch)
     rng = np.random.default_rng(zlib.crc32(name.encode()) + 1)
-    teacher = np.float32(rng.normal(size=tuple(answers.shape)) * 2).astype(np.float64)
+    teacher = np.round(rng.normal(size=tuple(answers.shape)) * 2, 2)
     weight = options["distill_weight"]
     loss = weight * get_teacher_loss(kind, answers, torch.tensor(teacher), options["distill_temperature"])
     if weight != 1:
         loss = loss + (1 - weight) * make.get_loss(kind, outputs, batch, options)
+    hidden = {}
+    if "distill_hidden" in options:
+        states = [torch.cat([out.hidden_states[layer][0] for out in outputs]) for layer in (1, 2)]  # of both layers
+        given = [np.round(rng.normal(size=tuple(s.shape)), 2) for s in states]
+        loss = loss + options["distill_hidden"] * sum(F.mse_loss(s, torch.tensor(g)) for s, g in zip(states, given)) / 2
+        hidden = {"hidden": [g.ravel().tolist() for g in given]}
     loss.backward()
     named = model.named() if isinstance(model, make.Sentence) else model.named_parameters()
     gradients = [(n, p.grad.numpy()) for n, p in named if p.grad is not None]
@@ -84,7 +95,7 @@ def make_case(name, folder, kind, options):
         places = make.get_places(gradient.shape, flat if parameter.endswith("word_embeddings.weight") else None)
         kept += [np.linalg.norm(gradient), np.abs(gradient).max()] + gradient.ravel()[places].tolist()
     return dict(name=name, folder=folder, kind=kind, loss=loss.item(), options=options, teacher=teacher.ravel().tolist(),
-                parameters=[[n, int(g.size)] for n, g in gradients], **batch), kept
+                parameters=[[n, int(g.size)] for n, g in gradients], **batch, **hidden), kept
 
 
 def main():
