@@ -123,6 +123,7 @@ typedef struct walk {
   size_t k0, k;
   bool first_chunk, last_chunk;
   bool bring_x; /* it is not in the second-level cache */
+  size_t panel;   /* outputs of a tile */
   float *c; /* scratch of one tile */
 } walk;
 
@@ -190,18 +191,33 @@ static void find_next_inputs(const walk *v, size_t t, pith_gemm_f32_tile *tile) 
   tile->next_rows = tile_start(v->plan, t + 1) - row;
 }
 
-/* What lies behind the current block: prefetched while that is computed. */
+/* What lies behind the current block: prefetched while that is computed. Stored blocks are one row; what will be repacked has many,
+ * and its rows are fetched a few lines before each tile. */
 typedef struct span {
   const char *first;
-  size_t bytes;
+  size_t bytes; /* of a row */
+  size_t rows, stride; /* bytes from row to row */
+  size_t done;  /* lines that were fetched, where there are many rows */
 } span;
 
-/* One group of rows. */
-static void run_block(const walk *v, const block *b, const float *w, size_t first_tile, size_t last_tile, span next) {
-  const size_t panel = v->args->rows <= v->code->wide_rows ? PITH_GEMM_BLOCK : v->code->panel;
+static void fetch_lines(span *next, size_t count) {
+  const size_t row_lines = divide_up(next->bytes, PITH_GEMM_LINE_BYTES), lines = row_lines * next->rows;
+  size_t row = next->done / row_lines, line = next->done % row_lines;
+  for (; count > 0 && next->done < lines; --count, ++next->done) {
+    __builtin_prefetch(next->first + row * next->stride + line * PITH_GEMM_LINE_BYTES, 0, 2); /* into the second level */
+    if (++line == row_lines) {
+      line = 0;
+      ++row;
+    }
+  }
+}
+
+/* One group of rows. `w`: the block's chunk, in rows of b->width, or repacked in panels. */
+static void run_block(const walk *v, const block *b, const float *w, bool repacked, size_t first_tile, size_t last_tile,
+                      span next) {
+  const size_t panel = v->panel;
   pith_gemm_f32_tile tile = {
       .x_stride = v->args->x_stride,
-      .w_stride = b->width,
       .k = v->k,
   };
   const size_t row_lines = pith_gemm_f32_row_lines(v->k);
@@ -209,15 +225,18 @@ static void run_block(const walk *v, const block *b, const float *w, size_t firs
   const size_t least_k = bring_x ? v->k - PITH_GEMM_MAX_ROWS * row_lines : v->k; /* of a call, left for weights */
   const size_t calls = divide_up(b->width, panel) * (last_tile - first_tile);
   /* Each call takes a share, whole lines for each k; so the last calls may have nothing left. */
-  const size_t lines = divide_up(divide_up(next.bytes, PITH_GEMM_LINE_BYTES), calls);
-  const size_t step = v->k ? divide_up(lines, least_k) * PITH_GEMM_LINE_BYTES : 0;
+  const size_t lines = divide_up(divide_up(next.bytes, PITH_GEMM_LINE_BYTES) * next.rows, calls);
+  const size_t step = v->k && next.rows == 1 ? divide_up(lines, least_k) * PITH_GEMM_LINE_BYTES : 0;
   size_t done_bytes = 0;
   for (size_t column = 0; column < b->width; column += panel) {
     const size_t width = min_size(panel, b->width - column);
-    tile.w = w + column;
+    tile.w = repacked ? w + column * v->k : w + column;
+    tile.w_stride = repacked ? width : b->width;
     for (size_t t = first_tile; t < last_tile; ++t) {
       const size_t row = tile_start(v->plan, t), next_row = tile_start(v->plan, t + 1);
-      const bool more = done_bytes < next.bytes;
+      const bool more = step != 0 && done_bytes < next.bytes;
+      if (next.rows > 1 && next.bytes > 0)
+        fetch_lines(&next, lines);
       tile.next = more ? next.first + done_bytes : (const char *)w;
       tile.next_step = more ? step : 0;
       tile.next_rows = 0;
@@ -229,12 +248,22 @@ static void run_block(const walk *v, const block *b, const float *w, size_t firs
   }
 }
 
-/* The stored block `index` from input k0 on. */
+/* Where the block's weights lie from input k0 on, before they are repacked. */
+static const float *find_weights(const block *b, size_t k0) {
+  const pith_gemm_f32_segment *s = b->segment;
+  return s->w + (s->form == PITH_GEMM_ROWS ? b->n0 * s->w_stride + k0 : k0 * s->w_stride + b->n0);
+}
+
+/* The block `index` from input k0 on. */
 static span block_span(const pith_gemm_f32_args *a, size_t index, size_t k0, size_t k) {
   const block b = find_block(a, index);
-  if (b.segment->form != PITH_GEMM_BLOCKS)
-    return (span){NULL, 0};
-  return (span){(const char *)block_weights(&b, a->k, k0), k * b.width * sizeof(float)};
+  const bool in_rows = b.segment->form == PITH_GEMM_ROWS;
+  if (b.segment->form == PITH_GEMM_BLOCKS)
+    return (span){(const char *)block_weights(&b, a->k, k0), k * b.width * sizeof(float), 1, 0, 0};
+  return (span){.first = (const char *)find_weights(&b, k0),
+                .bytes = (in_rows ? k : b.columns) * sizeof(float),
+                .rows = in_rows ? b.columns : k,
+                .stride = b.segment->w_stride * sizeof(float)};
 }
 
 static size_t chunk_start(const pith_gemm_f32_args *a, size_t chunk) {
@@ -250,7 +279,7 @@ static span find_next(const pith_gemm_f32_args *a, const plan *p, size_t threads
     if (++index == part_start(p->blocks, p->block_parts, part + 1)) {
       const size_t next_part = (task + threads) / p->row_parts;
       if (next_part >= p->block_parts)
-        return (span){NULL, 0};
+        return (span){0};
       index = part_start(p->blocks, p->block_parts, next_part);
     }
   }
@@ -273,6 +302,7 @@ void pith_gemm_f32_blocked_run(const pith_gemm_f32_code *code, const void *args,
       .plan = &p,
       .first_tile = part_start(p.tiles, p.row_groups, first_group),
       .last_tile = part_start(p.tiles, p.row_groups, last_group),
+      .panel = a->rows <= code->wide_rows ? PITH_GEMM_BLOCK : code->panel,
       .c = scratch,
   };
   float *repacked = (float *)((char *)scratch + TILE_BYTES);
@@ -286,23 +316,24 @@ void pith_gemm_f32_blocked_run(const pith_gemm_f32_code *code, const void *args,
       v.first_chunk = chunk == 0;
       v.last_chunk = chunk + 1 == chunks;
       const float *w = repacked;
-      if (b.segment->form != PITH_GEMM_BLOCKS) {
-        const pith_gemm_f32_segment *s = b.segment;
+      const bool repacks = b.segment->form != PITH_GEMM_BLOCKS;
+      if (repacks) {
         const pith_gemm_f32_repack repack = {
-            .w = s->w + (s->form == PITH_GEMM_ROWS ? b.n0 * s->w_stride + v.k0 : v.k0 * s->w_stride + b.n0),
-            .form = s->form,
-            .w_stride = s->w_stride,
+            .w = find_weights(&b, v.k0),
+            .form = b.segment->form,
+            .w_stride = b.segment->w_stride,
             .columns = b.columns,
             .width = b.width,
             .k = v.k,
+            .panel = v.panel,
             .out = repacked,
         };
         code->repack(&repack);
       } else
         w = block_weights(&b, a->k, v.k0);
       for (size_t group = first_group; group < last_group; ++group)
-        run_block(&v, &b, w, part_start(p.tiles, p.row_groups, group), part_start(p.tiles, p.row_groups, group + 1),
-                  group + 1 == last_group ? find_next(a, &p, threads ? threads : 1, task, chunk, i) : (span){NULL, 0});
+        run_block(&v, &b, w, repacks, part_start(p.tiles, p.row_groups, group), part_start(p.tiles, p.row_groups, group + 1),
+                  group + 1 == last_group ? find_next(a, &p, threads ? threads : 1, task, chunk, i) : (span){0});
     }
   }
 }

@@ -61,11 +61,13 @@ typedef struct pith_gemm_f32_finish {
   size_t y_stride;
 } pith_gemm_f32_finish;
 
-/* A chunk of a block of row-major weights, to be stored as [k][width]; zeros from `columns` on. */
+/* A chunk of a block of row-major weights, to be stored panel by panel, each [k][panel] (the last one narrower, where width is no
+ * multiple); zeros from `columns` on. */
 typedef struct pith_gemm_f32_repack {
   const float *w; /* ROWS: [columns, k], COLUMNS: [k, columns] */
   pith_gemm_form form;
   size_t w_stride, columns, width, k;
+  size_t panel; /* a multiple of 16 */
   float *out;
 } pith_gemm_f32_repack;
 

@@ -7,17 +7,27 @@
 
 enum { GEMM_REPACK_AHEAD = 64 }; /* inputs that are prefetched meanwhile: the third-level cache answers after some steps */
 
+/* Where outputs j0 to j0 + 15 go: input 0 there, inputs `out_stride` apart. */
+V16_INLINE float *gemm_repack_place(const pith_gemm_f32_repack *r, size_t j0, size_t *out_stride) {
+  const size_t first = j0 / r->panel * r->panel, left = r->width - first;
+  *out_stride = left < r->panel ? left : r->panel;
+  return r->out + first * r->k + (j0 - first);
+}
+
 /* 16 outputs x 16 inputs at a time in registers. */
 V16_INLINE void gemm_repack_rows(const pith_gemm_f32_repack *r) {
-  for (size_t j0 = 0; j0 < r->width; j0 += 16)
+  for (size_t j0 = 0; j0 < r->width; j0 += 16) {
+    size_t stride;
+    float *out = gemm_repack_place(r, j0, &stride);
     for (size_t i0 = 0; i0 < r->k; i0 += 16) {
       const size_t outputs = r->columns - j0 < 16 ? r->columns - j0 : 16, inputs = r->k - i0 < 16 ? r->k - i0 : 16;
       const float *w = r->w + j0 * r->w_stride + i0;
       PITH_UNROLL
       for (size_t j = 0; j < 16; ++j)
         __builtin_prefetch(w + j * r->w_stride + GEMM_REPACK_AHEAD);
-      transpose_block(outputs, inputs, 16, w, r->w_stride, r->out + i0 * r->width + j0, r->width);
+      transpose_block(outputs, inputs, 16, w, r->w_stride, out + i0 * stride, stride);
     }
+  }
 }
 
 V16_INLINE void gemm_repack_columns(const pith_gemm_f32_repack *r) {
@@ -25,11 +35,11 @@ V16_INLINE void gemm_repack_columns(const pith_gemm_f32_repack *r) {
   const m16 tail = m16_first(r->columns - full);
   for (size_t i = 0; i < r->k; ++i) {
     const float *w = r->w + i * r->w_stride;
-    float *out = r->out + i * r->width;
-    for (size_t j = 0; j < full; j += 16)
-      v16_store(out + j, v16_load(w + j));
-    if (full < r->width)
-      v16_store(out + full, v16_load_masked(tail, w + full));
+    size_t stride;
+    for (size_t j = 0; j < r->width; j += 16) {
+      float *out = gemm_repack_place(r, j, &stride);
+      v16_store(out + i * stride, j < full ? v16_load(w + j) : v16_load_masked(tail, w + full));
+    }
   }
 }
 
