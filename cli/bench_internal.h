@@ -36,6 +36,9 @@ typedef struct pith_peaks {
 /* The profile of a session as a table on `out`, or as JSON objects, or as a Chrome trace of the last run. Each operator is
  * held against the peak of its own arithmetic; `threads` shared it. */
 void pith_bench_print_profile(FILE *out, const pith_session *session, pith_peaks peaks, size_t threads, bool json);
+/* The same of any entries; `program`: whose steps the first of them are, or NULL: all of them are dense and of floats. */
+void pith_bench_print_entries(FILE *out, const pith_program *program, const pith_profile_entry *entries, size_t count,
+                              pith_peaks peaks, size_t threads, bool json);
 PITH_WARN_UNUSED pith_status pith_bench_write_trace(pith_file_writer *writer, const pith_session *session,
                                                     pith_error *error);
 

@@ -20,7 +20,7 @@ static int compare_rows(const void *a, const void *b) {
   return (x < y) - (x > y);
 }
 
-/* An entry for each step of the program. */
+/* An entry for each step of the program, where there is one. */
 static size_t sum_rows(const pith_program *program, const pith_profile_entry *entries, size_t count,
                        profile_row *rows) {
   size_t row_count = 0;
@@ -34,11 +34,11 @@ static size_t sum_rows(const pith_program *program, const pith_profile_entry *en
     else if (r == row_count)
       rows[row_count++] = (profile_row){.operator_name = entries[i].operator_name,
                                         .kernel = entries[i].kernel,
-                                        .is_integer = program->steps[i].row->is_integer};
+                                        .is_integer = program != NULL && program->steps[i].row->is_integer};
     rows[r].calls += entries[i].calls;
     rows[r].nanoseconds += entries[i].nanoseconds;
     rows[r].flops += entries[i].flops;
-    rows[r].done += entries[i].flops * pith_step_get_work(program, &program->steps[i]);
+    rows[r].done += entries[i].flops * (program == NULL ? 1 : pith_step_get_work(program, &program->steps[i]));
     rows[r].bytes += entries[i].bytes;
   }
   qsort(rows, row_count, sizeof *rows, compare_rows);
@@ -49,8 +49,13 @@ void pith_bench_print_profile(FILE *out, const pith_session *session, pith_peaks
   const pith_profile_entry *entries;
   size_t count;
   pith_session_profile(session, &entries, &count);
+  pith_bench_print_entries(out, pith_session_get_program(session), entries, count, peaks, threads, json);
+}
+
+void pith_bench_print_entries(FILE *out, const pith_program *program, const pith_profile_entry *entries, size_t count,
+                              pith_peaks peaks, size_t threads, bool json) {
   profile_row rows[ROWS_MAX];
-  size_t row_count = sum_rows(pith_session_get_program(session), entries, count, rows);
+  size_t row_count = sum_rows(program, entries, count, rows);
   double total = 0;
   for (size_t r = 0; r < row_count; r++)
     total += (double)rows[r].nanoseconds;

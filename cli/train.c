@@ -3,14 +3,17 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "cli/bench_internal.h"
 #include "cli/compress.h"
 #include "cli/task.h"
+#include "engine/exec/parallel.h"
+#include "ops/cpu/peak.h"
 #include "train/run.h"
 
 typedef struct train_settings {
   const char *operand;
   const char *output, *recipe;
-  bool resume, json;
+  bool resume, json, profile;
 #define FIELD(field, name, type, argument, minimum, maximum, words, doc) pith_cli_given field;
   PITH_TRAIN_KEY_LIST(FIELD)
 #undef FIELD
@@ -126,6 +129,21 @@ static void print_summary(const job *j, const pith_run_summary *s) {
   puts("}");
 }
 
+/* One core's peak is measured when the run is over. */
+static void print_profile(void *context, const pith_profile_entry *entries, size_t count) {
+  const job *j = context;
+  const pith_peaks peaks = {.fp32 = pith_peak_measure(PITH_PEAK_FP32, pith_cpu_detect(), 100)};
+  const size_t threads = pith_parallel_count_threads(j->open.pool);
+  fflush(stdout);
+  if (!j->settings->json) {
+    pith_bench_print_entries(stdout, NULL, entries, count, peaks, threads, false);
+    return;
+  }
+  fputs("{\"profile\":[", stdout);
+  pith_bench_print_entries(stdout, NULL, entries, count, peaks, threads, true);
+  puts("]}");
+}
+
 static pith_status train(job *j, pith_error *error) {
   const train_settings *settings = j->settings;
   PITH_TRY(pith_cli_model_open(&j->open, settings->operand, &settings->limits, error));
@@ -139,6 +157,7 @@ static pith_status train(job *j, pith_error *error) {
                                     .stop = &stopped,
                                     .watcher = &j->watcher,
                                     .tell = tell,
+                                    .tell_profile = settings->profile ? print_profile : NULL,
                                     .context = j};
   signal(SIGINT, stop);
   signal(SIGTERM, stop);
@@ -174,6 +193,7 @@ static const pith_option options[] = {
      "JSON with the names of these options as keys; what the command line says comes after"},
     {"json", 0, false, PITH_OPTION_FLAG, NULL, FIELD(json), 0, 0,
      "a line for each measurement, then {\"steps\":..,\"steps_per_s\":..,\"tokens_per_s\":..,\"loss\":..,\"metrics\":{..}}"},
+    {"profile", 0, false, PITH_OPTION_FLAG, NULL, FIELD(profile), 0, 0, "time each operator of the steps"},
     PITH_OPTION_THREADS(train_settings),
     {0},
 };

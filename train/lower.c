@@ -94,6 +94,22 @@ static void bind_attention(const pith_program *program, const pith_step *step, c
       get_attention(step, views, 3, &views[step->outputs[0]], &views[step->outputs[1]]);
 }
 
+/* 2 L^2 (key features + value features) for a sequence of L tokens, as the engine counts; offsets are input `at`. */
+static double count_attention(const pith_step *step, const pith_view *views, uint32_t at) {
+  const int32_t *q = views[step->inputs[at]].data, *kv = views[step->inputs[at + 1]].data;
+  double pairs = 0;
+  for (size_t s = 0; s < pith_view_sequences(&views[step->inputs[at]]); s++)
+    pairs += (double)(q[s + 1] - q[s]) * (double)(kv[s + 1] - kv[s]);
+  return 2 * pairs;
+}
+static double count_attention_flops(const pith_step *step, const pith_view *views) {
+  return count_attention(step, views, 3) * (double)(views[step->inputs[0]].columns + views[step->inputs[2]].columns);
+}
+/* Scores again, dq and dk; dy v^T and dv. */
+static double count_attention_grad_flops(const pith_step *step, const pith_view *views) {
+  return count_attention(step, views, 6) * (double)(3 * views[step->inputs[0]].columns + 2 * views[step->inputs[2]].columns);
+}
+
 static void bind_attention_grad(const pith_program *program, const pith_step *step, const pith_view *views, void *args) {
   enum { Y = 3, STATISTICS, DY, OFFSETS };
   (void)program;
@@ -322,13 +338,15 @@ static const pith_training_step steps[PITH_OP_SOFTMAX_CROSS_ENTROPY - PITH_OP_CO
                                .name = "TrainingAttention",
                                .kernels = pith_attention_train_f32_kernels,
                                .dtypes = "fffi>f",
-                               .bind = bind_attention},
+                               .bind = bind_attention,
+                               .count_flops = count_attention_flops},
                               .finish = finish_attention},
     AT(TRAINING_ATTENTION_GRAD) = {{PITH_STEP_OF(pith_attention_grad_f32_args),
                                     .name = "TrainingAttentionGrad",
                                     .kernels = pith_attention_grad_f32_kernels,
                                     .dtypes = "ffffffi>f",
-                                    .bind = bind_attention_grad},
+                                    .bind = bind_attention_grad,
+                                    .count_flops = count_attention_grad_flops},
                                    .finish = finish_attention},
     AT(UNARY_GRAD) = {{PITH_STEP_OF(pith_unary_grad_f32_args),
                        .name = "UnaryGrad",

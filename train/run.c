@@ -204,6 +204,11 @@ pith_status pith_train_run(const pith_run_request *request, pith_run_summary *ou
     status = run(&r, error);
   if (status == PITH_OK)
     summarize(&r, out_summary);
+  if (status == PITH_OK && request->tell_profile != NULL) {
+    size_t count;
+    const pith_profile_entry *entries = pith_trainer_get_profile(r.trainer, &count);
+    request->tell_profile(request->context, entries, count);
+  }
   pith_run_close(&r);
   return status;
 }

@@ -30,6 +30,8 @@ typedef struct pith_run_request {
   const volatile int *stop;       /* NULL, or not 0 from when on the run shall save and end */
   const pith_watcher *watcher;    /* NULL, or told what is done before and between steps: "tokenize", "eval" */
   void (*tell)(void *context, const pith_run_news *news); /* NULL, or called after each step and each measurement */
+  void (*tell_profile)(void *context, const pith_profile_entry *entries, size_t count); /* NULL, or called at the end with the time of
+                                     each operator in this process's steps (pith_trainer_get_profile) */
   void *context;
 } pith_run_request;
 

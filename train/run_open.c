@@ -221,6 +221,7 @@ static pith_status make_trainer(pith_run *r, pith_error *error) {
   t.max_rows = pith_train_data_count_rows(&r->data, r->survey.most_tokens, r->survey.most_samples);
   t.max_memory = o->max_memory;
   t.threadpool = r->request->pool;
+  t.profile = r->request->tell_profile != NULL;
   return pith_trainer_create(&r->model.data, &t, &r->trainer, error);
 }
 

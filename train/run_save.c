@@ -7,6 +7,7 @@
 
 #include "compiler/history.h"
 #include "compiler/rewrite/choose.h"
+#include "engine/base/mapped_file.h"
 #include "engine/format/format.h"
 #include "train/run_internal.h"
 
@@ -26,6 +27,12 @@ static void add_teacher(pith_run *r) {
   pith_sha256_update(&hash, r->key.options, sizeof r->key.options);
   pith_sha256_update(&hash, teacher, sizeof teacher);
   pith_sha256_finish(&hash, r->key.options);
+}
+
+/* The file that the model came from was copied and is read no more but for its tokenizer. */
+static void leave_file(const pith_model *model) {
+  if (model->mapped)
+    pith_mapped_file_leave(&(pith_mapped_file){model->bytes, model->size});
 }
 
 static pith_status make_key(pith_run *r, pith_error *error) {
@@ -86,6 +93,7 @@ pith_status pith_run_resume(pith_run *r, pith_error *error) {
     pith_checkpoint_remove(r->state_base);
     (void)unlink(r->best_path);
   }
+  leave_file(r->request->model);
   return pith_run_log_open(&r->log, r->options->log, r->options->tensorboard, r->state.log_bytes, r->state.step, error);
 }
 
@@ -142,6 +150,7 @@ static pith_status add_report(const pith_run *r, pith_model_data *data, pith_are
 
 static pith_status write_model(const pith_run *r, const char *path, pith_error *error) {
   pith_model_data data;
+  pith_trainer_rest(r->trainer); /* blocks of all weights are made */
   PITH_TRY(pith_trainer_get_model(r->trainer, &data, error));
   data.report = NULL; /* measured on other weights */
   data.report_count = 0;
@@ -172,6 +181,7 @@ static void show_rows(void *context, uint64_t done) {
 
 static pith_status evaluate(pith_run *r, pith_evaluation *out_evaluation, pith_error *error) {
   struct pith_model model = r->model;
+  pith_trainer_rest(r->trainer); /* the session needs about as much */
   PITH_TRY(pith_trainer_get_model(r->trainer, &model.data, error));
   pith_session_options options = PITH_SESSION_OPTIONS_INIT;
   options.max_tokens = model.data.max_length > EVAL_TOKENS ? model.data.max_length : EVAL_TOKENS;

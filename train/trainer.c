@@ -69,10 +69,9 @@ static pith_status allocate(pith_trainer *t, size_t count, size_t element_bytes,
   size_t bytes;
   if (!pith_size_multiply(count == 0 ? 1 : count, element_bytes, &bytes))
     return pith_fail(error, PITH_LIMIT, "%zu elements of a trainer overflow", count);
-  void *memory = pith_allocate(&t->allocator, bytes);
+  void *memory = pith_allocate_zeros(&t->allocator, bytes);
   if (memory == NULL)
     return no_memory(bytes, error);
-  memset(memory, 0, bytes);
   t->bytes += bytes;
   memcpy(out, &memory, sizeof memory);
   return PITH_OK;
@@ -206,15 +205,23 @@ static pith_status make_tables(pith_trainer *t, pith_error *error) {
   return PITH_OK;
 }
 
+/* One value for each that is trained. Of tables few rows are written in a step. */
+static pith_status allocate_trained(pith_trainer *t, float **out, pith_error *error) {
+  const pith_training_graph *g = t->training;
+  PITH_TRY(allocate(t, g->trained_values, sizeof(float), out, error));
+  pith_expect_sparse(&t->allocator, *out + g->dense_values, (g->trained_values - g->dense_values) * sizeof(float));
+  return PITH_OK;
+}
+
 static pith_status make_buffers(pith_trainer *t, pith_error *error) {
   const pith_training_graph *g = t->training;
   const uint32_t moments = count_moments(&t->options);
   PITH_TRY(allocate(t, g->value_count, sizeof(float), &t->values, error));
-  PITH_TRY(allocate(t, g->trained_values, sizeof(float), &t->gradients, error));
+  PITH_TRY(allocate_trained(t, &t->gradients, error));
   if (moments > 0)
-    PITH_TRY(allocate(t, g->trained_values, sizeof(float), &t->m, error));
+    PITH_TRY(allocate_trained(t, &t->m, error));
   if (moments > 1)
-    PITH_TRY(allocate(t, g->trained_values, sizeof(float), &t->v, error));
+    PITH_TRY(allocate_trained(t, &t->v, error));
   if (t->options.ema != 0)
     PITH_TRY(allocate(t, g->trained_values, sizeof(float), &t->average, error));
   t->sum_count = pith_sum_squares_count(g->trained_values, PITH_SUM_SQUARES_BLOCK) + g->parameter_count;
@@ -264,8 +271,11 @@ static pith_status init(pith_trainer *t, pith_error *error) {
   t->program = NULL;
   PITH_TRY(lower(t, error));
   const pith_executor_options running = {.allocator = &t->allocator,
-                                         .threadpool = t->threads > 1 ? t->options.threadpool : NULL};
+                                         .threadpool = t->threads > 1 ? t->options.threadpool : NULL,
+                                         .profile = t->options.profile};
   PITH_TRY(pith_executor_create(t->program, &running, &t->executor, error));
+  if (t->options.profile)
+    PITH_TRY(pith_trainer_make_profile(t, error));
   if (t->average != NULL)
     memcpy(t->average, t->values, t->training->trained_values * sizeof(float));
   return PITH_OK;
@@ -279,7 +289,7 @@ pith_status pith_trainer_create(const pith_model_data *model, const pith_trainer
   if (t == NULL)
     return no_memory(sizeof *t, error);
   t->arena = arena;
-  t->allocator = options->allocator == NULL ? pith_default_allocator : *options->allocator;
+  t->allocator = options->allocator == NULL ? pith_large_allocator : *options->allocator;
   t->options = *options;
   t->model = *model;
   t->threads = pith_parallel_count_threads(options->threadpool);
@@ -478,9 +488,12 @@ pith_status pith_trainer_forward_backward(pith_trainer *t, const pith_train_batc
   PITH_TRY(check_batch(t, batch, share, error));
   PITH_TRY(fill_feeds(t, batch, feeds, error));
   pith_trainer_use_weights(t);
+  uint64_t begin = pith_trainer_begin(t);
   PITH_TRY(prepare_rows(t, batch, error));
+  pith_trainer_end(t, PITH_TRAINER_CATCHING_UP, begin);
   PITH_TRY(bind_gradients(t, error));
   PITH_TRY(pith_executor_run(t->executor, feeds, NULL, 0, error));
+  begin = pith_trainer_begin(t);
   if (!t->begun)
     t->stamp++;
   const pith_axpy_f32_args gather = {.x = t->begun ? t->spare : NULL,
@@ -490,6 +503,7 @@ pith_status pith_trainer_forward_backward(pith_trainer *t, const pith_train_batc
   if (t->begun || share != 1)
     pith_trainer_run_calls(t, &(pith_trainer_call){pith_trainer_select(pith_axpy_f32_kernels), &gather}, 1);
   add_rows(t, share);
+  pith_trainer_end(t, PITH_TRAINER_ADDING_ROWS, begin);
   t->begun = true;
   *out_loss = *(const float *)pith_executor_get_output(t->executor, 0)->data;
   return PITH_OK;

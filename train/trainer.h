@@ -52,6 +52,7 @@ typedef struct pith_trainer_options {
   size_t max_tokens, max_sequences, max_rows; /* of one batch */
   uint64_t max_memory;          /* bytes of the trainer; over that activations of layers are computed again; 0: no limit */
   struct pthreadpool *threadpool; /* NULL: the calling thread */
+  bool profile;                 /* time each operator */
   const pith_allocator *allocator; /* NULL: the C library's */
 } pith_trainer_options;
 extern const pith_trainer_options pith_trainer_defaults;
@@ -93,7 +94,13 @@ float *pith_trainer_get_gradients(pith_trainer *trainer, size_t *out_count);
 PITH_WARN_UNUSED pith_status pith_trainer_apply(pith_trainer *trainer, double learning_rate, double *out_norm,
                                                 pith_error *error);
 
+/* Gives back, until the next batch, the memory that only steps need: of activations and, where no gradients wait to be applied, of
+ * gradients. It comes again by itself. A caller's allocator keeps what it gave. */
+void pith_trainer_rest(pith_trainer *trainer);
+
 uint64_t pith_trainer_get_step(const pith_trainer *trainer); /* steps that were applied */
+/* Time of each operator over all batches, then of what ends a step; borrowed, as of now; empty without `profile`. */
+const pith_profile_entry *pith_trainer_get_profile(pith_trainer *trainer, size_t *out_count);
 size_t pith_trainer_get_memory(const pith_trainer *trainer); /* bytes that it holds */
 
 /* The model with the weights of now, which it borrows until the next forward_backward or apply: to be written, or run by a session

@@ -32,6 +32,15 @@ typedef struct pith_trainer_table {
   uint32_t *read_stamps;
 } pith_trainer_table;
 
+/* What a profile has beside the program's steps. */
+typedef enum pith_trainer_ends {
+  PITH_TRAINER_CATCHING_UP,
+  PITH_TRAINER_ADDING_ROWS,
+  PITH_TRAINER_NORM,
+  PITH_TRAINER_UPDATE,
+  PITH_TRAINER_ENDS
+} pith_trainer_ends;
+
 struct pith_trainer {
   pith_arena arena;
   pith_allocator allocator;
@@ -63,6 +72,7 @@ struct pith_trainer {
   uint64_t state_step; /* what get_state gives */
   pith_trainer_piece pieces[5 + PITH_TRAINER_PRUNE_PIECES];
   size_t bytes; /* all memory but the arena's */
+  pith_profile_entry *profile; /* [program->step_count + PITH_TRAINER_ENDS], or NULL */
 };
 
 /* Runs several calls as one: all their tasks on the trainer's threads. Kernels have no scratch. */
@@ -72,6 +82,11 @@ typedef struct pith_trainer_call {
 } pith_trainer_call;
 void pith_trainer_run_calls(pith_trainer *trainer, const pith_trainer_call *calls, size_t count);
 const pith_kernel *pith_trainer_select(const pith_kernel *const *table);
+
+PITH_WARN_UNUSED pith_status pith_trainer_make_profile(pith_trainer *trainer, pith_error *error);
+/* Around what is timed; nothing without a profile. */
+uint64_t pith_trainer_begin(const pith_trainer *trainer);
+void pith_trainer_end(pith_trainer *trainer, pith_trainer_ends what, uint64_t begin);
 
 /* Rows of a table go through the steps that they have missed; NULL: all rows. */
 void pith_trainer_catch_up(pith_trainer *trainer, pith_trainer_table *table, const int32_t *rows, size_t count);

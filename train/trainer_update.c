@@ -254,7 +254,9 @@ pith_status pith_trainer_apply(pith_trainer *t, double learning_rate, double *ou
   if (!(learning_rate >= 0 && isfinite(learning_rate)))
     return pith_fail(error, PITH_INVALID_ARGUMENT, "a learning rate of %g", learning_rate);
   pith_trainer_use_weights(t);
+  uint64_t begin = pith_trainer_begin(t);
   double norm = sqrt(sum_gradients(t));
+  pith_trainer_end(t, PITH_TRAINER_NORM, begin);
   if (!isfinite(norm))
     return refuse(t, error);
   if (t->pruning != NULL) {
@@ -263,15 +265,27 @@ pith_status pith_trainer_apply(pith_trainer *t, double learning_rate, double *ou
   }
   /* As torch.nn.utils.clip_grad_norm_ does. */
   const double scale = t->options.clip == 0 ? 1 : fmin(1, t->options.clip / (norm + 1e-6));
+  begin = pith_trainer_begin(t);
   PITH_TRY(update(t, learning_rate, (float)scale, error));
   if (t->pruning != NULL)
     pith_trainer_prune_weights(t);
   clear_rows(t);
+  pith_trainer_end(t, PITH_TRAINER_UPDATE, begin);
   t->begun = false;
   t->step++;
   if (out_norm != NULL)
     *out_norm = norm;
   return PITH_OK;
+}
+
+/* ---- between steps ------------------------------------------------------------------------------------------------ */
+
+void pith_trainer_rest(pith_trainer *t) {
+  pith_executor_vacate(t->executor);
+  if (!t->begun) /* tables' gradients are 0, dense ones will be written */
+    pith_vacate(&t->allocator, t->gradients, t->training->trained_values * sizeof(float));
+  if (t->spare != NULL)
+    pith_vacate(&t->allocator, t->spare, t->training->dense_values * sizeof(float));
 }
 
 /* ---- the model and the state ------------------------------------------------------------------------------------ */

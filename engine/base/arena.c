@@ -4,6 +4,8 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 static void *default_allocate(void *context, size_t bytes, size_t alignment) {
   (void)context;
@@ -19,12 +21,71 @@ static void default_release(void *context, void *memory, size_t bytes) {
 
 const pith_allocator pith_default_allocator = {default_allocate, default_release, NULL};
 
+enum { LARGE_PAGE_BYTES = 2 << 20 };
+
+static void *large_allocate(void *context, size_t bytes, size_t alignment) {
+  if (bytes < LARGE_PAGE_BYTES)
+    return default_allocate(context, bytes, alignment);
+  void *memory = default_allocate(context, bytes, LARGE_PAGE_BYTES);
+#ifdef MADV_HUGEPAGE
+  if (memory != NULL) /* a wish: without it pages are small */
+    (void)madvise(memory, bytes / LARGE_PAGE_BYTES * LARGE_PAGE_BYTES, MADV_HUGEPAGE);
+#endif
+  return memory;
+}
+
+const pith_allocator pith_large_allocator = {large_allocate, default_release, NULL};
+
 void *pith_allocate(const pith_allocator *allocator, size_t bytes) {
   if (bytes == 0)
     return NULL;
   if (allocator == NULL)
     allocator = &pith_default_allocator;
   return allocator->allocate(allocator->context, bytes, 64);
+}
+
+/* The pages that lie in `memory` whole; false: there are none, or they are not the C library's. */
+static bool find_pages(const pith_allocator *allocator, char *memory, size_t bytes, char **out_begin, char **out_end) {
+  if (allocator != NULL && allocator->allocate != default_allocate && allocator->allocate != large_allocate)
+    return false;
+  const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), begin = (uintptr_t)memory, end = begin + bytes;
+  *out_begin = memory + ((begin + page - 1) / page * page - begin);
+  *out_end = memory + (end / page * page - begin);
+  return *out_begin < *out_end;
+}
+
+/* Private pages without a file are zeros once they are given back. */
+static bool give_back(char *begin, char *end) {
+  return madvise(begin, (size_t)(end - begin), MADV_DONTNEED) == 0;
+}
+
+void *pith_allocate_zeros(const pith_allocator *allocator, size_t bytes) {
+  char *memory = pith_allocate(allocator, bytes), *begin, *end;
+  if (memory == NULL)
+    return NULL;
+  if (!find_pages(allocator, memory, bytes, &begin, &end) || !give_back(begin, end))
+    return memset(memory, 0, bytes);
+  memset(memory, 0, (size_t)(begin - memory));
+  memset(end, 0, (size_t)(memory + bytes - end));
+  return memory;
+}
+
+void pith_vacate(const pith_allocator *allocator, void *memory, size_t bytes) {
+  char *begin, *end;
+  if (memory != NULL && find_pages(allocator, memory, bytes, &begin, &end))
+    (void)give_back(begin, end);
+}
+
+void pith_expect_sparse(const pith_allocator *allocator, void *memory, size_t bytes) {
+#ifdef MADV_NOHUGEPAGE
+  char *begin, *end;
+  if (memory != NULL && find_pages(allocator, memory, bytes, &begin, &end))
+    (void)madvise(begin, (size_t)(end - begin), MADV_NOHUGEPAGE);
+#else
+  (void)allocator;
+  (void)memory;
+  (void)bytes;
+#endif
 }
 
 void pith_release(const pith_allocator *allocator, void *memory, size_t bytes) {

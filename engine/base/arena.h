@@ -12,9 +12,18 @@
 
 /* The C library's aligned allocation. */
 extern const pith_allocator pith_default_allocator;
+/* The same, for what is large and read all the time: from 2 MiB on in pages of 2 MiB, where the system has them. */
+extern const pith_allocator pith_large_allocator;
 
 /* Aligned to 64 bytes; NULL on failure or for 0 bytes. `allocator` NULL: the default. Not cleared. */
 void *pith_allocate(const pith_allocator *allocator, size_t bytes);
+/* The same, zeroed. Of the C library's memory whole pages are the system's zeros, which take no room until something is written. */
+void *pith_allocate_zeros(const pith_allocator *allocator, size_t bytes);
+/* What stands in `memory` is not needed any more, and 0 would do as well: of the C library's memory whole pages go back to the system
+ * until something is written there; other allocators' memory stays as it is. NULL memory is accepted. */
+void pith_vacate(const pith_allocator *allocator, void *memory, size_t bytes);
+/* Little of `memory` will be written, here and there: pages of pith_large_allocator are small there. Before the first write. */
+void pith_expect_sparse(const pith_allocator *allocator, void *memory, size_t bytes);
 /* `bytes` as given to pith_allocate; NULL memory is accepted. */
 void pith_release(const pith_allocator *allocator, void *memory, size_t bytes);
 

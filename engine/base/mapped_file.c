@@ -43,6 +43,11 @@ pith_status pith_mapped_file_open(const char *path, pith_mapped_file *out_file, 
   return status;
 }
 
+void pith_mapped_file_leave(const pith_mapped_file *file) {
+  if (file->bytes != NULL)
+    (void)madvise((void *)(uintptr_t)file->bytes, file->size, MADV_DONTNEED);
+}
+
 void pith_mapped_file_close(pith_mapped_file *file) {
   if (file->bytes != NULL)
     munmap((void *)(uintptr_t)file->bytes, file->size);

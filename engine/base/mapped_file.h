@@ -16,6 +16,8 @@ typedef struct pith_mapped_file {
 /* PITH_IO, naming the path and the reason, where it cannot be read or is not a regular file. Thread-safe. */
 PITH_WARN_UNUSED pith_status pith_mapped_file_open(const char *path, pith_mapped_file *out_file,
                                                    pith_error *error);
+/* Its pages leave this process until they are read again: they count as its memory once they were. */
+void pith_mapped_file_leave(const pith_mapped_file *file);
 /* A file that was never opened (all zero) is accepted. */
 void pith_mapped_file_close(pith_mapped_file *file);
 

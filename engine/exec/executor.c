@@ -298,6 +298,10 @@ pith_status pith_executor_run(pith_executor *executor, const pith_feed *feeds, c
   return run.status;
 }
 
+void pith_executor_vacate(pith_executor *executor) {
+  pith_vacate(&executor->allocator, executor->memory, executor->program->buffer_bytes); /* packed weights lie behind */
+}
+
 /* ---- reading -------------------------------------------------------------------------------------------------- */
 
 const pith_view *pith_executor_get_output(const pith_executor *executor, uint32_t index) {

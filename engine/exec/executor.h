@@ -37,6 +37,9 @@ PITH_WARN_UNUSED pith_status pith_executor_bind_output(pith_executor *executor, 
 PITH_WARN_UNUSED pith_status pith_executor_run(pith_executor *executor, const pith_feed *feeds, const int *cancel,
                                                uint64_t deadline_ns, pith_error *error);
 
+/* Gives the buffers' memory back to the system until the next run (pith_vacate): outputs in it are lost. */
+void pith_executor_vacate(pith_executor *executor);
+
 /* An output of the last successful run; lives until the next run. */
 const pith_view *pith_executor_get_output(const pith_executor *executor, uint32_t index);
 /* The one block: buffers, scratch, packed weights. For tests. */

@@ -161,6 +161,28 @@ static void test_same_bits(void **state) {
   expect_same_file(out, other);
 }
 
+static void test_profile(void **state) {
+  (void)state;
+  outcome o = run_pith(NULL, "train", bare, TASK, "--max-steps", "5", "--profile", "--json", "-o", out, NULL);
+  assert_success(&o);
+  const char *begin = strstr(o.out, "{\"profile\":");
+  assert_non_null(begin);
+  cJSON *json = cJSON_ParseWithOpts(begin, NULL, 0);
+  const cJSON *row, *rows = cJSON_GetObjectItem(json, "profile");
+  double share = 0, updates = 0;
+  cJSON_ArrayForEach(row, rows) {
+    share += number(row, "share_of_time");
+    if (strcmp(cJSON_GetStringValue(cJSON_GetObjectItem(row, "operator")), "update") == 0)
+      updates = number(row, "calls");
+  }
+  assert_true(fabs(share - 1) < 1e-3 && updates == 5);
+  cJSON_Delete(json);
+  o = run_pith(NULL, "train", bare, TASK, "--max-steps", "5", "-o", other, NULL);
+  assert_success(&o);
+  assert_null(strstr(o.out, "update"));
+  expect_same_file(out, other); /* timing changes nothing */
+}
+
 static pid_t start(const char *output, const char *more) {
   const pid_t child = fork();
   assert_true(child >= 0);
@@ -371,7 +393,8 @@ static void test_refused(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_learns),   cmocka_unit_test(test_same_bits), cmocka_unit_test(test_ends),
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_learns),   cmocka_unit_test(test_same_bits),
+                                      cmocka_unit_test(test_profile), cmocka_unit_test(test_ends),
                                      cmocka_unit_test(test_kinds),    cmocka_unit_test(test_new_head),  cmocka_unit_test(test_refused)};
   return cmocka_run_group_tests(tests, make_models, remove_models);
 }

@@ -6,6 +6,7 @@ endfunction()
 
 pith_exec_test(exec_operators)
 pith_exec_test(exec_quantize)
+pith_exec_test(base_memory)
 pith_exec_test(usable_cpus)
 pith_exec_test(exec_hostile)
 pith_exec_test(lower_rewrites)

@@ -120,6 +120,16 @@ void pith_trainer_state_changed(pith_trainer *t) {
   fake_trainer.resumed_at = t->step;
 }
 
+void pith_trainer_rest(pith_trainer *t) {
+  (void)t;
+}
+
+const pith_profile_entry *pith_trainer_get_profile(pith_trainer *t, size_t *out_count) {
+  (void)t;
+  *out_count = 0;
+  return NULL;
+}
+
 /* Lets a parameter read from elsewhere. */
 void model_restore(const pith_model_data *model, pith_tensor_id tensor, const void *data) {
   pith_graph_set_data(model->graph, tensor, data, model->graph->tensors[tensor].data_bytes);

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <pthreadpool.h>
 
@@ -295,6 +296,86 @@ static void test_memory(void **state) {
   pith_import_deinit(&import);
 }
 
+/* Memory is given back after every other step, and in the middle of one whose gradients wait: the weights are the same. */
+static void test_rest(void **state) {
+  (void)state;
+  pith_import import = open_model("bert-sequence");
+  pith_trainer_options options = make_options();
+  options.dense_rows = 4;
+  options.max_tokens = 4096; /* activations take many pages */
+  pith_trainer *plain = create(&import, &options), *resting = create(&import, &options);
+  pith_trainer_rest(resting);
+  for (uint64_t step = 0; step < 8; step++) {
+    pith_trainer *both[] = {plain, resting};
+    batch b[2];
+    double loss[2][2];
+    make_batch(&b[0], 2 * step, SEQUENCES);
+    make_batch(&b[1], 2 * step + 1, SEQUENCES);
+    for (int i = 0; i < 2; i++) {
+      for (int half = 0; half < 2; half++) {
+        assert_int_equal(pith_trainer_forward_backward(both[i], &b[half].batch, 0.5, &loss[i][half], NULL), PITH_OK);
+        if (i == 1 && step % 2 == 0)
+          pith_trainer_rest(resting);
+      }
+      assert_int_equal(pith_trainer_apply(both[i], 1e-3, NULL, NULL), PITH_OK);
+    }
+    assert_memory_equal(loss[0], loss[1], sizeof *loss);
+    if (step % 2 == 0)
+      continue;
+    pith_trainer_rest(resting);
+    const size_t page = (size_t)sysconf(_SC_PAGESIZE), bytes = resting->program->buffer_bytes;
+    const char *memory = pith_executor_get_memory(resting->executor), *whole = memory + (page - (uintptr_t)memory % page);
+    assert_true(bytes > 16 * page);
+    for (size_t at = 0; whole + at + page <= memory + bytes; at++) /* what was given back reads as 0 */
+      assert_int_equal(whole[at], 0);
+  }
+  expect_same_weights(plain, resting);
+  pith_trainer_destroy(resting);
+  pith_trainer_destroy(plain);
+  pith_import_deinit(&import);
+}
+
+static void expect_entry(const pith_profile_entry *entries, size_t count, const char *name, uint64_t calls) {
+  uint64_t found = 0;
+  for (size_t i = 0; i < count; i++)
+    if (strcmp(entries[i].operator_name, name) == 0) {
+      assert_true(entries[i].nanoseconds > 0);
+      found += entries[i].calls;
+    }
+  if (found != calls)
+    fail_msg("%s was called %llu times, not %llu", name, (unsigned long long)found, (unsigned long long)calls);
+}
+
+static void test_profile(void **state) {
+  (void)state;
+  pith_import import = open_model("bert-sequence");
+  pith_trainer_options options = make_options();
+  pith_trainer *trainer = create(&import, &options);
+  size_t count;
+  (void)pith_trainer_get_profile(trainer, &count);
+  assert_int_equal(count, 0);
+  pith_trainer_destroy(trainer);
+  options.profile = true;
+  trainer = create(&import, &options);
+  run_steps(trainer, 0, 3);
+  const pith_profile_entry *entries = pith_trainer_get_profile(trainer, &count);
+  const uint64_t layers = trainer->training->layer_count;
+  expect_entry(entries, count, "update", 3);
+  expect_entry(entries, count, "norm of gradients", 3);
+  expect_entry(entries, count, "TrainingAttention", 3 * layers);
+  expect_entry(entries, count, "TrainingAttentionGrad backward", 3 * layers);
+  double products[3] = {0};
+  for (size_t i = 0; i < count; i++) {
+    const char *name = entries[i].operator_name;
+    if (strncmp(name, "Gemm", 4) == 0)
+      products[strstr(name, " dx") != NULL ? 1 : strstr(name, " dw") != NULL ? 2 : 0] += entries[i].flops;
+  }
+  assert_true(products[0] > 0 && products[1] > 0.9 * products[0] && products[1] <= products[0]);
+  assert_true(products[2] == products[0]); /* each forward product has one by its weights, all but the first layers' inputs one by x */
+  pith_trainer_destroy(trainer);
+  pith_import_deinit(&import);
+}
+
 static void expect_refused(pith_status got, pith_status want, const pith_error *error, const char *text) {
   if (got != want) fail_msg("%d, not %d: %s", (int)got, (int)want, error->message);
   if (strstr(error->message, text) == NULL)
@@ -386,6 +467,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_losses_fall), cmocka_unit_test(test_threads), cmocka_unit_test(test_rows),
       cmocka_unit_test(test_shares),      cmocka_unit_test(test_state),   cmocka_unit_test(test_average),
+      cmocka_unit_test(test_rest),        cmocka_unit_test(test_profile),
       cmocka_unit_test(test_memory),      cmocka_unit_test(test_refusals), cmocka_unit_test(test_no_memory),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
