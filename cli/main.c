@@ -7,12 +7,12 @@
 
 extern const pith_command pith_command_new, pith_command_import, pith_command_inspect, pith_command_tokenize,
     pith_command_run, pith_command_eval, pith_command_bench, pith_command_pack, pith_command_prune,
-    pith_command_quantize, pith_command_train, pith_command_verify;
+    pith_command_quantize, pith_command_train, pith_command_compress, pith_command_verify;
 
 const pith_command *const pith_commands[] = {
     &pith_command_import, &pith_command_new,      &pith_command_inspect, &pith_command_pack,
     &pith_command_verify, &pith_command_tokenize, &pith_command_run,     &pith_command_eval,
-    &pith_command_train,  &pith_command_prune,    &pith_command_quantize, &pith_command_bench, NULL,
+    &pith_command_train,  &pith_command_prune,    &pith_command_quantize, &pith_command_compress, &pith_command_bench, NULL,
 };
 
 static const char *next_command(void *context) {

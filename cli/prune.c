@@ -3,7 +3,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "cli/compress.h"
+#include "cli/technique.h"
 #include "cli/shrink.h"
 #include "cli/task.h"
 #include "engine/exec/model.h"
@@ -19,6 +19,7 @@ typedef struct prune_settings {
   PITH_PRUNE_KEY_LIST(FIELD)
 #undef FIELD
   pith_cli_limits limits;
+  const pith_cli_stage *stage; /* NULL, or where the options come from */
 } prune_settings;
 
 /* What one run works on. */
@@ -77,10 +78,10 @@ static int read_options(job *j) {
   j->quant = pith_quant_defaults;
   pith_recipe_section sections[2] = {{.name = "prune", .keys = pith_prune_keys, .options = &j->options},
                                      {.name = "quantize", .keys = pith_quant_keys, .options = &j->quant}};
-  if (j->settings->recipe != NULL && pith_recipe_read(j->settings->recipe, sections, 2, &j->arena, &error) != PITH_OK)
-    return pith_report_error(&error);
+  int status = pith_cli_read_recipe(j->settings->recipe, j->settings->stage, sections, 2, &j->arena);
   j->quantizes = sections[1].given || j->settings->quantize != NULL;
-  const int status = pith_cli_apply_given(options, pith_prune_keys, j->settings, &j->options, &j->arena);
+  if (status == PITH_EXIT_OK)
+    status = pith_cli_apply_given(options, pith_prune_keys, j->settings, &j->options, &j->arena);
   if (status != PITH_EXIT_OK)
     return status;
   if (j->settings->quantize != NULL && pith_recipe_set(&j->quant, pith_recipe_key_find(pith_quant_keys, "mode"),
@@ -227,7 +228,7 @@ static int run(const void *given_settings) {
   if (exit_status == PITH_EXIT_OK)
     exit_status = check_options(&j);
   pith_error error = {0};
-  if (exit_status == PITH_EXIT_OK) {
+  if (exit_status == PITH_EXIT_OK && (j.settings->stage == NULL || !j.settings->stage->check_only)) {
     pith_status status = pith_cli_model_open(&j.open, j.settings->operand, &j.settings->limits, &error);
     if (status == PITH_OK)
       status = compress(&j, &error);
@@ -244,6 +245,14 @@ static int run(const void *given_settings) {
   pith_cli_session_close(&j.open);
   pith_arena_deinit(&j.arena);
   return exit_status;
+}
+
+int pith_cli_stage_prune(const pith_cli_stage *stage) {
+  return run(&(const prune_settings){.operand = stage->model,
+                                     .output = stage->output,
+                                     .json = stage->json,
+                                     .limits = {.threads = stage->threads},
+                                     .stage = stage});
 }
 
 #define FIELD(name) offsetof(prune_settings, name)

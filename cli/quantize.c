@@ -2,7 +2,7 @@
 #include <stddef.h>
 #include <string.h>
 
-#include "cli/compress.h"
+#include "cli/technique.h"
 #include "cli/task.h"
 #include "engine/exec/model.h"
 #include "engine/format/format.h"
@@ -17,6 +17,7 @@ typedef struct quantize_settings {
   PITH_QUANT_KEY_LIST(FIELD)
 #undef FIELD
   pith_cli_limits limits;
+  const pith_cli_stage *stage; /* NULL, or where the options come from */
 } quantize_settings;
 
 /* What one run works on. */
@@ -38,12 +39,10 @@ static const pith_option options[];
 
 /* The recipe's keys, then what the command line says. */
 static int read_options(job *j) {
-  pith_error error = {0};
   j->options = pith_quant_defaults;
   pith_recipe_section section = {.name = "quantize", .keys = pith_quant_keys, .options = &j->options};
-  if (j->settings->recipe != NULL && pith_recipe_read(j->settings->recipe, &section, 1, &j->arena, &error) != PITH_OK)
-    return pith_report_error(&error);
-  return pith_cli_apply_given(options, pith_quant_keys, j->settings, &j->options, &j->arena);
+  const int status = pith_cli_read_recipe(j->settings->recipe, j->settings->stage, &section, 1, &j->arena);
+  return status != PITH_EXIT_OK ? status : pith_cli_apply_given(options, pith_quant_keys, j->settings, &j->options, &j->arena);
 }
 
 static bool needs_data(const job *j) {
@@ -165,7 +164,7 @@ static int run(const void *given_settings) {
   if (exit_status == PITH_EXIT_OK)
     exit_status = check_options(&j);
   pith_error error = {0};
-  if (exit_status == PITH_EXIT_OK) {
+  if (exit_status == PITH_EXIT_OK && (j.settings->stage == NULL || !j.settings->stage->check_only)) {
     pith_status status = pith_cli_model_open(&j.open, j.settings->operand, &j.settings->limits, &error);
     if (status == PITH_OK)
       status = quantize(&j, &error);
@@ -181,6 +180,14 @@ static int run(const void *given_settings) {
   pith_cli_session_close(&j.open);
   pith_arena_deinit(&j.arena);
   return exit_status;
+}
+
+int pith_cli_stage_quantize(const pith_cli_stage *stage) {
+  return run(&(const quantize_settings){.operand = stage->model,
+                                        .output = stage->output,
+                                        .json = stage->json,
+                                        .limits = {.threads = stage->threads},
+                                        .stage = stage});
 }
 
 #define FIELD(name) offsetof(quantize_settings, name)

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "cli/bench_internal.h"
-#include "cli/compress.h"
+#include "cli/technique.h"
 #include "cli/task.h"
 #include "engine/exec/parallel.h"
 #include "ops/cpu/peak.h"
@@ -18,6 +18,7 @@ typedef struct train_settings {
   PITH_TRAIN_KEY_LIST(FIELD)
 #undef FIELD
   pith_cli_limits limits;
+  const pith_cli_stage *stage; /* NULL, or where the options come from */
 } train_settings;
 
 /* What one run works on. */
@@ -47,9 +48,9 @@ static int read_options(job *j) {
   pith_error error = {0};
   j->options = pith_train_defaults;
   pith_recipe_section section = {.name = "train", .keys = pith_train_keys, .options = &j->options};
-  if (j->settings->recipe != NULL && pith_recipe_read(j->settings->recipe, &section, 1, &j->arena, &error) != PITH_OK)
-    return pith_report_error(&error);
-  const int status = pith_cli_apply_given(options, pith_train_keys, j->settings, &j->options, &j->arena);
+  int status = pith_cli_read_recipe(j->settings->recipe, j->settings->stage, &section, 1, &j->arena);
+  if (status == PITH_EXIT_OK)
+    status = pith_cli_apply_given(options, pith_train_keys, j->settings, &j->options, &j->arena);
   if (status != PITH_EXIT_OK)
     return status;
   if ((j->options.task != NULL && pith_cli_task_find(j->options.task) == NULL) ||
@@ -174,11 +175,21 @@ static int run(const void *given) {
   pith_arena_init(&j.arena, NULL);
   int exit_status = read_options(&j);
   pith_error error = {0};
-  if (exit_status == PITH_EXIT_OK && train(&j, &error) != PITH_OK)
+  const bool runs = j.settings->stage == NULL || !j.settings->stage->check_only;
+  if (exit_status == PITH_EXIT_OK && runs && train(&j, &error) != PITH_OK)
     exit_status = pith_report_error(&error);
   pith_cli_session_close(&j.open);
   pith_arena_deinit(&j.arena);
   return exit_status;
+}
+
+int pith_cli_stage_train(const pith_cli_stage *stage) {
+  return run(&(const train_settings){.operand = stage->model,
+                                     .output = stage->output,
+                                     .resume = stage->resume,
+                                     .json = stage->json,
+                                     .limits = {.threads = stage->threads},
+                                     .stage = stage});
 }
 
 #define FIELD(name) offsetof(train_settings, name)

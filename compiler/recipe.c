@@ -234,6 +234,12 @@ static pith_status read_sections(const char *path, const cJSON *json, pith_recip
   return PITH_OK;
 }
 
+pith_status pith_recipe_read_object(const char *where, const cJSON *object, pith_recipe_section *section, pith_arena *arena,
+                                    pith_error *error) {
+  section->given = false;
+  return read_keys(where, object, section, arena, error);
+}
+
 pith_status pith_recipe_read(const char *path, pith_recipe_section *sections, size_t section_count, pith_arena *arena,
                              pith_error *error) {
   cJSON *json;

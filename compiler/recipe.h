@@ -60,6 +60,10 @@ PITH_WARN_UNUSED pith_status pith_recipe_read(const char *path, pith_recipe_sect
                                               pith_arena *arena, pith_error *error);
 
 struct cJSON;
+/* The same from an object that was read already; `where` begins messages. */
+PITH_WARN_UNUSED pith_status pith_recipe_read_object(const char *where, const struct cJSON *object, pith_recipe_section *section,
+                                                     pith_arena *arena, pith_error *error);
+
 /* All keys but those whose value is NULL or an empty list; NULL: no memory. The caller deletes it. */
 struct cJSON *pith_recipe_write(const void *options, const pith_recipe_key *keys);
 

@@ -81,7 +81,8 @@ void pith_train_data_gather(const pith_train_data *data, const pith_order_batch 
   }
   room->offsets[at.sequence] = (int32_t)at.token;
   const bool targets = has_targets(data), masked = data->kind == PITH_EVAL_MASKED;
-  *out_batch = (pith_train_batch){.sequences = at.sequence,
+  *out_batch = (pith_train_batch){.struct_size = sizeof *out_batch,
+                                  .sequences = at.sequence,
                                   .offsets = room->offsets,
                                   .ids = room->ids,
                                   .type_ids = room->type_ids,

@@ -2,9 +2,9 @@
 #ifndef PITH_TRAIN_HIDDEN_H
 #define PITH_TRAIN_HIDDEN_H
 
-#include "engine/ir/graph.h"
+#include <pith/train.h>
 
-enum { PITH_HIDDEN_MOST = 3 }; /* a session gives four outputs */
+#include "engine/ir/graph.h"
 
 /* Layers of the graph that have a hidden state. */
 PITH_WARN_UNUSED pith_status pith_hidden_count_layers(const pith_graph *graph, uint32_t *out_layers, pith_error *error);

@@ -3,17 +3,7 @@
 #ifndef PITH_TRAIN_RATE_H
 #define PITH_TRAIN_RATE_H
 
-#include <stdint.h>
-
-#define PITH_RATE_LIST(X)                                                                                  \
-  X(LINEAR, "linear")     /* down to 0 at the end */                                                       \
-  X(COSINE, "cosine")     /* down to 0 along half a cosine */                                              \
-  X(CONSTANT, "constant")
-typedef enum pith_rate_kind {
-#define PITH_RATE_ENUM(name, text) PITH_RATE_##name,
-  PITH_RATE_LIST(PITH_RATE_ENUM)
-#undef PITH_RATE_ENUM
-} pith_rate_kind;
+#include <pith/train.h>
 
 typedef struct pith_rate {
   pith_rate_kind kind;

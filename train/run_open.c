@@ -222,7 +222,7 @@ static pith_status make_trainer(pith_run *r, pith_error *error) {
   t.max_memory = o->max_memory;
   t.threadpool = r->request->pool;
   t.profile = r->request->tell_profile != NULL;
-  return pith_trainer_create(&r->model.data, &t, &r->trainer, error);
+  return pith_trainer_create(&r->model, &t, &r->trainer, error);
 }
 
 /* ---- all of it ------------------------------------------------------------------------------------------------------- */

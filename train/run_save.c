@@ -5,13 +5,9 @@
 
 #include <cjson/cJSON.h>
 
-#include "compiler/history.h"
-#include "compiler/rewrite/choose.h"
 #include "engine/base/mapped_file.h"
-#include "engine/format/format.h"
 #include "train/run_internal.h"
-
-enum { EVAL_TOKENS = 2048, EVAL_ROWS = 512 /* of hidden tokens, in one run of a fill-mask model */ };
+#include "train/trainer_model.h"
 
 static pith_status no_memory(pith_error *error) {
   return pith_fail(error, PITH_OUT_OF_MEMORY, "no memory for a training run");
@@ -134,42 +130,10 @@ static cJSON *make_history(const pith_run *r) {
   return json;
 }
 
-static pith_status add_report(const pith_run *r, pith_model_data *data, pith_arena *arena, pith_error *error) {
-  if (r->eval_rows == NULL)
-    return PITH_OK;
-  const pith_evaluation best = pith_run_get_best(r);
-  pith_report_entry *report = PITH_ARENA_NEW(arena, pith_report_entry, best.metric_count);
-  if (report == NULL)
-    return no_memory(error);
-  for (size_t i = 0; i < best.metric_count; i++)
-    report[i] = (pith_report_entry){r->eval_task->name, best.metrics[i].name, best.metrics[i].value, best.n};
-  data->report = report;
-  data->report_count = (uint32_t)best.metric_count;
-  return PITH_OK;
-}
-
 static pith_status write_model(const pith_run *r, const char *path, pith_error *error) {
-  pith_model_data data;
-  pith_trainer_rest(r->trainer); /* blocks of all weights are made */
-  PITH_TRY(pith_trainer_get_model(r->trainer, &data, error));
-  data.report = NULL; /* measured on other weights */
-  data.report_count = 0;
-  pith_arena arena;
-  pith_arena_init(&arena, NULL);
-  pith_graph *graph = NULL; /* the trainer's weights are row-major: products read them in blocks */
-  pith_status status = pith_graph_clone(data.graph, NULL, &graph, error);
-  if (status == PITH_OK)
-    status = pith_sparse_choose_layouts(graph, &arena, NULL, error);
-  data.graph = graph;
-  if (status == PITH_OK)
-    status = add_report(r, &data, &arena, error);
-  if (status == PITH_OK)
-    status = pith_history_add(&data, "train", make_history(r), &arena, error);
-  if (status == PITH_OK)
-    status = pith_format_write(path, &data, error);
-  pith_graph_destroy(graph);
-  pith_arena_deinit(&arena);
-  return status;
+  const pith_evaluation best = pith_run_get_best(r);
+  return pith_trainer_write(r->trainer, path, r->eval_rows == NULL ? NULL : r->eval_task->name,
+                            r->eval_rows == NULL ? NULL : &best, make_history(r), error);
 }
 
 /* ---- measuring ----------------------------------------------------------------------------------------------------------- */
@@ -177,22 +141,6 @@ static pith_status write_model(const pith_run *r, const char *path, pith_error *
 static void show_rows(void *context, uint64_t done) {
   const pith_run *r = context;
   pith_watcher_tell(r->request->watcher, "eval", done, r->eval_rows->count);
-}
-
-static pith_status evaluate(pith_run *r, pith_evaluation *out_evaluation, pith_error *error) {
-  struct pith_model model = r->model;
-  pith_trainer_rest(r->trainer); /* the session needs about as much */
-  PITH_TRY(pith_trainer_get_model(r->trainer, &model.data, error));
-  pith_session_options options = PITH_SESSION_OPTIONS_INIT;
-  options.max_tokens = model.data.max_length > EVAL_TOKENS ? model.data.max_length : EVAL_TOKENS;
-  options.max_sequences = options.max_tokens;
-  options.max_rows = EVAL_ROWS;
-  options.threadpool = r->request->pool;
-  pith_session *session;
-  PITH_TRY(pith_session_create(&model, &options, &session, error));
-  const pith_status status = pith_evaluate(session, r->eval_task, r->eval_rows, show_rows, r, out_evaluation, error);
-  pith_session_destroy(session);
-  return status;
 }
 
 /* Keeps it as the best so far where it is. A model that is yet to lose weights is none. */
@@ -218,7 +166,8 @@ static bool take(pith_run *r, const pith_evaluation *evaluation) {
 
 pith_status pith_run_measure(pith_run *r, pith_error *error) {
   pith_evaluation evaluation;
-  PITH_TRY(evaluate(r, &evaluation, error));
+  PITH_TRY(pith_trainer_measure(r->trainer, &r->model, r->request->pool, r->eval_task, r->eval_rows, show_rows, r, &evaluation,
+                                error));
   const double epoch = pith_run_get_epoch(r);
   PITH_TRY(pith_run_log_add_evaluation(&r->log, r->state.step, epoch, &evaluation, error));
   const bool best = take(r, &evaluation);

@@ -6,25 +6,7 @@
 #include "engine/ir/operator.h"
 #include "ops/embedding/gather_grad_f32.h"
 
-const pith_trainer_options pith_trainer_defaults = {
-    .optimizer = PITH_OPTIMIZER_ADAMW,
-    .beta1 = 0.9,
-    .beta2 = 0.999,
-    .epsilon = 1e-8,
-    .momentum = 0.9,
-    .weight_decay = 0.01,
-    .clip = 1,
-    .layer_decay = 1,
-    .dropout = 0.1,
-    .attention_dropout = 0.1,
-    .classifier_dropout = 0.1,
-    .temperature = 0.05,
-    .distill_temperature = 2,
-    .dense_rows = 1024, /* less work than looking after the rows */
-    .max_tokens = 4096,
-    .max_sequences = 32,
-    .max_rows = 1024,
-};
+const pith_trainer_options pith_trainer_defaults = PITH_TRAINER_OPTIONS_INIT;
 
 /* ---- calls of kernels ------------------------------------------------------------------------------------- */
 
@@ -81,9 +63,10 @@ static void release(pith_trainer *t, void *memory, size_t count, size_t element_
   pith_release(&t->allocator, memory, (count == 0 ? 1 : count) * element_bytes);
 }
 
-/* Norms of whole tables (LAMB) and their averages need every row in every step. */
+/* Norms of whole tables (LAMB) and their averages need every row in every step, and so do gradients of other machines, which
+ * read other rows. */
 static bool is_lazy(const pith_trainer_options *options) {
-  return options->optimizer != PITH_OPTIMIZER_LAMB && options->ema == 0;
+  return options->optimizer != PITH_OPTIMIZER_LAMB && options->ema == 0 && options->reduce == NULL;
 }
 
 static pith_training_graph_options make_graph_options(const pith_trainer_options *options, uint32_t recompute_layers) {
@@ -93,7 +76,7 @@ static pith_training_graph_options make_graph_options(const pith_trainer_options
       .classifier_dropout = options->classifier_dropout,
       .label_smoothing = options->label_smoothing,
       .class_weights = options->class_weights,
-      .contrastive = options->contrastive,
+      .contrastive = options->contrastive != 0,
       .temperature = options->temperature,
       .distill_weight = options->distill_weight,
       .distill_temperature = options->distill_temperature,
@@ -281,18 +264,24 @@ static pith_status init(pith_trainer *t, pith_error *error) {
   return PITH_OK;
 }
 
-pith_status pith_trainer_create(const pith_model_data *model, const pith_trainer_options *options,
-                                pith_trainer **out_trainer, pith_error *error) {
+pith_status pith_trainer_create(const pith_model *model, const pith_trainer_options *given, pith_trainer **out_trainer,
+                                pith_error *error) {
+  pith_trainer_options options = PITH_TRAINER_OPTIONS_INIT;
+  if (model == NULL || out_trainer == NULL)
+    return pith_fail(error, PITH_INVALID_ARGUMENT, "%s is NULL", model == NULL ? "model" : "out_trainer");
+  if (given != NULL)
+    PITH_TRY(pith_read_struct(given, &options, sizeof options, "pith_trainer_options", error));
   pith_arena arena;
-  pith_arena_init(&arena, options->allocator);
+  pith_arena_init(&arena, options.allocator);
   pith_trainer *t = PITH_ARENA_NEW(&arena, pith_trainer, 1);
   if (t == NULL)
     return no_memory(sizeof *t, error);
   t->arena = arena;
-  t->allocator = options->allocator == NULL ? pith_large_allocator : *options->allocator;
-  t->options = *options;
-  t->model = *model;
-  t->threads = pith_parallel_count_threads(options->threadpool);
+  t->allocator = options.allocator == NULL ? pith_large_allocator : *options.allocator;
+  t->options = options;
+  t->source = *model;
+  t->model = model->data;
+  t->threads = pith_parallel_count_threads(options.threadpool);
   const pith_status status = init(t, error);
   if (status != PITH_OK) {
     pith_trainer_destroy(t);
@@ -482,9 +471,12 @@ static pith_status bind_gradients(pith_trainer *t, pith_error *error) {
   return PITH_OK;
 }
 
-pith_status pith_trainer_forward_backward(pith_trainer *t, const pith_train_batch *batch, double share,
+pith_status pith_trainer_forward_backward(pith_trainer *t, const pith_train_batch *given, double share,
                                           double *out_loss, pith_error *error) {
   pith_feed feeds[PITH_TRAINING_INPUT_COUNT];
+  pith_train_batch copy;
+  const pith_train_batch *batch = &copy;
+  PITH_TRY(pith_read_struct(given, &copy, sizeof copy, "pith_train_batch", error));
   PITH_TRY(check_batch(t, batch, share, error));
   PITH_TRY(fill_feeds(t, batch, feeds, error));
   pith_trainer_use_weights(t);

@@ -3,6 +3,7 @@
 #define PITH_TRAIN_TRAINER_INTERNAL_H
 
 #include "engine/exec/executor.h"
+#include "engine/exec/model.h"
 #include "ops/optimizer/optimizer_f32.h"
 #include "train/groups.h"
 #include "train/trainer.h"
@@ -45,6 +46,7 @@ struct pith_trainer {
   pith_arena arena;
   pith_allocator allocator;
   pith_trainer_options options;
+  struct pith_model source; /* as it was given */
   pith_model_data model;
   pith_training_graph *training;
   pith_parameter_groups groups; /* of training->model */

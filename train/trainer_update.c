@@ -38,7 +38,7 @@ static pith_trainer_call make_rows_call(const pith_trainer *t, const pith_traine
         .features = table->features,
         .step_count = t->history_count,
         .momentum = (float)t->options.momentum,
-        .nesterov = t->options.nesterov,
+        .nesterov = t->options.nesterov != 0,
         .gradient_scale = gradient_scale,
     };
     return (pith_trainer_call){pith_trainer_select(pith_sgd_rows_f32_kernels), args};
@@ -152,7 +152,7 @@ static pith_trainer_call make_dense_call(const pith_trainer *t, const pith_train
         .count = parameter->count,
         .step = pith_sgd_step_make(rate, options.decay),
         .momentum = (float)t->options.momentum,
-        .nesterov = t->options.nesterov,
+        .nesterov = t->options.nesterov != 0,
         .gradient_scale = gradient_scale,
     };
     return (pith_trainer_call){pith_trainer_select(pith_sgd_f32_kernels), args};
@@ -254,6 +254,8 @@ pith_status pith_trainer_apply(pith_trainer *t, double learning_rate, double *ou
   if (!(learning_rate >= 0 && isfinite(learning_rate)))
     return pith_fail(error, PITH_INVALID_ARGUMENT, "a learning rate of %g", learning_rate);
   pith_trainer_use_weights(t);
+  if (t->options.reduce != NULL)
+    PITH_TRY(t->options.reduce(t->options.context, t->gradients, t->training->trained_values, error));
   uint64_t begin = pith_trainer_begin(t);
   double norm = sqrt(sum_gradients(t));
   pith_trainer_end(t, PITH_TRAINER_NORM, begin);

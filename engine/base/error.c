@@ -2,6 +2,7 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 pith_status pith_fail(pith_error *error, pith_status status, const char *format, ...) {
   if (error == NULL)
@@ -33,4 +34,15 @@ const char *pith_task_name(pith_task task) {
 #undef PITH_TASK_NAME
   };
   return (unsigned)task < sizeof names / sizeof *names ? names[task] : "unknown";
+}
+
+pith_status pith_read_struct(const void *from, void *to, size_t bytes, const char *what, pith_error *error) {
+  size_t given;
+  memcpy(&given, from, sizeof given);
+  if (given < sizeof given)
+    return pith_fail(error, PITH_INVALID_ARGUMENT, "%s.struct_size is %zu: set it to the size of the structure", what, given);
+  memset(to, 0, bytes);
+  memcpy(to, from, given < bytes ? given : bytes);
+  memcpy(to, &bytes, sizeof bytes);
+  return PITH_OK;
 }

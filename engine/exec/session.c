@@ -35,24 +35,11 @@ struct pith_session {
 
 /* ---- creating ------------------------------------------------------------------------------------------------- */
 
-/* The caller's structure with zeros past its end; `what` has a size_t struct_size first. */
-static pith_status read_struct(const void *from, void *to, size_t bytes, const char *what, pith_error *error) {
-  size_t given;
-  memcpy(&given, from, sizeof given);
-  if (given < sizeof given)
-    return pith_fail(error, PITH_INVALID_ARGUMENT, "%s.struct_size is %zu: set it to the size of the structure", what,
-                     given);
-  memset(to, 0, bytes);
-  memcpy(to, from, given < bytes ? given : bytes);
-  memcpy(to, &bytes, sizeof bytes);
-  return PITH_OK;
-}
-
 static pith_status read_options(const pith_model *model, const pith_session_options *options,
                                 pith_session_options *out, pith_error *error) {
   *out = (pith_session_options)PITH_SESSION_OPTIONS_INIT;
   if (options != NULL)
-    PITH_TRY(read_struct(options, out, sizeof *out, "pith_session_options", error));
+    PITH_TRY(pith_read_struct(options, out, sizeof *out, "pith_session_options", error));
   if (out->max_tokens == 0)
     out->max_tokens = model->data.max_length;
   if (out->max_sequences == 0)
@@ -278,7 +265,7 @@ pith_status pith_session_run(pith_session *session, const pith_batch *batch, pit
                      out_result->struct_size);
   out_result->count = 0;
   pith_batch known;
-  PITH_TRY(read_struct(batch, &known, sizeof known, "pith_batch", error));
+  PITH_TRY(pith_read_struct(batch, &known, sizeof known, "pith_batch", error));
   PITH_TRY(check_batch(session, &known, error));
   if (known.sequences == 0)
     known.offsets = no_offsets;

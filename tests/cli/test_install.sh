@@ -1,6 +1,6 @@
 #!/bin/sh
-# Installs into an empty prefix and builds the example service against it, by pkg-config and by find_package, and a C++
-# program; runs them on a model. Checks libpith.so's size and what it needs. Arguments: build folder, source folder, C and
+# Installs into an empty prefix and builds the examples against it, by pkg-config and by find_package, and C++ programs; runs
+# them on models. Checks libpith.so's size and what it needs. Arguments: build folder, source folder, C and
 # C++ compiler, sanitizer flags.
 set -eu
 build=$1 source=$2 cc=$3 cxx=$4 flags=${5-}
@@ -8,7 +8,7 @@ folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 prefix=$folder/prefix
 cmake --install "$build" --prefix "$prefix" >"$folder/log"
-for file in bin/pith include/pith/pith.h share/man/man1/pith.1 share/bash-completion/completions/pith; do
+for file in bin/pith include/pith/pith.h include/pith/train.h share/man/man1/pith.1 share/bash-completion/completions/pith; do
   [ -s "$prefix/$file" ] || { echo "not installed: $file"; exit 1; }
 done
 bash -n "$prefix/share/bash-completion/completions/pith"
@@ -26,9 +26,17 @@ wanted=$("$prefix/bin/pith" run "$folder/m.pith" --text "a good film" | wc -w)
   $(pkg-config --static --libs pith | sed "s#-lpith\( \|\$\)#$library/libpith.a #") -o "$folder/service-static"
 # shellcheck disable=SC2046,SC2086
 "$cxx" -std=c++17 -Wall -Wextra -Werror $flags "$source/tests/cli/header.cc" $(pkg-config --cflags --libs pith) -o "$folder/header"
-declared=$(grep '^PITH_API ' "$prefix/include/pith/pith.h" | grep -c 'pith_[a-z_]*(')
-named=$(grep -o 'PITH_ADDRESS(pith_[a-z_]*)' "$source/tests/cli/header.cc" | sort -u | grep -c .)
-[ "$declared" -eq "$named" ] || { echo "the header declares $declared functions, tests/cli/header.cc names $named"; exit 1; }
+# shellcheck disable=SC2046,SC2086
+"$cxx" -std=c++17 -Wall -Wextra -Werror $flags "$source/tests/cli/header_train.cc" $(pkg-config --cflags --libs pith-compress) \
+  -o "$folder/header-train"
+count_names() { # header, the C++ file that names its functions
+  declared=$(grep '^PITH_API ' "$prefix/include/pith/$1" | grep -c 'pith_[a-z_]*(')
+  named=$(grep -o 'PITH_ADDRESS(pith_[a-z_]*)' "$source/tests/cli/$2" | sort -u | grep -c .)
+  [ "$declared" -eq "$named" ] || { echo "$1 declares $declared functions, tests/cli/$2 names $named"; exit 1; }
+}
+count_names pith.h header.cc
+count_names train.h header_train.cc
+"$folder/header-train"
 mkdir "$folder/project"
 cat >"$folder/project/CMakeLists.txt" <<PROJECT
 cmake_minimum_required(VERSION 3.25)
@@ -38,6 +46,8 @@ add_executable(service "$source/docs/examples/service.c")
 target_link_libraries(service PRIVATE pith::pith)
 add_executable(service_static "$source/docs/examples/service.c")
 target_link_libraries(service_static PRIVATE pith::pith_static)
+add_executable(train "$source/docs/examples/train.c")
+target_link_libraries(train PRIVATE pith::pith_compress)
 PROJECT
 CC=$cc CFLAGS=$flags cmake -S "$folder/project" -B "$folder/project/build" -DCMAKE_PREFIX_PATH="$prefix" >"$folder/log"
 cmake --build "$folder/project/build" >"$folder/log" || { cat "$folder/log"; exit 1; }
@@ -46,6 +56,17 @@ for service in "$folder/service" "$folder/service-static" "$folder/project/build
   [ "$got" -eq "$wanted" ] && [ "$got" -gt 8 ] || { echo "$service gives $got numbers, not $wanted"; exit 1; }
 done
 "$folder/header" "$folder/m.pith"
+printf 'text\tlabel\na film\tno\n' >"$folder/rows.tsv"
+"$prefix/bin/pith" train "$folder/m.pith" --head classification --labels no,yes --task classification --data "$folder/rows.tsv" \
+  --max-steps 1 --threads 1 -o "$folder/c.pith" >"$folder/log"
+"$folder/project/build/train" "$folder/c.pith" "$folder/trained.pith" 0.003 >"$folder/losses"
+awk 'NR == 1 { first = $2 } { last = $2 } END { exit !(NR == 100 && last < first / 2) }' "$folder/losses" || {
+  echo "the example's losses do not fall:"
+  cat "$folder/losses"
+  exit 1
+}
+"$prefix/bin/pith" run "$folder/trained.pith" --text "a good film" >"$folder/answer"
+[ -s "$folder/answer" ]
 
 [ -z "$flags" ] || exit 0 # sanitizers add libraries and size
 strip -o "$folder/stripped.so" "$library/libpith.so"

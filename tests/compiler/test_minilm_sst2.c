@@ -10,8 +10,10 @@
 #include <cmocka.h>
 
 #include "tests/compiler/minilm_fixture.h"
+#include "tests/slow_build.h"
 
-enum { SENTENCES = 872, RIGHT = 777 };
+/* A slow build looks at the first ones. */
+enum { SENTENCES = 872, RIGHT = 777, COMPARED = SLOW_BUILD ? 60 : SENTENCES };
 
 static char model_directory[1024], logits_path[1024], data_file[1024];
 
@@ -20,9 +22,9 @@ static void test_sst2(void **state) {
   lines data = lines_read(data_file), logits = lines_read(logits_path);
   assert_int_equal(data.count, SENTENCES + 1);
   assert_int_equal(logits.count, SENTENCES + 1);
-  const char *texts[SENTENCES];
-  int truth[SENTENCES];
-  for (size_t i = 0; i < SENTENCES; i++) {
+  const char *texts[COMPARED];
+  int truth[COMPARED];
+  for (size_t i = 0; i < COMPARED; i++) {
     char *tab = strrchr(data.lines[i + 1], '\t');
     assert_non_null(tab);
     truth[i] = atoi(tab + 1);
@@ -30,14 +32,14 @@ static void test_sst2(void **state) {
     texts[i] = data.lines[i + 1];
   }
   ready_model ready = ready_model_open(model_directory);
-  static pith_label labels[SENTENCES];
-  static float got[SENTENCES][2];
+  static pith_label labels[COMPARED];
+  static float got[COMPARED][2];
   pith_error error;
-  if (pith_classify(ready.session, texts, NULL, SENTENCES, labels, &got[0][0], &error) != PITH_OK)
+  if (pith_classify(ready.session, texts, NULL, COMPARED, labels, &got[0][0], &error) != PITH_OK)
     fail_msg("%s", error.message);
   double worst = 0, largest = 0;
   int right = 0;
-  for (size_t i = 0; i < SENTENCES; i++) {
+  for (size_t i = 0; i < COMPARED; i++) {
     double expected[2];
     assert_int_equal(sscanf(logits.lines[i + 1], "%lf\t%lf", &expected[0], &expected[1]), 2);
     for (int k = 0; k < 2; k++) {
@@ -48,9 +50,10 @@ static void test_sst2(void **state) {
     assert_int_equal(labels[i].index, got[i][1] > got[i][0]);
     right += labels[i].index == truth[i];
   }
-  print_message("%d of %d right, logits off by %.2e of the largest (%.3f)\n", right, SENTENCES,
+  print_message("%d of %d right, logits off by %.2e of the largest (%.3f)\n", right, COMPARED,
                 worst / largest, largest);
-  assert_int_equal(right, RIGHT);
+  if (COMPARED == SENTENCES)
+    assert_int_equal(right, RIGHT);
   assert_true(worst <= 1e-5 * largest);
   ready_model_close(&ready);
   lines_free(&data);

@@ -5,17 +5,7 @@
 #include <time.h>
 
 #include "tests/engine/exec_fixture.h"
-
-/* Sanitizers take several times as long. gcc names them by macros, clang by features. */
-#ifndef __has_feature
-#define __has_feature(feature) 0
-#endif
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || __has_feature(address_sanitizer) || \
-    __has_feature(thread_sanitizer) || !defined(NDEBUG)
-enum { SLOW_BUILD = 1 };
-#else
-enum { SLOW_BUILD = 0 };
-#endif
+#include "tests/slow_build.h"
 
 enum { VOCABULARY = 10, HIDDEN = 16 };
 

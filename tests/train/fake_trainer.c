@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "engine/base/error.h"
+#include "engine/exec/model.h"
 
 enum { MOST = 16 };
 fake_trainer_knobs fake_trainer;
@@ -25,8 +26,9 @@ struct pith_trainer {
   pith_trainer_piece pieces[4];
 };
 
-pith_status pith_trainer_create(const pith_model_data *model, const pith_trainer_options *options, pith_trainer **out_trainer,
+pith_status pith_trainer_create(const pith_model *source, const pith_trainer_options *options, pith_trainer **out_trainer,
                                 pith_error *error) {
+  const pith_model_data *model = &source->data;
   fake_trainer.options = *options;
   if (fake_trainer.refuses)
     return pith_fail(error, PITH_UNSUPPORTED, "the stand-in refuses");

@@ -81,7 +81,7 @@ static void run_case(const cJSON *json, const char *folder, const float **golden
   options.max_sequences = SEQUENCES;
   options.weight_decay = 0.1;
   options.clip = options.dropout = options.attention_dropout = options.classifier_dropout = 0;
-  if (pith_trainer_create(&import.data, &options, &trainer, &error) != PITH_OK)
+  if (pith_trainer_create(&(struct pith_model){.data = import.data}, &options, &trainer, &error) != PITH_OK)
     fail_msg("%s: %s", folder, error.message);
   size_t read_count = 0;
   double worst = 0;
@@ -92,7 +92,7 @@ static void run_case(const cJSON *json, const char *folder, const float **golden
     const size_t tokens = (size_t)b.offsets[SEQUENCES];
     memcpy(read + read_count, b.ids, tokens * sizeof *read);
     read_count += tokens;
-    const pith_train_batch given = {.sequences = SEQUENCES, .offsets = b.offsets, .ids = b.ids, .labels = b.labels};
+    const pith_train_batch given = {.struct_size = sizeof given, .sequences = SEQUENCES, .offsets = b.offsets, .ids = b.ids, .labels = b.labels};
     if (pith_trainer_forward_backward(trainer, &given, 1, &loss, &error) != PITH_OK ||
         pith_trainer_apply(trainer, 1e-3, NULL, &error) != PITH_OK)
       fail_msg("%s: %s", folder, error.message);

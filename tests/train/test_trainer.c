@@ -47,7 +47,7 @@ static void make_batch(batch *b, uint64_t number, size_t sequences) {
       b->ids[j] = (int32_t)random_below(&state, VOCABULARY);
     b->labels[i] = b->ids[b->offsets[i]] % LABELS;
   }
-  b->batch = (pith_train_batch){.sequences = sequences, .offsets = b->offsets, .ids = b->ids, .labels = b->labels,
+  b->batch = (pith_train_batch){.struct_size = sizeof(pith_train_batch), .sequences = sequences, .offsets = b->offsets, .ids = b->ids, .labels = b->labels,
                                 .first_sample = number * SEQUENCES};
 }
 
@@ -62,7 +62,7 @@ static pith_trainer_options make_options(void) {
 static pith_trainer *create(const pith_import *import, const pith_trainer_options *options) {
   pith_trainer *trainer;
   pith_error error = {PITH_OK, ""};
-  if (pith_trainer_create(&import->data, options, &trainer, &error) != PITH_OK)
+  if (pith_trainer_create(&(struct pith_model){.data = import->data}, options, &trainer, &error) != PITH_OK)
     fail_msg("%s", error.message);
   return trainer;
 }
@@ -190,7 +190,7 @@ static void test_shares(void **state) {
   assert_int_equal(pith_trainer_forward_backward(whole, &b.batch, 1, &loss, &error), PITH_OK);
   for (size_t i = 0; i < SEQUENCES; i += 2) { /* 2 of 6 sequences at a time */
     int32_t offsets[3] = {0, b.offsets[i + 1] - b.offsets[i], b.offsets[i + 2] - b.offsets[i]};
-    const pith_train_batch two = {.sequences = 2, .offsets = offsets, .ids = b.ids + b.offsets[i], .labels = b.labels + i,
+    const pith_train_batch two = {.struct_size = sizeof two, .sequences = 2, .offsets = offsets, .ids = b.ids + b.offsets[i], .labels = b.labels + i,
                                   .first_sample = i};
     assert_int_equal(pith_trainer_forward_backward(parts, &two, 2.0 / SEQUENCES, &part, &error), PITH_OK);
     sum += part * 2 / SEQUENCES;
@@ -280,7 +280,7 @@ static void test_memory(void **state) {
   pith_error error = {PITH_OK, ""};
   uint64_t limit = bytes, least = 0;
   options.max_memory = 1;
-  assert_int_equal(pith_trainer_create(&import.data, &options, &refused, &error), PITH_LIMIT);
+  assert_int_equal(pith_trainer_create(&(struct pith_model){.data = import.data}, &options, &refused, &error), PITH_LIMIT);
   const char *digits = strstr(error.message, "takes ");
   assert_non_null(digits);
   least = strtoull(digits + 6, NULL, 10);
@@ -416,11 +416,11 @@ static void test_refusals(void **state) {
   free(before);
   pith_trainer_destroy(trainer);
   options.momentum = 1;
-  expect_refused(pith_trainer_create(&import.data, &options, &none, &error), PITH_INVALID_ARGUMENT, &error, "momentum 1");
+  expect_refused(pith_trainer_create(&(struct pith_model){.data = import.data}, &options, &none, &error), PITH_INVALID_ARGUMENT, &error, "momentum 1");
   pith_import_deinit(&import);
   import = open_model("bert-model");
   options = make_options();
-  expect_refused(pith_trainer_create(&import.data, &options, &none, &error), PITH_UNSUPPORTED, &error, "no head");
+  expect_refused(pith_trainer_create(&(struct pith_model){.data = import.data}, &options, &none, &error), PITH_UNSUPPORTED, &error, "no head");
   pith_import_deinit(&import);
 }
 
@@ -452,7 +452,7 @@ static void test_no_memory(void **state) {
     pith_trainer *trainer = NULL;
     pith_error error = {PITH_OK, ""};
     f.left = count;
-    const pith_status status = pith_trainer_create(&import.data, &options, &trainer, &error);
+    const pith_status status = pith_trainer_create(&(struct pith_model){.data = import.data}, &options, &trainer, &error);
     if (status == PITH_OK) {
       assert_true(count > 20);
       pith_trainer_destroy(trainer);

@@ -64,7 +64,8 @@ typedef struct batch {
 } batch;
 
 static void finish_batch(batch *b) {
-  b->batch = (pith_train_batch){.sequences = SEQUENCES, .offsets = b->offsets, .ids = b->ids, .labels = b->labels, .teacher = b->teacher};
+  b->batch = (pith_train_batch){
+      .struct_size = sizeof(pith_train_batch), .sequences = SEQUENCES, .offsets = b->offsets, .ids = b->ids, .labels = b->labels, .teacher = b->teacher};
 }
 
 static void read_batch(const cJSON *json, batch *b) {
@@ -489,7 +490,7 @@ static void expect_refused(const pith_train_prune *prune, const char *text) {
   pith_trainer *none = NULL;
   pith_error error = {PITH_OK, ""};
   options.prune = prune;
-  if (pith_trainer_create(&import.data, &options, &none, &error) == PITH_OK || strstr(error.message, text) == NULL)
+  if (pith_trainer_create(&(struct pith_model){.data = import.data}, &options, &none, &error) == PITH_OK || strstr(error.message, text) == NULL)
     fail_msg("'%s' does not say '%s'", error.message, text);
   pith_import_deinit(&import);
 }

@@ -1,9 +1,10 @@
 /* What subcommands that compress a model share: options that are a recipe's keys, calibration data, and a task that is
  * measured before and after. */
-#ifndef PITH_CLI_COMPRESS_H
-#define PITH_CLI_COMPRESS_H
+#ifndef PITH_CLI_TECHNIQUE_H
+#define PITH_CLI_TECHNIQUE_H
 
 #include "cli/session.h"
+#include "cli/stages.h"
 #include "cli/texts.h"
 #include "compiler/recipe.h"
 #include "models/tasks/evaluate.h"
@@ -25,6 +26,9 @@ typedef union pith_cli_given {
 #define PITH_GIVEN_FILE PITH_OPTION_FILE
 #define PITH_GIVEN_PATTERNS PITH_OPTION_TEXT
 
+/* What `recipe` (NULL: none) says of the sections, or what `stage` (NULL: none) says of the first one; an exit status. */
+int pith_cli_read_recipe(const char *recipe, const pith_cli_stage *stage, pith_recipe_section *sections, size_t count,
+                         pith_arena *arena);
 /* Sets in `options` what `settings` has of each option that is a key; an exit status. */
 int pith_cli_apply_given(const pith_option *command_options, const pith_recipe_key *keys, const void *settings,
                          void *options, pith_arena *arena);

@@ -1,0 +1,86 @@
+#include "cli/stages.h"
+
+#include <string.h>
+
+#include "compiler/import/json.h"
+
+static const pith_cli_stage_kind kinds[] = {
+    {"prune", pith_cli_stage_prune},
+    {"quantize", pith_cli_stage_quantize},
+    {"train", pith_cli_stage_train},
+    {0},
+};
+
+static const char *next_kind(void *context) {
+  const pith_cli_stage_kind **next = context;
+  return (*next)->name == NULL ? NULL : (*next)++->name;
+}
+
+static pith_status find_kind(const char *where, const char *name, const pith_cli_stage_kind **out_kind, pith_error *error) {
+  for (const pith_cli_stage_kind *kind = kinds; kind->name != NULL; kind++)
+    if (strcmp(kind->name, name) == 0) {
+      *out_kind = kind;
+      return PITH_OK;
+    }
+  const pith_cli_stage_kind *next = kinds;
+  const char *near = pith_suggest(name, next_kind, &next);
+  return pith_fail(error, PITH_INVALID_ARGUMENT, "%s: no stage '%.60s'%s%s%s", where, name, near == NULL ? "" : ", did you mean '",
+                   near == NULL ? "" : near, near == NULL ? "" : "'?");
+}
+
+/* "$data" becomes what the command line said. */
+static pith_status fill_place(const char *where, cJSON *item, const pith_cli_place *places, pith_error *error) {
+  for (const pith_cli_place *place = places; place->name != NULL; place++) {
+    if (strcmp(item->valuestring + 1, place->name) != 0)
+      continue;
+    if (place->value == NULL)
+      return pith_fail(error, PITH_INVALID_ARGUMENT, "--%s is missing: %s has it as its %s", place->name, where, item->string);
+    return cJSON_SetValuestring(item, place->value) != NULL
+               ? PITH_OK
+               : pith_fail(error, PITH_OUT_OF_MEMORY, "no memory for a recipe");
+  }
+  return pith_fail(error, PITH_INVALID_ARGUMENT, "%s: %s is '%.60s', which stands for nothing", where, item->string,
+                   item->valuestring);
+}
+
+static pith_status read_stage(pith_cli_stages *stages, cJSON *item, const char *name, const pith_cli_place *places,
+                              pith_arena *arena, pith_error *error) {
+  const uint32_t i = stages->count;
+  cJSON *options = item->child;
+  if (!cJSON_IsObject(item) || options == NULL || options->next != NULL || !cJSON_IsObject(options))
+    return pith_fail(error, PITH_FORMAT, "%s: stage %u is no object with one technique, such as {\"prune\": {..}}", name, i + 1);
+  const char *where = pith_arena_format(arena, "%s: stage %u (%.60s)", name, i + 1, options->string);
+  if (where == NULL)
+    return pith_fail(error, PITH_OUT_OF_MEMORY, "no memory for a recipe");
+  stages->stages[i].where = where;
+  stages->stages[i].options = options;
+  PITH_TRY(find_kind(where, options->string, &stages->stages[i].kind, error));
+  for (cJSON *option = options->child; option != NULL; option = option->next)
+    if (cJSON_IsString(option) && option->valuestring[0] == '$')
+      PITH_TRY(fill_place(where, option, places, error));
+  stages->count++;
+  return PITH_OK;
+}
+
+pith_status pith_cli_stages_read(pith_cli_stages *stages, const char *text, size_t bytes, const char *name,
+                                 const pith_cli_place *places, pith_arena *arena, pith_error *error) {
+  *stages = (pith_cli_stages){0};
+  PITH_TRY(pith_json_parse(text, bytes, name, &stages->json, error));
+  const cJSON *list = cJSON_GetObjectItemCaseSensitive(stages->json, "stages");
+  for (const cJSON *item = stages->json->child; item != NULL; item = item->next)
+    if (item->string == NULL || item != list)
+      return pith_fail(error, PITH_INVALID_ARGUMENT, "%s: no key '%.60s' in recipes of stages: {\"stages\": [{\"train\": {..}}, ..]}",
+                       name, item->string == NULL ? "" : item->string);
+  if (!cJSON_IsArray(list) || list->child == NULL)
+    return pith_fail(error, PITH_FORMAT, "%s: no stages: {\"stages\": [{\"train\": {..}}, ..]}", name);
+  for (cJSON *item = list->child; item != NULL; item = item->next) {
+    if (stages->count == PITH_MAX_STAGES)
+      return pith_fail(error, PITH_LIMIT, "%s: more than %d stages", name, PITH_MAX_STAGES);
+    PITH_TRY(read_stage(stages, item, name, places, arena, error));
+  }
+  return PITH_OK;
+}
+
+void pith_cli_stages_deinit(pith_cli_stages *stages) {
+  cJSON_Delete(stages->json);
+}

@@ -1,0 +1,61 @@
+/* Recipes of several stages: one subcommand after the other, each on what the one before made. */
+#ifndef PITH_CLI_STAGES_H
+#define PITH_CLI_STAGES_H
+
+#include "cli/session.h"
+#include "engine/base/arena.h"
+
+struct cJSON;
+
+/* One stage: a subcommand with its options as JSON. */
+typedef struct pith_cli_stage {
+  const char *where;           /* "recipe.json: stage 2 (train)", how messages begin */
+  const struct cJSON *options; /* an object with the keys of the subcommand's recipes */
+  const char *model, *output;
+  uint64_t threads;            /* 0: the CPUs that this process may use */
+  bool check_only;             /* the options alone: nothing is read or written */
+  bool resume;                 /* go on where the stage was stopped or killed */
+  bool json;
+} pith_cli_stage;
+
+/* What can be a stage: an exit status. */
+int pith_cli_stage_prune(const pith_cli_stage *stage);
+int pith_cli_stage_quantize(const pith_cli_stage *stage);
+int pith_cli_stage_train(const pith_cli_stage *stage);
+
+typedef struct pith_cli_stage_kind {
+  const char *name;
+  int (*run)(const pith_cli_stage *stage);
+} pith_cli_stage_kind;
+
+enum { PITH_MAX_STAGES = 16 };
+typedef struct pith_cli_stages {
+  struct cJSON *json; /* as it was read, places filled in */
+  uint32_t count;
+  struct {
+    const pith_cli_stage_kind *kind;
+    const char *where;
+    const struct cJSON *options;
+  } stages[PITH_MAX_STAGES];
+} pith_cli_stages;
+
+/* What stands for `value` in a recipe: "$data". NULL value: not given, an error where the recipe has it. */
+typedef struct pith_cli_place {
+  const char *name, *value;
+} pith_cli_place;
+
+/* {"stages": [{"prune": {...}}, {"train": {...}}, ..]}. `text` is what is read, `name` what messages call it; `places` ends with a NULL name.
+ * pith_cli_stages_deinit follows, whether this fails or not. */
+PITH_WARN_UNUSED pith_status pith_cli_stages_read(pith_cli_stages *stages, const char *text, size_t bytes, const char *name,
+                                                  const pith_cli_place *places, pith_arena *arena, pith_error *error);
+void pith_cli_stages_deinit(pith_cli_stages *stages);
+
+/* Recipes that come with the command (models/recipes). */
+typedef struct pith_cli_ready_recipe {
+  const char *name;
+  const unsigned char *text;
+  size_t bytes;
+} pith_cli_ready_recipe;
+extern const pith_cli_ready_recipe pith_cli_ready_recipes[]; /* ends with a NULL name */
+
+#endif

@@ -1,0 +1,211 @@
+/* pith compress as a process: stages one after the other, all checked before the first, gone on with where one failed. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include <cjson/cJSON.h>
+
+#include "tests/cli/command_fixture.h"
+
+static const char config[] =
+    "{\"model_type\":\"bert\",\"architectures\":[\"BertForSequenceClassification\"],\"vocab_size\":300,\"hidden_size\":32,"
+    "\"num_hidden_layers\":2,\"num_attention_heads\":2,\"intermediate_size\":64,\"hidden_act\":\"gelu\","
+    "\"max_position_embeddings\":32,\"type_vocab_size\":2,\"initializer_range\":0.1,\"layer_norm_eps\":1e-12,"
+    "\"pad_token_id\":0,\"id2label\":{\"0\":\"low\",\"1\":\"high\"}}";
+
+static const char three_stages[] =
+    "{\"stages\":[{\"prune\":{\"pattern\":\"4x1\",\"sparsity\":0.5}},"
+    "{\"train\":{\"task\":\"$task\",\"data\":\"$data\",\"eval-data\":\"$eval-data\",\"lr\":3e-3,\"batch\":20,\"epochs\":2}},"
+    "{\"quantize\":{\"mode\":\"dynamic\",\"eval\":\"$task\",\"eval-data\":\"$eval-data\"}}]}";
+
+static char bare[600], train[600], dev[600], out[600], recipe[600], late[600];
+
+/* The label says whether the second id is high. */
+static void write_rows(const char *path, uint32_t seed, int count) {
+  char *text = malloc((size_t)count * 80);
+  assert_non_null(text);
+  size_t bytes = 0;
+  for (int i = 0; i < count; i++) {
+    int ids[4];
+    for (int t = 0; t < 4; t++) {
+      seed = seed * 1664525u + 1013904223u;
+      ids[t] = (int)(10 + (seed >> 8) % 50);
+    }
+    bytes += (size_t)sprintf(text + bytes, "{\"ids\":[1,%d,%d,%d,%d],\"label\":\"%s\"}\n", ids[0], ids[1], ids[2], ids[3],
+                             ids[0] >= 35 ? "high" : "low");
+  }
+  write_text(path, text, bytes);
+  free(text);
+}
+
+static int make_models(void **state) {
+  (void)state;
+  const char *from = in_folder("config.json");
+  write_text(from, config, sizeof config - 1);
+  static const struct {
+    char *path;
+    const char *name;
+  } paths[] = {{bare, "bare.pith"}, {train, "train.jsonl"}, {dev, "dev.jsonl"}, {out, "out.pith"}, {recipe, "recipe.json"}, {late, "late.jsonl"}};
+  for (size_t i = 0; i < sizeof paths / sizeof *paths; i++)
+    snprintf(paths[i].path, 600, "%s", in_folder(paths[i].name));
+  outcome o = run_pith(NULL, "new", from, "--seed", "3", "-o", bare, NULL);
+  assert_success(&o);
+  write_rows(train, 1, 600);
+  write_rows(dev, 2, 200);
+  return 0;
+}
+
+static int remove_models(void **state) {
+  (void)state;
+  remove_folder();
+  return 0;
+}
+
+static void write_recipe(const char *text) {
+  write_text(recipe, text, strlen(text));
+}
+
+static bool exists(const char *ending) {
+  char whole[700];
+  snprintf(whole, sizeof whole, "%s%s", out, ending);
+  return access(whole, F_OK) == 0;
+}
+
+static ino_t get_inode(const char *ending) {
+  char whole[700];
+  struct stat file;
+  snprintf(whole, sizeof whole, "%s%s", out, ending);
+  assert_int_equal(stat(whole, &file), 0);
+  return file.st_ino;
+}
+
+/* The last line of the output: {"stages":[..]}. */
+static cJSON *read_last_line(const outcome *o) {
+  const char *last = strstr(o->out, "{\"stages\":");
+  assert_non_null(last);
+  cJSON *json = cJSON_Parse(last);
+  assert_non_null(json);
+  return json;
+}
+
+#define RECIPE "--recipe", recipe, "--task", "classification", "--data", train, "--eval-data", dev, "--threads", "1"
+
+static void test_stages(void **state) {
+  (void)state;
+  write_recipe(three_stages);
+  outcome o = run_pith(NULL, "compress", bare, RECIPE, "--json", "-o", out, NULL);
+  assert_success(&o);
+  cJSON *json = read_last_line(&o);
+  const cJSON *stages = cJSON_GetObjectItem(json, "stages");
+  assert_int_equal(cJSON_GetArraySize(stages), 3);
+  static const char *const names[] = {"prune", "train", "quantize"};
+  for (int i = 0; i < 3; i++) {
+    const cJSON *stage = cJSON_GetArrayItem(stages, i);
+    assert_string_equal(cJSON_GetObjectItem(stage, "stage")->valuestring, names[i]);
+    assert_true(cJSON_GetObjectItem(stage, "bytes")->valuedouble > 1000);
+  }
+  const double trained = cJSON_GetObjectItem(cJSON_GetObjectItem(cJSON_GetArrayItem(stages, 1), "metrics"), "accuracy")->valuedouble;
+  const cJSON *metrics = cJSON_GetObjectItem(cJSON_GetArrayItem(stages, 2), "metrics");
+  assert_true(trained > 0.9);
+  assert_true(cJSON_GetObjectItem(metrics, "accuracy_float")->valuedouble == trained);
+  assert_true(cJSON_GetObjectItem(metrics, "accuracy")->valuedouble > 0.9);
+  cJSON_Delete(json);
+  assert_false(exists(".stage.1") || exists(".stage.2") || exists(".stage.3") || exists(".stages"));
+  /* The file tells it all. */
+  o = run_pith(NULL, "inspect", out, NULL);
+  assert_success(&o);
+  static const char *const told[] = {"prune (pith", "train (pith", "quantize (pith", "compress (pith", "\"data_sha256\":\"",
+                                     "\"eval_data_sha256\":\"", "\"pattern\":\"4x1\"", "\"seconds\":"};
+  for (size_t i = 0; i < sizeof told / sizeof *told; i++)
+    if (strstr(o.out, told[i]) == NULL)
+      fail_msg("'%s' is not in '%s'", told[i], o.out);
+}
+
+/* The data of the second stage comes late: the first one is not made again. */
+static void test_resume(void **state) {
+  (void)state;
+  char text[2000];
+  snprintf(text, sizeof text,
+           "{\"stages\":[{\"prune\":{\"pattern\":\"4x1\",\"sparsity\":0.5}},{\"train\":{\"task\":\"classification\",\"data\":\"%s\","
+           "\"max-steps\":5}}]}", late);
+  write_recipe(text);
+  unlink(out);
+  outcome o = run_pith(NULL, "compress", bare, "--recipe", recipe, "-o", out, NULL);
+  assert_int_equal(o.status, 1);
+  assert_non_null(strstr(o.err, "late.jsonl"));
+  assert_true(exists(".stage.1") && exists(".stages") && !exists(""));
+  const ino_t first = get_inode(".stage.1");
+  write_rows(late, 1, 100);
+  /* Another recipe is refused. */
+  char other[2000];
+  snprintf(other, sizeof other, "%.*s,\"seed\":1}}]}", (int)strlen(text) - 4, text);
+  write_recipe(other);
+  o = run_pith(NULL, "compress", bare, "--recipe", recipe, "--resume", "-o", out, NULL);
+  assert_failure(&o, 1, "is of another model, recipe or data");
+  write_recipe(text);
+  /* The stage that is done already is not what fails: its input may even be gone. */
+  char kept[700], there[700];
+  snprintf(there, sizeof there, "%s.stage.1", out);
+  snprintf(kept, sizeof kept, "%s.kept", out);
+  assert_int_equal(link(there, kept), 0);
+  o = run_pith(NULL, "compress", bare, "--recipe", recipe, "--resume", "-o", out, NULL);
+  assert_success(&o);
+  assert_null(strstr(o.out, "stage 1 of 2"));
+  assert_non_null(strstr(o.out, "stage 2 of 2: train"));
+  assert_true(exists("") && !exists(".stage.1") && get_inode(".kept") == first);
+  unlink(kept);
+}
+
+static void test_refusals(void **state) {
+  (void)state;
+  static const struct {
+    const char *text, *says;
+    int status;
+  } cases[] = {
+      {"{\"stages\":[{\"prune\":{\"patern\":\"4x1\"}}]}", "stage 1 (prune): no key 'patern' in recipes of prune, did you mean 'pattern'?", 1},
+      {"{\"stages\":[{\"prune\":{\"pattern\":\"4x1\",\"sparsity\":0.5}},{\"tarin\":{}}]}", "stage 2 (tarin): no stage 'tarin', did you mean 'train'?", 1},
+      {"{\"stages\":[{\"train\":{\"task\":\"$task\",\"data\":\"$dat\"}}]}", "data is '$dat', which stands for nothing", 1},
+      {"{\"stages\":[{\"train\":{\"task\":\"sst2\",\"data\":\"x\",\"lr\":\"fast\"}}]}", "lr takes a number", 1},
+      {"{\"stages\":[{\"train\":{\"task\":\"sst3\",\"data\":\"x\"}}]}", "sst3", 2},
+      {"{\"stages\":[{\"prune\":{\"pattern\":\"4x1\",\"sparsity\":1.5}}]}", "sparsity is '1.5'", 1},
+      {"{\"stages\":[]}", "no stages", 1},
+      {"{\"stages\":[{\"prune\":{},\"train\":{}}]}", "stage 1 is no object with one technique", 1},
+      {"{\"stage\":[]}", "no key 'stage'", 1},
+      {"[1]", "", 1},
+  };
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    write_recipe(cases[i].text);
+    unlink(out);
+    outcome o = run_pith(NULL, "compress", bare, RECIPE, "-o", out, NULL);
+    assert_failure(&o, cases[i].status, cases[i].says);
+    assert_false(exists("") || exists(".stage.1") || exists(".stages"));
+  }
+  write_recipe(three_stages);
+  outcome o = run_pith(NULL, "compress", bare, "--recipe", recipe, "--task", "classification", "--eval-data", dev, "-o", out, NULL);
+  assert_failure(&o, 1, "--data is missing: ");
+  o = run_pith(NULL, "compress", bare, "-o", out, NULL);
+  assert_failure(&o, 2, "--for or --recipe is missing; --for takes int8");
+  o = run_pith(NULL, "compress", bare, "--for", "speed", "-o", out, NULL);
+  assert_failure(&o, 2, "--for is 'speed'; it takes int8");
+  o = run_pith(NULL, "compress", bare, "--for", "int8", "--recipe", recipe, "-o", out, NULL);
+  assert_failure(&o, 2, "do not go together");
+  assert_false(exists(".stage.1") || exists(".stages"));
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_stages),
+      cmocka_unit_test(test_resume),
+      cmocka_unit_test(test_refusals),
+  };
+  return cmocka_run_group_tests(tests, make_models, remove_models);
+}
