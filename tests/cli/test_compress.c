@@ -24,7 +24,7 @@ static const char config[] =
 
 static const char three_stages[] =
     "{\"stages\":[{\"prune\":{\"pattern\":\"4x1\",\"sparsity\":0.5}},"
-    "{\"train\":{\"task\":\"$task\",\"data\":\"$data\",\"eval-data\":\"$eval-data\",\"lr\":3e-3,\"batch\":20,\"epochs\":2}},"
+    "{\"train\":{\"task\":\"$task\",\"data\":\"$data\",\"eval-data\":\"$eval-data\",\"lr\":3e-3,\"batch\":20,\"epochs\":6}},"
     "{\"quantize\":{\"mode\":\"dynamic\",\"eval\":\"$task\",\"eval-data\":\"$eval-data\"}}]}";
 
 static char bare[600], train[600], dev[600], out[600], recipe[600], late[600];

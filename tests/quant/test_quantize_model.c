@@ -328,7 +328,8 @@ static void test_gptq(void **state) {
   const pith_tensor_id kept = pith_graph_find_tensor(quantized.data.graph, "layer.0.inner.weight");
   assert_int_equal(quantized.data.graph->tensors[kept].dtype, PITH_DTYPE_F32);
   size_t count;
-  assert_memory_equal(quantized.data.graph->tensors[kept].data, find_data("layer.0.inner.weight", &count), count * sizeof(float));
+  const float *before = find_data("layer.0.inner.weight", &count);
+  assert_memory_equal(quantized.data.graph->tensors[kept].data, before, count * sizeof(float));
   pith_quantized_deinit(&quantized);
 }
 

@@ -50,7 +50,7 @@ static pith_train_prune make_prune(pith_prune_score score, const char *pattern) 
 static pith_trainer *create(const pith_model_data *model, const pith_trainer_options *options) {
   pith_trainer *trainer;
   pith_error error = {PITH_OK, ""};
-  if (pith_trainer_create(model, options, &trainer, &error) != PITH_OK)
+  if (pith_trainer_create(&(struct pith_model){.data = *model}, options, &trainer, &error) != PITH_OK)
     fail_msg("%s", error.message);
   return trainer;
 }
