@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "compiler/import/new_head.h"
+#include "train/hidden.h"
 #include "train/run_internal.h"
 
 static pith_status no_memory(pith_error *error) {
