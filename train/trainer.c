@@ -255,7 +255,7 @@ static pith_status init(pith_trainer *t, pith_error *error) {
   PITH_TRY(lower(t, error));
   const pith_executor_options running = {.allocator = &t->allocator,
                                          .threadpool = t->threads > 1 ? t->options.threadpool : NULL,
-                                         .profile = t->options.profile};
+                                         .profile = t->options.profile != 0};
   PITH_TRY(pith_executor_create(t->program, &running, &t->executor, error));
   if (t->options.profile)
     PITH_TRY(pith_trainer_make_profile(t, error));
