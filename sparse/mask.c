@@ -36,11 +36,16 @@ void pith_mask_score_magnitude(const pith_mask_grid *grid, const float *w, float
 }
 
 void pith_mask_apply(const pith_mask_grid *grid, const uint8_t *removed, float *w) {
-  for (size_t i = 0; i < grid->n; i++)
-    for (size_t c = 0; c < grid->columns; c++)
-      if (removed[i / grid->outputs * grid->columns + c])
+  for (size_t i = 0; i < grid->n; i++) {
+    const uint8_t *gone = removed + i / grid->outputs * grid->columns;
+    float *row = w + i * grid->k;
+    for (size_t c = 0; c < grid->columns && grid->inputs == 1; c++) /* without branches: every step of training comes here */
+      row[c] = gone[c] ? 0.0f : row[c];
+    for (size_t c = 0; c < grid->columns && grid->inputs != 1; c++)
+      if (gone[c])
         for (size_t j = c * grid->inputs; j < at_most(grid->k, (c + 1) * grid->inputs); j++)
-          w[i * grid->k + j] = 0.0f;
+          row[j] = 0.0f;
+  }
 }
 
 /* ---- one threshold --------------------------------------------------------------------------------------------------- */

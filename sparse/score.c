@@ -4,7 +4,9 @@
 
 #define SNIP_DECAY 0.9
 
-/* ---- one block ------------------------------------------------------------------------------------------------------- */
+/* ---- blocks ----------------------------------------------------------------------------------------------------------- */
+
+enum { CHUNK = 256 }; /* blocks of a row of the grid at a time */
 
 typedef struct span {
   size_t begin, end;
@@ -17,15 +19,24 @@ static inline span get_span(size_t place, size_t size, size_t all) {
 
 typedef double (*term)(double w, double g);
 
-/* The mean over a block of f(w, g); `f` is known where this is inlined. */
-static inline __attribute__((always_inline)) double mean_of(const pith_score_args *a, size_t row, size_t column, term f) {
+/* Sums over `count` blocks of f(w, g), each in the order of the weight; `f` is known where this is inlined. */
+static inline __attribute__((always_inline)) void sum_blocks(const pith_score_args *a, size_t row, size_t first, size_t count, term f,
+                                                             double *sums) {
   const pith_mask_grid *grid = a->grid;
-  const span outputs = get_span(row, grid->outputs, grid->n), inputs = get_span(column, grid->inputs, grid->k);
-  double sum = 0;
-  for (size_t i = outputs.begin; i < outputs.end; i++)
-    for (size_t j = inputs.begin; j < inputs.end; j++)
-      sum += f((double)a->w[i * grid->k + j], a->g == NULL ? 0 : (double)a->g[i * grid->k + j]);
-  return sum / (double)pith_mask_block_elements(grid, row, column);
+  const span outputs = get_span(row, grid->outputs, grid->n);
+  const float *g = a->g == NULL ? a->w : a->g; /* which `f` does not look at then */
+  for (size_t c = 0; c < count; c++)
+    sums[c] = 0;
+  for (size_t i = outputs.begin; i < outputs.end; i++) {
+    const float *wi = a->w + i * grid->k, *gi = g + i * grid->k;
+    for (size_t c = 0; c < count && grid->inputs == 1; c++)
+      sums[c] += f((double)wi[first + c], (double)gi[first + c]);
+    for (size_t c = 0; c < count && grid->inputs != 1; c++) {
+      const span inputs = get_span(first + c, grid->inputs, grid->k);
+      for (size_t j = inputs.begin; j < inputs.end; j++)
+        sums[c] += f((double)wi[j], (double)gi[j]);
+    }
+  }
 }
 
 static inline double get_product_size(double w, double g) {
@@ -41,32 +52,52 @@ static inline double get_square(double w, double g) {
 
 /* ---- rules ------------------------------------------------------------------------------------------------------------- */
 
+/* What a block's score becomes, from its mean. */
+typedef double (*step)(double score, double mean, double rate);
+
+static inline __attribute__((always_inline)) void update_all(const pith_score_args *a, term f, step next) {
+  const pith_mask_grid *grid = a->grid;
+  double sums[CHUNK];
+  for (size_t r = 0; r < grid->rows; r++)
+    for (size_t first = 0; first < grid->columns; first += CHUNK) {
+      const size_t count = grid->columns - first < CHUNK ? grid->columns - first : CHUNK;
+      float *scores = a->scores + r * grid->columns + first;
+      sum_blocks(a, r, first, count, f, sums);
+      for (size_t c = 0; c < count; c++)
+        scores[c] = (float)next((double)scores[c], sums[c] / (double)pith_mask_block_elements(grid, r, first + c), a->rate);
+    }
+}
+
+static inline double take(double score, double mean, double rate) {
+  (void)score, (void)rate;
+  return mean;
+}
+static inline double take_root(double score, double mean, double rate) {
+  (void)score, (void)rate;
+  return sqrt(mean);
+}
+static inline double add_decayed(double score, double mean, double rate) {
+  (void)rate;
+  return SNIP_DECAY * score + mean;
+}
+static inline double go_down(double score, double mean, double rate) {
+  return score - rate * mean;
+}
+
 static void update_magnitude(const pith_score_args *a) {
   pith_mask_score_magnitude(a->grid, a->w, a->scores);
 }
-
 static void update_snip(const pith_score_args *a) {
-  for (size_t r = 0, at = 0; r < a->grid->rows; r++)
-    for (size_t c = 0; c < a->grid->columns; c++, at++)
-      a->scores[at] = (float)mean_of(a, r, c, get_product_size);
+  update_all(a, get_product_size, take);
 }
-
 static void update_snip_momentum(const pith_score_args *a) {
-  for (size_t r = 0, at = 0; r < a->grid->rows; r++)
-    for (size_t c = 0; c < a->grid->columns; c++, at++)
-      a->scores[at] = (float)(SNIP_DECAY * (double)a->scores[at] + mean_of(a, r, c, get_product_size));
+  update_all(a, get_product_size, add_decayed);
 }
-
 static void update_movement(const pith_score_args *a) {
-  for (size_t r = 0, at = 0; r < a->grid->rows; r++)
-    for (size_t c = 0; c < a->grid->columns; c++, at++)
-      a->scores[at] = (float)((double)a->scores[at] - a->rate * mean_of(a, r, c, get_product));
+  update_all(a, get_product, go_down);
 }
-
 static void update_group_lasso(const pith_score_args *a) {
-  for (size_t r = 0, at = 0; r < a->grid->rows; r++)
-    for (size_t c = 0; c < a->grid->columns; c++, at++)
-      a->scores[at] = (float)sqrt(mean_of(a, r, c, get_square));
+  update_all(a, get_square, take_root);
 }
 
 /* Elements of an output lie side by side, those of an input a row apart. Each pair is measured twice: the sums are then in one order
@@ -108,14 +139,14 @@ void pith_score_add_penalty(const pith_mask_grid *grid, const float *w, double a
   const pith_score_args args = {.grid = grid, .w = w};
   for (size_t r = 0; r < grid->rows; r++)
     for (size_t c = 0; c < grid->columns; c++) {
-      const double norm = sqrt(mean_of(&args, r, c, get_square) * (double)pith_mask_block_elements(grid, r, c));
       const span outputs = get_span(r, grid->outputs, grid->n), inputs = get_span(c, grid->inputs, grid->k);
-      if (!(norm > 0))
+      double squares;
+      sum_blocks(&args, r, c, 1, get_square, &squares);
+      if (!(squares > 0))
         continue;
+      const double factor = a / sqrt(squares);
       for (size_t i = outputs.begin; i < outputs.end; i++)
-        for (size_t j = inputs.begin; j < inputs.end; j++) {
-          const size_t at = i * grid->k + j;
-          g[at] = (float)((double)g[at] + a * (double)w[at] / norm);
-        }
+        for (size_t j = inputs.begin; j < inputs.end; j++)
+          g[i * grid->k + j] = (float)((double)g[i * grid->k + j] + factor * (double)w[i * grid->k + j]);
     }
 }
