@@ -59,7 +59,7 @@ void pith_commands_print_help(FILE *out);
 __attribute__((format(printf, 1, 2))) int pith_usage_error(const char *format, ...);
 
 /* ---- generated pages (generate.c) --------------------------------------------------------------------- */
-/* `what` is "man" or "bash". */
+/* `what` is "man", "bash" or "schema". */
 int pith_generate(const char *what, FILE *out);
 
 /* ---- failing and reporting (report.c) ----------------------------------------------------------------- */

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "cli/command.h"
+#include "cli/stages.h"
 
 /* roff takes a leading dot or quote and every backslash and hyphen as its own. */
 static void print_roff(FILE *out, const char *text) {
@@ -73,11 +74,11 @@ int pith_generate(const char *what, FILE *out) {
   static const struct {
     const char *name;
     void (*print)(FILE *out);
-  } pages[] = {{"man", print_man}, {"bash", print_bash}};
+  } pages[] = {{"man", print_man}, {"bash", print_bash}, {"schema", pith_cli_print_schema}};
   for (size_t i = 0; i < sizeof pages / sizeof *pages; i++)
     if (strcmp(what, pages[i].name) == 0) {
       pages[i].print(out);
       return PITH_EXIT_OK;
     }
-  return pith_usage_error("--generate makes man or bash, not '%s'", what);
+  return pith_usage_error("--generate makes man, bash or schema, not '%s'", what);
 }

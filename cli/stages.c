@@ -3,11 +3,14 @@
 #include <string.h>
 
 #include "compiler/import/json.h"
+#include "quant/recipe.h"
+#include "sparse/options.h"
+#include "train/options.h"
 
-static const pith_cli_stage_kind kinds[] = {
-    {"prune", pith_cli_stage_prune},
-    {"quantize", pith_cli_stage_quantize},
-    {"train", pith_cli_stage_train},
+const pith_cli_stage_kind pith_cli_stage_kinds[] = {
+    {"prune", pith_prune_keys, pith_cli_stage_prune},
+    {"quantize", pith_quant_keys, pith_cli_stage_quantize},
+    {"train", pith_train_keys, pith_cli_stage_train},
     {0},
 };
 
@@ -17,12 +20,12 @@ static const char *next_kind(void *context) {
 }
 
 static pith_status find_kind(const char *where, const char *name, const pith_cli_stage_kind **out_kind, pith_error *error) {
-  for (const pith_cli_stage_kind *kind = kinds; kind->name != NULL; kind++)
+  for (const pith_cli_stage_kind *kind = pith_cli_stage_kinds; kind->name != NULL; kind++)
     if (strcmp(kind->name, name) == 0) {
       *out_kind = kind;
       return PITH_OK;
     }
-  const pith_cli_stage_kind *next = kinds;
+  const pith_cli_stage_kind *next = pith_cli_stage_kinds;
   const char *near = pith_suggest(name, next_kind, &next);
   return pith_fail(error, PITH_INVALID_ARGUMENT, "%s: no stage '%.60s'%s%s%s", where, name, near == NULL ? "" : ", did you mean '",
                    near == NULL ? "" : near, near == NULL ? "" : "'?");

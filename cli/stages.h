@@ -3,6 +3,7 @@
 #define PITH_CLI_STAGES_H
 
 #include "cli/session.h"
+#include "compiler/recipe.h"
 #include "engine/base/arena.h"
 
 struct cJSON;
@@ -25,8 +26,10 @@ int pith_cli_stage_train(const pith_cli_stage *stage);
 
 typedef struct pith_cli_stage_kind {
   const char *name;
+  const pith_recipe_key *keys;
   int (*run)(const pith_cli_stage *stage);
 } pith_cli_stage_kind;
+extern const pith_cli_stage_kind pith_cli_stage_kinds[]; /* ends with a NULL name */
 
 enum { PITH_MAX_STAGES = 16 };
 typedef struct pith_cli_stages {
@@ -57,5 +60,8 @@ typedef struct pith_cli_ready_recipe {
   size_t bytes;
 } pith_cli_ready_recipe;
 extern const pith_cli_ready_recipe pith_cli_ready_recipes[]; /* ends with a NULL name */
+
+/* What such recipes may say, as a JSON Schema. */
+void pith_cli_print_schema(FILE *out);
 
 #endif

@@ -201,9 +201,43 @@ static void test_refusals(void **state) {
   assert_false(exists(".stage.1") || exists(".stages"));
 }
 
+/* The recipes that come with pith: stages that exist, and nothing missing but what the command line says. */
+static void test_ready(void **state) {
+  (void)state;
+  static const char *const goals[] = {"int8", "sparse", "small"};
+  for (size_t i = 0; i < sizeof goals / sizeof *goals; i++) {
+    outcome o = run_pith(NULL, "compress", bare, "--for", goals[i], "--task", "classification", "--data", "/nowhere.jsonl", "--eval-data", dev,
+                         "-o", out, NULL);
+    assert_failure(&o, 1, "/nowhere.jsonl");
+  }
+}
+
+/* The schema has the keys of every stage, and is JSON. */
+static void test_schema(void **state) {
+  (void)state;
+  outcome o = run_pith(NULL, "--generate", "schema", NULL);
+  assert_success(&o);
+  cJSON *schema = cJSON_Parse(o.out);
+  assert_non_null(schema);
+  const cJSON *stages = cJSON_GetObjectItem(cJSON_GetObjectItem(schema, "properties"), "stages");
+  const cJSON *kinds = cJSON_GetObjectItem(cJSON_GetObjectItem(stages, "items"), "oneOf");
+  assert_int_equal(cJSON_GetArraySize(kinds), 3);
+  static const struct {
+    const char *stage, *key, *member;
+  } has[] = {{"prune", "sparsity", "maximum"}, {"quantize", "mode", "enum"}, {"train", "lr", "minimum"}};
+  for (int i = 0; i < 3; i++) {
+    const cJSON *kind = cJSON_GetObjectItem(cJSON_GetObjectItem(cJSON_GetArrayItem(kinds, i), "properties"), has[i].stage);
+    const cJSON *key = cJSON_GetObjectItem(cJSON_GetObjectItem(kind, "properties"), has[i].key);
+    assert_non_null(cJSON_GetObjectItem(cJSON_GetArrayItem(cJSON_GetObjectItem(key, "anyOf"), 0), has[i].member));
+  }
+  cJSON_Delete(schema);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_stages),
+      cmocka_unit_test(test_ready),
+      cmocka_unit_test(test_schema),
       cmocka_unit_test(test_resume),
       cmocka_unit_test(test_refusals),
   };

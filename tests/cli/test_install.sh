@@ -8,7 +8,8 @@ folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 prefix=$folder/prefix
 cmake --install "$build" --prefix "$prefix" >"$folder/log"
-for file in bin/pith include/pith/pith.h include/pith/train.h share/man/man1/pith.1 share/bash-completion/completions/pith; do
+for file in bin/pith include/pith/pith.h include/pith/train.h share/man/man1/pith.1 share/bash-completion/completions/pith \
+  share/pith/recipe.schema.json; do
   [ -s "$prefix/$file" ] || { echo "not installed: $file"; exit 1; }
 done
 bash -n "$prefix/share/bash-completion/completions/pith"
