@@ -143,7 +143,9 @@ static pith_status make_training_graph(pith_trainer *t, pith_error *error) {
     if (t->options.max_memory == 0)
       return PITH_OK;
     PITH_TRY(lower(t, error));
-    const uint64_t bytes = plan_bytes(t);
+    uint64_t masks;
+    PITH_TRY(pith_trainer_prune_count_bytes(t, &masks, error));
+    const uint64_t bytes = plan_bytes(t) + masks;
     if (bytes <= t->options.max_memory)
       return PITH_OK;
     least = bytes < least ? bytes : least;

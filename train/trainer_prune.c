@@ -173,7 +173,8 @@ static bool contains(const pith_training_parameter *const *list, uint32_t count,
   return false;
 }
 
-pith_status pith_trainer_prune_create(pith_trainer *t, pith_error *error) {
+/* Counts them, and lists what is pruned. */
+static pith_status look(pith_trainer *t, pith_trainer_pruning **out, const pith_training_parameter ***out_list, pith_error *error) {
   const pith_training_graph *g = t->training;
   pith_trainer_pruning *p = PITH_ARENA_NEW(&t->arena, pith_trainer_pruning, 1);
   const pith_training_parameter **list = PITH_ARENA_NEW(&t->arena, const pith_training_parameter *, g->parameter_count);
@@ -185,6 +186,38 @@ pith_status pith_trainer_prune_create(pith_trainer *t, pith_error *error) {
   }
   for (uint32_t i = 0; i < g->parameter_count; i++)
     p->lock_count += needs_lock(t, &g->parameters[i], contains(list, p->target_count, &g->parameters[i]), &p->pattern);
+  *out = p;
+  *out_list = list;
+  return PITH_OK;
+}
+
+pith_status pith_trainer_prune_count_bytes(pith_trainer *t, uint64_t *out_bytes, pith_error *error) {
+  const pith_training_graph *g = t->training;
+  pith_trainer_pruning *p;
+  const pith_training_parameter **list;
+  *out_bytes = 0;
+  PITH_TRY(look(t, &p, &list, error));
+  for (uint32_t i = 0; i < g->parameter_count; i++) {
+    const pith_training_parameter *parameter = &g->parameters[i];
+    const bool pruned = contains(list, p->target_count, parameter);
+    pith_mask_grid grid;
+    if (needs_lock(t, parameter, pruned, &p->pattern)) {
+      grid = make_grid(t, parameter, &parameter->pattern);
+      *out_bytes += pith_mask_grid_count(&grid);
+    }
+    if (pruned) { /* removed, fixed, scores, dense */
+      grid = make_grid(t, parameter, &p->pattern);
+      *out_bytes += pith_mask_grid_count(&grid) * (2 + sizeof(float)) + (p->rule->regrows ? parameter->count * sizeof(float) : 0);
+    }
+  }
+  return PITH_OK;
+}
+
+pith_status pith_trainer_prune_create(pith_trainer *t, pith_error *error) {
+  const pith_training_graph *g = t->training;
+  pith_trainer_pruning *p;
+  const pith_training_parameter **list;
+  PITH_TRY(look(t, &p, &list, error));
   if (p->lock_count + p->target_count == 0)
     return PITH_OK;
   p->masks = PITH_ARENA_NEW(&t->arena, mask, p->lock_count + p->target_count);

@@ -5,6 +5,8 @@
 #include "train/prune.h"
 #include "train/trainer_internal.h"
 
+/* What masks will take, before the weights are there. Errors as of create. */
+PITH_WARN_UNUSED pith_status pith_trainer_prune_count_bytes(pith_trainer *trainer, uint64_t *out_bytes, pith_error *error);
 /* Once the weights are loaded. trainer->pruning stays NULL where the model has no pattern and nothing is pruned. */
 PITH_WARN_UNUSED pith_status pith_trainer_prune_create(pith_trainer *trainer, pith_error *error);
 

@@ -534,12 +534,44 @@ static void test_minimum(void **state) {
   pith_import_deinit(&import);
 }
 
+static uint64_t get_least_bytes(const pith_model_data *model, const pith_train_prune *prune) {
+  pith_trainer_options options = make_options();
+  pith_trainer *none = NULL;
+  pith_error error = {PITH_OK, ""};
+  options.prune = prune;
+  options.max_memory = 1;
+  assert_int_equal(pith_trainer_create(&(struct pith_model){.data = *model}, &options, &none, &error), PITH_LIMIT);
+  const char *digits = strstr(error.message, "takes ");
+  assert_non_null(digits);
+  return strtoull(digits + 6, NULL, 10);
+}
+
+/* The limit of memory knows of masks: 12 weights, of 14,336 elements, as single elements and with what lives under them. */
+static void test_memory(void **state) {
+  (void)state;
+  pith_import import = open_model();
+  const pith_train_prune prune = make_prune(PITH_PRUNE_SCORE_MOVEMENT, "element"), blocks = make_prune(PITH_PRUNE_SCORE_SNIP, "4x1");
+  const uint64_t without = get_least_bytes(&import.data, NULL), elements = 2 * (4 * 32 * 32 + 2 * 32 * 48);
+  assert_int_equal(get_least_bytes(&import.data, &prune), without + elements * (1 + 1 + 4 + 4));
+  assert_int_equal(get_least_bytes(&import.data, &blocks), without + elements / 4 * (1 + 1 + 4));
+  pith_pruned pruned = prune_model(&import.data, "4x1", 0.5);
+  assert_int_equal(get_least_bytes(&pruned.data, NULL), without + elements / 4);
+  pith_trainer_options options = make_options();
+  options.prune = &prune;
+  options.max_memory = without + elements * 10;
+  pith_trainer *trainer = create(&import.data, &options);
+  run_steps(trainer, 0, 12);
+  pith_trainer_destroy(trainer);
+  pith_pruned_deinit(&pruned);
+  pith_import_deinit(&import);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_golden),         cmocka_unit_test(test_threads),        cmocka_unit_test(test_state),
       cmocka_unit_test(test_average),        cmocka_unit_test(test_lock),           cmocka_unit_test(test_lock_of_blocks),
       cmocka_unit_test(test_lock_and_prune), cmocka_unit_test(test_steps),          cmocka_unit_test(test_refusals),
-      cmocka_unit_test(test_minimum),
+      cmocka_unit_test(test_minimum),        cmocka_unit_test(test_memory),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
