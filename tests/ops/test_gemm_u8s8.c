@@ -5,6 +5,7 @@
 
 #include "ops/gemm/gemm_u8s8.h"
 #include "tests/ops/kernel_tester.h"
+#include "tests/slow_build.h"
 
 /* 0, 1, a tile, a block, a panel, a task's rows, each one less and one more, and primes. */
 static const size_t row_sizes[] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 11, 12, 13, 17, 29, 53, 97};
@@ -215,23 +216,23 @@ static gemm_case pick_case(tester *t, size_t rows, size_t n, size_t k) {
   return c;
 }
 
-/* Every pair of sizes, the third by chance. */
+/* Every pair of sizes (a slow build: half of them), the third by chance. */
 static void test_sizes(void **state) {
   (void)state;
   tester t;
   tester_init(&t, pith_gemm_u8s8_kernels);
   for (size_t i = 0; i < COUNT(row_sizes); ++i)
-    for (size_t j = 0; j < COUNT(n_sizes); ++j) {
+    for (size_t j = SLOW_BUILD * (i % 2); j < COUNT(n_sizes); j += 1 + SLOW_BUILD) {
       const gemm_case c = pick_case(&t, row_sizes[i], n_sizes[j], k_sizes[tester_pick(&t, COUNT(k_sizes) - 4)]);
       run_case(&t, &c, (i + j) % 4 == 0);
     }
   for (size_t i = 0; i < COUNT(k_sizes); ++i)
-    for (size_t j = 0; j < COUNT(n_sizes); ++j) {
+    for (size_t j = SLOW_BUILD * (i % 2); j < COUNT(n_sizes); j += 1 + SLOW_BUILD) {
       const gemm_case c = pick_case(&t, row_sizes[tester_pick(&t, 12)], n_sizes[j], k_sizes[i]);
       run_case(&t, &c, (i + j) % 4 == 0);
     }
   for (size_t i = 0; i < COUNT(row_sizes); ++i)
-    for (size_t j = 0; j < COUNT(k_sizes); ++j) {
+    for (size_t j = SLOW_BUILD * (i % 2); j < COUNT(k_sizes); j += 1 + SLOW_BUILD) {
       const gemm_case c = pick_case(&t, row_sizes[i], n_sizes[tester_pick(&t, 10)], k_sizes[j]);
       run_case(&t, &c, (i + j) % 4 == 0);
     }
