@@ -1,5 +1,6 @@
 #include "train/gradients.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "engine/ir/operator.h"
@@ -192,6 +193,30 @@ BUILD(build_attention) {
     pith_backward_add(b, node->inputs[i], first + i);
 }
 
+/* ---- 8 bits ---------------------------------------------------------------------------------------------------------------- */
+
+/* A learned scale's gradient is divided by the root of features * levels, as in LSQ: so many elements of a token add to it. */
+BUILD(build_fake_quantize) {
+  const pith_attribute_setting attribute = same(node, "dtype");
+  const pith_tensor_id dx = pith_backward_build(b, node, PITH_OP_FAKE_QUANTIZE_GRAD, 4,
+                                                (pith_tensor_id[]){input(b, node, 0), dy[0], input(b, node, 1), input(b, node, 2)}, 1,
+                                                &attribute);
+  if (dx == PITH_NONE)
+    return;
+  pith_backward_add(b, node->inputs[0], dx);
+  if (!wants(b, node, 1))
+    return;
+  const double features = (double)pith_backward_tensor(b, node->inputs[0])->dims[1].constant;
+  const double levels = attribute.value.i == PITH_DTYPE_S8 ? 127 : 255;
+  const pith_tensor_id parts = build(b, node, PITH_OP_MUL, dx + 1, pith_backward_number(b, (float)(1 / sqrt(features * levels))));
+  pith_backward_add_reduced(b, node->inputs[1], parts);
+}
+
+/* Rounding within the rows' own ranges, and integers in the place of input 0. */
+BUILD(build_straight) {
+  pith_backward_add(b, node->inputs[0], dy[0]);
+}
+
 /* ---- losses ---------------------------------------------------------------------------------------------------------------- */
 
 /* The row of a loss is followed by that of its gradient, which has one more port. `exchanged`: by the second operand, of a loss that
@@ -226,7 +251,7 @@ BUILD(build_symmetric_loss) {
 /* ---- all of it --------------------------------------------------------------------------------------------------------------- */
 
 #define INTEGERS "its output is integers"
-#define QUANTIZED "it rounds: training through it comes with quantization-aware training"
+#define QUANTIZED "it rounds; training graphs of INT8 models hold FakeQuantize in its place"
 #define SECOND "it is a gradient itself; second derivatives are not built"
 
 static const pith_gradient_row rows[PITH_TRAINING_OP_END] = {
@@ -264,6 +289,15 @@ static const pith_gradient_row rows[PITH_TRAINING_OP_END] = {
     [PITH_OP_LAYER_NORMALIZATION_SCALE_GRAD] = {NULL, 0, SECOND},
     [PITH_OP_LP_NORMALIZATION_GRAD] = {NULL, 0, SECOND},
     [PITH_OP_SEQUENCE_POOL_GRAD] = {NULL, 0, SECOND},
+    [PITH_OP_FAKE_QUANTIZE] = {build_fake_quantize, 3, NULL},
+    [PITH_OP_FAKE_QUANTIZE_GRAD] = {NULL, 0, SECOND},
+    [PITH_OP_FAKE_QUANTIZE_ROWS] = {build_straight, 1, NULL},
+    [PITH_OP_FAKE_QUANTIZE_WEIGHTS] = {build_straight, 1, NULL},
+    [PITH_OP_ROW_RANGES] = {NULL, 0, "it is for moving averages of ranges, which are no part of the loss"},
+    /* By scales, bias and X the operator has the gradient that gives input 0: here there is nothing to add. */
+    [PITH_OP_INTEGER_PRODUCT] = {build_straight, 1 | 1 << 2 | 1 << 5 | 1 << 6, NULL},
+    [PITH_OP_INTEGER_ATTENTION] = {build_straight, 1 | 1 << 6 | 1 << 8 | 1 << 9, NULL},
+    [PITH_OP_GELU_8BIT] = {build_straight, 3, NULL},
     [PITH_OP_SOFTMAX_CROSS_ENTROPY] = {build_loss, 1, "class weights are options, not values that are learned"},
     [PITH_OP_SOFTMAX_CROSS_ENTROPY_GRAD] = {NULL, 0, SECOND},
     [PITH_OP_SPAN_CROSS_ENTROPY] = {build_loss, 1, NULL},

@@ -326,7 +326,7 @@ static void bind_norm_scale_grad(const pith_program *program, const pith_step *s
 
 #define AT(id) [PITH_OP_##id - PITH_OP_COUNT]
 
-static const pith_training_step steps[PITH_OP_SOFTMAX_CROSS_ENTROPY - PITH_OP_COUNT] = {
+static const pith_training_step steps[PITH_OP_FAKE_QUANTIZE - PITH_OP_COUNT] = {
     AT(DROPOUT) = {{PITH_STEP_OF(pith_dropout_f32_args),
                     .name = "Dropout",
                     .kernels = pith_dropout_f32_kernels,
@@ -442,9 +442,10 @@ static pith_status add_turned(const pith_translation *t, const pith_training_ste
 
 pith_status pith_training_translate(const pith_translation *t) {
   const int id = (int)t->node->op->id;
-  const pith_training_step *entry = id >= PITH_OP_SOFTMAX_CROSS_ENTROPY
-                                        ? &pith_training_loss_steps[id - PITH_OP_SOFTMAX_CROSS_ENTROPY]
-                                        : &steps[id - PITH_OP_COUNT];
+  const pith_training_step *entry =
+      id >= PITH_OP_SOFTMAX_CROSS_ENTROPY ? &pith_training_loss_steps[id - PITH_OP_SOFTMAX_CROSS_ENTROPY]
+      : id >= PITH_OP_FAKE_QUANTIZE       ? &pith_training_quantize_steps[id - PITH_OP_FAKE_QUANTIZE]
+                                          : &steps[id - PITH_OP_COUNT];
   const uint32_t rank = t->program->values[t->node->inputs[0]].rank;
   pith_step *step;
   if ((id == PITH_OP_SOFTMAX_GRAD || id == PITH_OP_LP_NORMALIZATION_GRAD) && pith_translate_get_axis(t, rank) + 1 != rank)

@@ -19,6 +19,14 @@
   X(LAYER_NORMALIZATION_SCALE_GRAD, "LayerNormalizationScaleGrad")                                          \
   X(LP_NORMALIZATION_GRAD, "LpNormalizationGrad")                                                           \
   X(SEQUENCE_POOL_GRAD, "SequencePoolGrad")                                                                 \
+  X(FAKE_QUANTIZE, "FakeQuantize")                                                                          \
+  X(FAKE_QUANTIZE_GRAD, "FakeQuantizeGrad")                                                                 \
+  X(FAKE_QUANTIZE_ROWS, "FakeQuantizeRows")                                                                 \
+  X(FAKE_QUANTIZE_WEIGHTS, "FakeQuantizeWeights")                                                           \
+  X(ROW_RANGES, "RowRanges")                                                                                \
+  X(INTEGER_PRODUCT, "IntegerProduct")                                                                      \
+  X(INTEGER_ATTENTION, "IntegerAttention")                                                                  \
+  X(GELU_8BIT, "Gelu8Bit")                                                                                  \
   X(SOFTMAX_CROSS_ENTROPY, "SoftmaxCrossEntropy")                                                           \
   X(SOFTMAX_CROSS_ENTROPY_GRAD, "SoftmaxCrossEntropyGrad")                                                  \
   X(SPAN_CROSS_ENTROPY, "SpanCrossEntropy")                                                                 \

@@ -24,6 +24,8 @@ const pith_train_options pith_train_defaults = {
     .attention_dropout = PITH_TRAIN_ALIKE,
     .classifier_dropout = PITH_TRAIN_ALIKE,
     .temperature = 0.05,
+    .range_momentum = 0.99,
+    .range_freeze = 0.5,
     .log_every = 50,
     .distill_weight = 0.9,
     .distill_temperature = 2,
@@ -44,6 +46,7 @@ static const char *const pith_optimizer_words[] = {PITH_OPTIMIZER_LIST(WORD) NUL
 static const char *const pith_train_score_words[] = {PITH_PRUNE_SCORE_LIST(WORD) NULL};
 static const char *const pith_train_scope_words[] = {PITH_PRUNE_SCOPE_LIST(WORD) NULL};
 static const char *const pith_train_prune_schedule_words[] = {PITH_SCHEDULE_LIST(WORD) NULL};
+static const char *const pith_train_ranges_words[] = {PITH_RANGE_TRAINING_LIST(WORD) NULL};
 #undef WORD
 static const char *const pith_train_pattern_words[] = {"pattern", NULL}; /* -1 */
 static const char *const pith_train_alike_words[] = {"dropout", NULL}; /* -1 */
@@ -184,11 +187,23 @@ static pith_status check_prune(const pith_train_options *o, pith_error *error) {
   return pith_train_get_prune(&whole, 1, &prune, &prunes, error);
 }
 
+static pith_status check_ranges(const pith_train_options *o, pith_error *error) {
+  const pith_train_options *d = &pith_train_defaults;
+  if (o->dequantize && o->ranges != d->ranges)
+    return pith_fail(error, PITH_INVALID_ARGUMENT, "qat-ranges does nothing with dequantize");
+  if (o->ranges != PITH_RANGE_TRAINING_EMA && (o->range_momentum != d->range_momentum || o->range_freeze != d->range_freeze))
+    return pith_fail(error, PITH_INVALID_ARGUMENT, "%s goes with qat-ranges %s",
+                     o->range_momentum != d->range_momentum ? "qat-momentum" : "qat-freeze",
+                     pith_train_ranges_words[PITH_RANGE_TRAINING_EMA]);
+  return PITH_OK;
+}
+
 pith_status pith_train_check_options(const pith_train_options *o, pith_error *error) {
   PITH_TRY(check_data(o, error));
   PITH_TRY(check_optimizer(o, error));
   PITH_TRY(check_teacher(o, error));
   PITH_TRY(check_prune(o, error));
+  PITH_TRY(check_ranges(o, error));
   if (o->tokens_per_step != 0 && o->batch != pith_train_defaults.batch)
     return pith_fail(error, PITH_INVALID_ARGUMENT, "batch and tokens-per-step: one of them says how batches are cut");
   if (o->warmup >= 1 && o->warmup != floor(o->warmup))

@@ -6,6 +6,7 @@
 #include "models/tasks/evaluate.h"
 #include "train/options_compress.h"
 #include "train/prune.h"
+#include "train/options_quantize.h"
 #include "train/rate.h"
 #include "train/trainer.h"
 
@@ -36,6 +37,9 @@ typedef struct pith_train_options {
   double label_smoothing, temperature;
   const char *class_weights;            /* NULL: all 1; numbers between commas */
   pith_name_patterns freeze;
+  bool dequantize;                      /* an INT8 model is trained as floats */
+  pith_range_training ranges;           /* else: of its activations */
+  double range_momentum, range_freeze;  /* ema; the latter a share of the steps */
   uint64_t seed;
   uint64_t max_memory;                  /* bytes of the trainer; 0: no limit */
   uint64_t eval_every, save_every;      /* steps; 0: after each epoch; whenever there was a measurement */
@@ -100,12 +104,13 @@ extern const pith_train_options pith_train_defaults;
   X(layer_decay, "layer-decay", NUMBER, "F", 1e-6, 1, NULL, "rate of each layer over that of the one above (default 1)") \
   X(ema, "ema", NUMBER, "D", 0, 0.9999999, NULL, "measure and keep a moving average of the weights with this decay (0: not)") \
   X(dropout, "dropout", NUMBER, "P", 0, 0.99, NULL, "share of activations that is dropped (default 0.1)")                \
-  X(attention_dropout, "attention-dropout", NUMBER, "P", 0, 0.99, pith_train_alike_words, "of attention's weights (default: as dropout)") \
+  X(attention_dropout, "attention-dropout", NUMBER, "P", 0, 0.99, pith_train_alike_words, "of attention's weights (default: as dropout; of INT8 models 0)") \
   X(classifier_dropout, "classifier-dropout", NUMBER, "P", 0, 0.99, pith_train_alike_words, "before the head (default: as dropout)") \
   X(label_smoothing, "label-smoothing", NUMBER, "E", 0, 0.99, NULL, "share of the loss that goes to all classes alike") \
   X(class_weights, "class-weights", TEXT, "A,B", 0, 0, NULL, "what each class counts, in the order of the labels") \
   X(temperature, "temperature", NUMBER, "T", 1e-4, 1e3, NULL, "pairs: cosines are divided by it (default 0.05)")          \
   X(freeze, "freeze", PATTERNS, "PATTERN", 0, 0, NULL, "parameters that stay as they are: names with * and ?, by commas") \
+  PITH_TRAIN_QUANTIZE_KEY_LIST(X)                                                                          \
   X(seed, "seed", COUNT, "N", 0, 9007199254740992.0, NULL, "of order, dropout, new heads and rows held out") \
   X(max_memory, "max-memory", COUNT, "BYTES", 0, 9007199254740992.0, NULL,                                 \
     "compute activations twice rather than hold more (0: no limit); the weights are the same either way")  \

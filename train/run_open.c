@@ -1,4 +1,5 @@
 /* What a run needs before its first step: model, data, order, trainer. */
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -188,8 +189,17 @@ static pith_status parse_class_weights(pith_run *r, const float **out_weights, p
   return PITH_OK;
 }
 
+static pith_status check_quantized(const pith_train_options *o, bool quantized, pith_error *error) {
+  if (!quantized && (o->dequantize || o->ranges != pith_train_defaults.ranges))
+    return pith_fail(error, PITH_INVALID_ARGUMENT, "%s goes with an INT8 model, and this one is in floats",
+                     o->dequantize ? "dequantize" : "qat-ranges");
+  return PITH_OK;
+}
+
 static pith_status make_trainer(pith_run *r, pith_error *error) {
   const pith_train_options *o = r->options;
+  const bool quantized = pith_training_is_quantized(r->model.data.graph), follows = quantized && !o->dequantize;
+  PITH_TRY(check_quantized(o, quantized, error));
   pith_trainer_options t = pith_trainer_defaults;
   t.optimizer = o->optimizer;
   t.beta1 = o->beta1;
@@ -202,7 +212,7 @@ static pith_status make_trainer(pith_run *r, pith_error *error) {
   t.layer_decay = o->layer_decay;
   t.ema = o->ema;
   t.dropout = o->dropout;
-  t.attention_dropout = o->attention_dropout == PITH_TRAIN_ALIKE ? o->dropout : o->attention_dropout;
+  t.attention_dropout = o->attention_dropout != PITH_TRAIN_ALIKE ? o->attention_dropout : follows ? 0 : o->dropout;
   t.classifier_dropout = o->classifier_dropout == PITH_TRAIN_ALIKE ? o->dropout : o->classifier_dropout;
   t.label_smoothing = o->label_smoothing;
   PITH_TRY(parse_class_weights(r, &t.class_weights, error));
@@ -216,6 +226,10 @@ static pith_status make_trainer(pith_run *r, pith_error *error) {
   t.contrastive = r->data.kind == PITH_EVAL_PAIRS;
   t.freeze = o->freeze.list;
   t.freeze_count = o->freeze.count;
+  t.dequantize = o->dequantize;
+  t.ranges = o->ranges;
+  t.range_momentum = o->range_momentum;
+  t.range_freeze = (uint64_t)ceil(o->range_freeze * (double)r->survey.steps);
   t.seed = o->seed;
   t.max_tokens = r->survey.most_tokens;
   t.max_sequences = pith_train_data_count_sequences(&r->data, r->survey.most_samples);

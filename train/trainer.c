@@ -85,6 +85,8 @@ static pith_training_graph_options make_graph_options(const pith_trainer_options
       .freeze = options->freeze,
       .freeze_count = options->freeze_count,
       .dense_rows = is_lazy(options) ? options->dense_rows : UINT32_MAX,
+      .dequantize = options->dequantize != 0,
+      .ranges = options->ranges,
       .recompute_layers = recompute_layers,
   };
 }
@@ -241,6 +243,9 @@ static pith_status check_options(const pith_trainer_options *o, pith_error *erro
         o->layer_decay <= 1 && o->ema >= 0 && o->ema < 1))
     return pith_fail(error, PITH_INVALID_ARGUMENT, "momentum %g, weight_decay %g, clip %g, layer_decay %g or ema %g is out of "
                      "its range", o->momentum, o->weight_decay, o->clip, o->layer_decay, o->ema);
+  if ((unsigned)o->ranges >= PITH_RANGE_TRAINING_COUNT || !(o->range_momentum >= 0 && o->range_momentum < 1))
+    return pith_fail(error, PITH_INVALID_ARGUMENT, "ranges %d or range_momentum %g is out of its range", (int)o->ranges,
+                     o->range_momentum);
   return PITH_OK;
 }
 
@@ -252,6 +257,7 @@ static pith_status init(pith_trainer *t, pith_error *error) {
   PITH_TRY(make_buffers(t, error));
   PITH_TRY(pith_training_graph_load(t->training, t->values, error));
   PITH_TRY(pith_trainer_prune_create(t, error));
+  PITH_TRY(pith_trainer_quantized_create(t, error));
   pith_program_destroy(t->program); /* what planning made has no weights */
   t->program = NULL;
   PITH_TRY(lower(t, error));
@@ -321,6 +327,7 @@ void pith_trainer_destroy(pith_trainer *t) {
   release(t, t->counting, pairs, sizeof(int32_t));
   release(t, t->zeros, t->options.max_tokens, sizeof(int32_t));
   pith_executor_destroy(t->executor);
+  pith_trainer_quantized_destroy(t);
   drop_program(t);
   pith_arena arena = t->arena; /* the trainer lies in it */
   pith_arena_deinit(&arena);
@@ -487,6 +494,7 @@ pith_status pith_trainer_forward_backward(pith_trainer *t, const pith_train_batc
   pith_trainer_end(t, PITH_TRAINER_CATCHING_UP, begin);
   PITH_TRY(bind_gradients(t, error));
   PITH_TRY(pith_executor_run(t->executor, feeds, NULL, 0, error));
+  pith_trainer_quantized_observe(t);
   begin = pith_trainer_begin(t);
   if (!t->begun)
     t->stamp++;

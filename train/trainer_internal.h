@@ -63,6 +63,7 @@ struct pith_trainer {
   double *update_sums; /* lamb: of the updates */
   pith_trainer_table *tables; /* [table_count] */
   uint32_t table_count;
+  struct pith_trainer_quantized *quantized; /* NULL: the model is trained in floats */
   bool begun;       /* the gradients are those of a batch since the last step */
   bool averaged;    /* `values` and `average` stand in each other's place */
   uint64_t step;    /* applied */
@@ -72,7 +73,7 @@ struct pith_trainer {
   int32_t key[4];
   pith_trainer_pruning *pruning; /* NULL: no weight has a mask */
   uint64_t state_step; /* what get_state gives */
-  pith_trainer_piece pieces[5 + PITH_TRAINER_PRUNE_PIECES];
+  pith_trainer_piece pieces[6 + PITH_TRAINER_PRUNE_PIECES];
   size_t bytes; /* all memory but the arena's */
   pith_profile_entry *profile; /* [program->step_count + PITH_TRAINER_ENDS], or NULL */
 };
@@ -93,6 +94,22 @@ void pith_trainer_end(pith_trainer *trainer, pith_trainer_ends what, uint64_t be
 /* Rows of a table go through the steps that they have missed; NULL: all rows. */
 void pith_trainer_catch_up(pith_trainer *trainer, pith_trainer_table *table, const int32_t *rows, size_t count);
 void pith_trainer_catch_up_all(pith_trainer *trainer);
+/* Of an INT8 model that is trained as such (trainer_quantized.c). */
+typedef struct pith_trainer_quantized {
+  pith_graph *graph; /* the INT8 model's, with the weights of the last refresh */
+  struct pith_trainer_weight *weights; /* [weight_count] */
+  uint32_t weight_count;
+  float *ends;       /* [range_count, 2] of ema: the averages of the extremes; state */
+  size_t end_count;  /* elements; 0: there are none */
+} pith_trainer_quantized;
+/* After the weights are loaded; nothing where the model is trained in floats. */
+PITH_WARN_UNUSED pith_status pith_trainer_quantized_create(pith_trainer *trainer, pith_error *error);
+void pith_trainer_quantized_destroy(pith_trainer *trainer);
+void pith_trainer_quantized_observe(pith_trainer *trainer); /* after a run */
+void pith_trainer_quantized_settle(pith_trainer *trainer);  /* after a step, and after the state was read: ranges are ranges */
+/* Writes the weights of now to `graph`, with the patterns that the float model's have. */
+PITH_WARN_UNUSED pith_status pith_trainer_quantized_refresh(pith_trainer *trainer, pith_error *error);
+
 /* `values` are the weights that are trained, and not their averages. */
 void pith_trainer_use_weights(pith_trainer *trainer);
 

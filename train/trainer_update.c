@@ -271,6 +271,7 @@ pith_status pith_trainer_apply(pith_trainer *t, double learning_rate, double *ou
   PITH_TRY(update(t, learning_rate, (float)scale, error));
   if (t->pruning != NULL)
     pith_trainer_prune_weights(t);
+  pith_trainer_quantized_settle(t);
   clear_rows(t);
   pith_trainer_end(t, PITH_TRAINER_UPDATE, begin);
   t->begun = false;
@@ -311,8 +312,10 @@ pith_status pith_trainer_get_model(pith_trainer *t, pith_model_data *out_model, 
   if (t->average != NULL && !t->averaged)
     exchange(t);
   *out_model = t->model;
-  out_model->graph = t->training->model;
-  return t->pruning == NULL ? PITH_OK : pith_trainer_prune_describe(t, error);
+  out_model->graph = t->quantized != NULL ? t->quantized->graph : t->training->model;
+  if (t->pruning != NULL)
+    PITH_TRY(pith_trainer_prune_describe(t, error));
+  return pith_trainer_quantized_refresh(t, error);
 }
 
 const pith_trainer_piece *pith_trainer_get_state(pith_trainer *t, size_t *out_count) {
@@ -328,6 +331,8 @@ const pith_trainer_piece *pith_trainer_get_state(pith_trainer *t, size_t *out_co
       t->pieces[count++] = (pith_trainer_piece){arrays[i], bytes};
   if (t->pruning != NULL)
     count += pith_trainer_prune_get_state(t, t->pieces + count);
+  if (t->quantized != NULL && t->quantized->end_count != 0)
+    t->pieces[count++] = (pith_trainer_piece){t->quantized->ends, t->quantized->end_count * sizeof(float)};
   *out_count = count;
   return t->pieces;
 }
@@ -338,6 +343,7 @@ void pith_trainer_state_changed(pith_trainer *t) {
   if (t->pruning != NULL)
     pith_trainer_prune_state_changed(t);
   t->history_count = 0;
+  pith_trainer_quantized_settle(t);
   for (uint32_t i = 0; i < t->table_count; i++)
     memset(t->tables[i].done, 0, t->tables[i].rows * sizeof *t->tables[i].done);
   clear_rows(t);

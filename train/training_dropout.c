@@ -140,12 +140,14 @@ static void add_attention(placer *p, const pith_node *node, const pith_tensor_id
                     pith_build_operator(&rewriter->builder, node->name, &pith_operator_TRAINING_ATTENTION, 6, all, 5, attributes));
 }
 
-static void add_node(placer *p, const pith_node *node) {
+static void add_node(placer *p, pith_node_id n) {
+  const pith_node *node = &p->build->from->nodes[n];
   const pith_training_graph_options *options = p->build->options;
   pith_rewriter *rewriter = &p->build->rewriter;
   pith_tensor_id inputs[PITH_MAX_PORTS];
   for (uint32_t i = 0; i < node->input_count; i++)
     inputs[i] = pith_rewriter_get(rewriter, node->inputs[i]);
+  pith_training_quantize_inputs(p->build, n, inputs);
   const int joining = find_joining(p, node);
   if (node->op->id == PITH_OP_PACKED_ATTENTION)
     add_attention(p, node, inputs);
@@ -154,6 +156,7 @@ static void add_node(placer *p, const pith_node *node) {
                       add_dropout(p, node->name, inputs[joining], inputs[1 - joining], node->outputs[0], options->dropout));
   else
     pith_rewriter_add_node(rewriter, node, inputs);
+  pith_training_replace_output(p->build, n, inputs);
   if (node->op->id == PITH_OP_LAYER_NORMALIZATION && p->build->from->tensors[node->outputs[0]].rank == 2 &&
       is_embedding(p->build->from, node->inputs[0]))
     drop_output(p, node, options->dropout);
@@ -182,7 +185,7 @@ void pith_training_add_model(pith_training_build *build, pith_tensor_id output) 
       pith_tensor_id dropped = add_dropout(&p, "classifier_dropout", kept, PITH_NONE, p.classifier, build->options->classifier_dropout);
       pith_rewriter_set(&build->rewriter, p.classifier, dropped);
     }
-    add_node(&p, node);
+    add_node(&p, n);
     if (classifies)
       pith_rewriter_set(&build->rewriter, p.classifier, kept);
   }

@@ -31,25 +31,15 @@ static bool is_trainable(const pith_tensor *tensor) {
 
 /* ---- the model in floats -------------------------------------------------------------------------------------------------- */
 
-static bool is_quantized(const pith_graph *graph) {
-  for (pith_node_id n = 0; n < graph->node_count; n++)
-    switch (graph->nodes[n].op->id) {
-    case PITH_OP_QUANTIZE_LINEAR:
-    case PITH_OP_DEQUANTIZE_LINEAR:
-    case PITH_OP_DYNAMIC_QUANTIZE:
-      return true;
-    default:
-      break;
-    }
-  return false;
-}
-
 /* Parameters row-major and without data. */
-static pith_status clone_model(training *t, const pith_model_data *model, const pith_allocator *allocator, pith_error *error) {
+static pith_status clone_model(training *t, const pith_model_data *model, const pith_training_graph_options *options,
+                               const pith_allocator *allocator, pith_error *error) {
   t->source = model->graph;
-  if (is_quantized(model->graph)) {
+  if (pith_training_is_quantized(model->graph)) {
     PITH_TRY(pith_dequantize_graph(model->graph, allocator, &t->dequantized, error));
     t->source = t->dequantized;
+    if (!options->dequantize)
+      PITH_TRY(pith_training_quantized_create(model->graph, t->dequantized, options->ranges, &t->arena, &t->public.quantized, error));
   }
   PITH_TRY(pith_graph_clone(t->source, allocator, &t->public.model, error));
   for (pith_tensor_id i = 0; i < t->public.model->tensor_count; i++) {
@@ -80,7 +70,8 @@ static pith_status find_segments(const pith_training_build *build, const pith_pa
   if (depths == NULL || begins == NULL)
     return no_memory(error);
   for (pith_tensor_id t = 0; t < build->from->tensor_count; t++)
-    if (build->from->tensors[t].kind == PITH_TENSOR_PARAMETER && build->rewriter.map[t] != PITH_NONE)
+    if (build->from->tensors[t].kind == PITH_TENSOR_PARAMETER && build->rewriter.map[t] != PITH_NONE &&
+        pith_training_find_range(build->quantized, t) == NULL) /* those have no place among the model's nodes */
       depths[build->rewriter.map[t]] = groups->list[t].depth;
   uint32_t found = 0;
   for (pith_node_id n = 0; n < graph->node_count && found <= layers; n++)
@@ -166,7 +157,8 @@ static pith_status add_outputs(training *t, pith_training_build *build, pith_ten
   pith_builder *builder = &build->rewriter.builder;
   const pith_graph *from = build->from;
   pith_training_parameter *found = PITH_ARENA_NEW(&t->arena, pith_training_parameter, from->tensor_count);
-  t->outputs_given = PITH_ARENA_NEW(&t->arena, bool, 2 * gradient_count + 1);
+  const uint32_t observers = t->public.quantized == NULL ? 0 : t->public.quantized->observer_count;
+  t->outputs_given = PITH_ARENA_NEW(&t->arena, bool, 2 * gradient_count + 1 + observers);
   uint32_t count = 0;
   if (found == NULL || t->outputs_given == NULL)
     return no_memory(error);
@@ -195,6 +187,7 @@ static pith_status add_outputs(training *t, pith_training_build *build, pith_ten
     parameter->ids = builder->graph->output_count;
     pith_build_output(builder, gradient->ids, NULL);
   }
+  pith_training_add_observers(build);
   PITH_TRY(builder->status);
   return place_parameters(t, found, count, error);
 }
@@ -244,11 +237,14 @@ static pith_status create(training *t, const pith_model_data *model, const pith_
   pith_tensor_id output;
   pith_parameter_groups groups;
   PITH_TRY(pith_training_find_output(model, model->graph, &output, error));
-  PITH_TRY(clone_model(t, model, allocator, error));
+  PITH_TRY(clone_model(t, model, options, allocator, error));
   PITH_TRY(pith_training_find_output(model, t->public.model, &output, error));
   PITH_TRY(pith_parameter_groups_find(t->public.model, 1, options->freeze, options->freeze_count, &t->arena, &groups, error));
-  pith_training_build build = {.model = model, .options = options, .from = t->public.model, .error = error};
+  pith_training_build build = {.model = model, .options = options, .from = t->public.model, .error = error,
+                               .quantized = t->public.quantized};
   pith_status status = pith_rewriter_init(&build.rewriter, build.from, allocator, error);
+  if (status == PITH_OK)
+    status = pith_training_quantized_begin(&build);
   if (status == PITH_OK)
     status = build_graph(t, &build, output, &groups, error);
   pith_rewriter_deinit(&build.rewriter);
@@ -297,6 +293,9 @@ pith_status pith_training_graph_load(pith_training_graph *public, float *values,
     pith_graph_set_data(public->model, parameter->model_tensor, at, bytes);
     if (parameter->tensor != PITH_NONE)
       pith_graph_set_data(public->graph, parameter->tensor, at, bytes);
+    pith_training_range *range = pith_training_find_range(public->quantized, parameter->model_tensor);
+    if (range != NULL)
+      range->value = at;
   }
   return PITH_OK;
 }

@@ -11,6 +11,7 @@
 #include "engine/format/model_data.h"
 #include "engine/lower/lower.h"
 #include "train/hidden.h"
+#include "train/training_quantized.h"
 
 /* Identifier, name of the graph's input, what it is. Sizes are the graph's symbols: tokens, sequences, rows, pairs. */
 #define PITH_TRAINING_INPUT_LIST(X)                                                                                          \
@@ -49,6 +50,8 @@ typedef struct pith_training_graph_options {
   const char *const *freeze;      /* [freeze_count] names of parameters with * and ?, which stay as they are */
   uint32_t freeze_count;
   uint32_t dense_rows;            /* a table that one Gather alone reads has its gradient by rows where it has more rows than this */
+  bool dequantize;                /* an INT8 model is trained as floats: what comes out is a float model */
+  pith_range_training ranges;     /* else: how its activations' ranges go on */
   uint32_t recompute_layers;      /* so many layers from the first on compute their values again on the way back */
 } pith_training_graph_options;
 
@@ -71,13 +74,15 @@ typedef struct pith_training_graph {
   const pith_training_parameter *parameters;            /* [parameter_count] */
   size_t value_count, trained_values, dense_values;     /* elements of the buffer; of its beginning, as above */
   uint32_t layer_count;  /* as train/groups.h counts them */
+  pith_training_quantized *quantized; /* NULL: the model is trained in floats */
 } pith_training_graph;
 
 /* The loss is that of the model's task: softmax cross entropy (classification, tokens, fill-mask, both ends of an answer), sigmoid
  * cross entropy (multi-label, ranking), mean squared error (regression), cosine or contrastive (embeddings); always a mean over
  * what counts. With a teacher it is (1 - distill_weight) times that + distill_weight times the teacher's part: KL_DIVERGENCE (classification,
  * tokens, fill-mask, answers), T^2 times sigmoid cross entropy against its probabilities (multi-label, ranking), mean squared error (regression),
- * 1 - cosine (embeddings). Reads no weight, unless the model is quantized, which is dequantized first. `model` must outlive the result.
+ * 1 - cosine (embeddings). Reads no weight, unless the model is quantized: its parameters are then what its levels stand for. `model` must
+ * outlive the result.
  * PITH_UNSUPPORTED for a model without such a task, with an input that is not in the list above, or where an operator has no gradient (named); PITH_INVALID_ARGUMENT for an
  * option that the task has no use for, or a pattern that matches no parameter. */
 PITH_WARN_UNUSED pith_status pith_training_graph_create(const pith_model_data *model, const pith_training_graph_options *options,

@@ -11,6 +11,10 @@ typedef struct pith_training_build {
   const pith_graph *from; /* the model's graph in floats */
   pith_rewriter rewriter; /* of it, to the training graph */
   pith_error *error;
+  /* Where an INT8 model is trained as such (training_quantized.h). */
+  pith_training_quantized *quantized; /* NULL: it is not */
+  pith_readers quantized_readers;     /* of its graph */
+  pith_tensor_id *quantized_made;     /* [its tensor_count] of levels: the same in floats, in the new graph; the levels are the next */
 } pith_training_build;
 
 /* The output that the task's loss is of: logits or embeddings. PITH_UNSUPPORTED where the task has no loss or the model no such
@@ -29,5 +33,12 @@ pith_tensor_id pith_training_add_loss(pith_training_build *build, pith_tensor_id
 pith_tensor_id pith_training_add_distillation(pith_training_build *build, pith_tensor_id output, pith_tensor_id hard);
 /* `loss` and what hidden states add to it; inputs for a teacher's. The model's operators are there already. */
 pith_tensor_id pith_training_add_hidden(pith_training_build *build, pith_tensor_id loss);
+
+/* Where an INT8 model is trained as such; else they do nothing. After the rewriter is there; before node `n` of the model is added, for
+ * what it shall read; after, for what its output is then; and after the other outputs. */
+PITH_WARN_UNUSED pith_status pith_training_quantized_begin(pith_training_build *build);
+void pith_training_quantize_inputs(pith_training_build *build, pith_node_id n, pith_tensor_id *inputs);
+void pith_training_replace_output(pith_training_build *build, pith_node_id n, const pith_tensor_id *inputs);
+void pith_training_add_observers(pith_training_build *build);
 
 #endif

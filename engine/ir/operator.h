@@ -84,7 +84,7 @@ typedef struct pith_attribute_row {
   const char *doc;
 } pith_attribute_row;
 
-enum { PITH_MAX_PORTS = 9, PITH_MAX_ATTRIBUTES = 8 };
+enum { PITH_MAX_PORTS = 10, PITH_MAX_ATTRIBUTES = 8 };
 
 /* What inference sees of one node, and fills in: the outputs' dtypes and shapes. */
 typedef struct pith_inference {

@@ -81,9 +81,23 @@ pith_tensor_id gradient_integers(gradient_fixture *f, const char *shape, const i
 
 pith_tensor_id gradient_input(gradient_fixture *f, const char *shape) {
   pith_tensor_id id;
-  const pith_dtype dtype = strncmp(shape, "i:", 2) == 0 ? PITH_DTYPE_S32 : strncmp(shape, "l:", 2) == 0 ? PITH_DTYPE_S64 : PITH_DTYPE_F32;
+  const pith_dtype dtype = strncmp(shape, "i:", 2) == 0   ? PITH_DTYPE_S32
+                           : strncmp(shape, "l:", 2) == 0 ? PITH_DTYPE_S64
+                           : strncmp(shape, "u:", 2) == 0 ? PITH_DTYPE_U8
+                           : strncmp(shape, "b:", 2) == 0 ? PITH_DTYPE_S8
+                                                          : PITH_DTYPE_F32;
   add_input(f, dtype == PITH_DTYPE_F32 ? shape : shape + 2, dtype, &id);
   f->feeds[f->feed_count - 1].data = NULL;
+  return id;
+}
+
+pith_tensor_id gradient_levels(gradient_fixture *f, const char *shape, pith_dtype dtype) {
+  pith_tensor_id id;
+  const size_t count = add_input(f, shape, dtype, &id);
+  uint8_t *data = aligned_alloc(64, (count + 64) / 64 * 64);
+  for (size_t i = 0; i < count; i++)
+    data[i] = (uint8_t)draw(f, 0, 256);
+  f->feeds[f->feed_count - 1].data = data;
   return id;
 }
 
@@ -235,7 +249,7 @@ void gradient_check(gradient_fixture *f, pith_tensor_id y) {
 
 void gradient_end(gradient_fixture *f) {
   for (uint32_t i = 0; i < f->feed_count; i++)
-    if (f->graph->tensors[f->graph->inputs[i]].dtype == PITH_DTYPE_F32)
+    if (f->graph->tensors[f->graph->inputs[i]].dtype != PITH_DTYPE_S32)
       free((void *)(uintptr_t)f->feeds[i].data);
   pith_graph_destroy(f->graph);
 }

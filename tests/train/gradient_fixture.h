@@ -30,7 +30,9 @@ pith_tensor_id gradient_floats(gradient_fixture *f, const char *shape);
 pith_tensor_id gradient_fixed(gradient_fixture *f, const char *shape, float low, float high);
 /* Borrowed data. */
 pith_tensor_id gradient_integers(gradient_fixture *f, const char *shape, const int32_t *data);
-/* Without data, for graphs that do not run: "i:" s32, "l:" s64 before the shape, else f32. */
+/* Random ones of u8 or s8. */
+pith_tensor_id gradient_levels(gradient_fixture *f, const char *shape, pith_dtype dtype);
+/* Without data, for graphs that do not run: "i:" s32, "l:" s64, "u:" u8, "b:" s8 before the shape, else f32. */
 pith_tensor_id gradient_input(gradient_fixture *f, const char *shape);
 pith_tensor_id gradient_offsets(gradient_fixture *f);
 pith_tensor_id gradient_key(gradient_fixture *f);

@@ -242,7 +242,9 @@ static void test_every_operator(void **state) {
       checked |= cases[i].inputs;
       ran++;
     }
-    if (checked != row->inputs)
+    /* Straight through what rounds is no derivative: test_straight.c. */
+    const bool straight = id >= PITH_OP_FAKE_QUANTIZE && id < PITH_OP_SOFTMAX_CROSS_ENTROPY;
+    if (checked != row->inputs && !straight)
       fail_msg("%s: gradients by inputs 0x%x were checked, the table has 0x%x", op->name, checked, row->inputs);
     for (uint32_t i = 0; op->inputs[i].name != NULL; i++)
       floats |= (uint32_t)((op->inputs[i].dtypes >> PITH_DTYPE_F32 & 1) != 0) << i;

@@ -18,7 +18,8 @@ static const char all_keys[] =
     "\"epochs\":4,\"max-steps\":900719925474,\"batch\":5,\"tokens-per-step\":6,\"accumulate\":8,\"group\":9,\"lr\":0.5,\"warmup\":0.125,"
     "\"schedule\":\"cosine\",\"optimizer\":\"lamb\",\"beta1\":0.5,\"beta2\":0.25,\"epsilon\":0.0625,\"momentum\":0.75,\"nesterov\":true,"
     "\"weight-decay\":0.375,\"clip\":2,\"layer-decay\":0.875,\"ema\":0.5,\"dropout\":0.25,\"attention-dropout\":\"dropout\","
-    "\"classifier-dropout\":0,\"label-smoothing\":0.5,\"class-weights\":\"1,2\",\"temperature\":0.5,\"freeze\":[\"a*\",\"b?\"],\"seed\":9007199254740992,"
+    "\"classifier-dropout\":0,\"label-smoothing\":0.5,\"class-weights\":\"1,2\",\"temperature\":0.5,\"freeze\":[\"a*\",\"b?\"],\"dequantize\":true,\"qat-ranges\":\"ema\","
+    "\"qat-momentum\":0.5,\"qat-freeze\":0.75,\"seed\":9007199254740992,"
     "\"max-memory\":11,\"eval-every\":12,\"save-every\":13,\"patience\":14,\"metric\":\"f1\",\"log\":\"l.jsonl\",\"tensorboard\":\"d\",\"log-every\":15,"
     "\"teacher\":\"t.pith\",\"distill-weight\":0.5,\"distill-temperature\":4,\"distill-hidden\":8,\"prune-pattern\":\"4x1\",\"prune-sparsity\":0.75,"
     "\"prune-score\":\"movement\",\"prune-scope\":\"layer\",\"prune-schedule\":\"linear\",\"prune-begin\":0.25,\"prune-end\":100,"
@@ -65,6 +66,35 @@ static void test_all(void **state) {
   pith_arena_deinit(&arena);
 }
 
+/* What goes with an INT8 model's ranges. */
+static void test_ranges(void **state) {
+  (void)state;
+  const struct {
+    bool dequantize;
+    pith_range_training ranges;
+    double momentum, freeze;
+    const char *message;
+  } cases[] = {{false, PITH_RANGE_TRAINING_EMA, 0.5, 0.25, NULL},
+               {true, PITH_RANGE_TRAINING_FIXED, 0.99, 0.5, NULL},
+               {true, PITH_RANGE_TRAINING_EMA, 0.99, 0.5, "qat-ranges does nothing with dequantize"},
+               {false, PITH_RANGE_TRAINING_FIXED, 0.5, 0.5, "qat-momentum goes with qat-ranges ema"},
+               {false, PITH_RANGE_TRAINING_LEARNED, 0.99, 0.25, "qat-freeze goes with qat-ranges ema"}};
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    pith_train_options options = pith_train_defaults;
+    pith_error error = {PITH_OK, ""};
+    options.task = "sst2";
+    options.data = "a.tsv";
+    options.dequantize = cases[i].dequantize;
+    options.ranges = cases[i].ranges;
+    options.range_momentum = cases[i].momentum;
+    options.range_freeze = cases[i].freeze;
+    const pith_status status = pith_train_check_options(&options, &error);
+    assert_int_equal(status, cases[i].message == NULL ? PITH_OK : PITH_INVALID_ARGUMENT);
+    if (cases[i].message != NULL)
+      assert_string_equal(error.message, cases[i].message);
+  }
+}
+
 static void test_split(void **state) {
   (void)state;
   pith_arena arena;
@@ -109,6 +139,6 @@ static void test_docs(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_all), cmocka_unit_test(test_split), cmocka_unit_test(test_docs)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_all), cmocka_unit_test(test_ranges), cmocka_unit_test(test_split), cmocka_unit_test(test_docs)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,5 +1,5 @@
-"""Writes optimizers.h and losses.h beside itself: what PyTorch gives for the inputs of tests/ops/test_optimizer_f32.c and
-test_loss_f32.c. They make the same inputs by the same whole numbers.
+"""Writes optimizers.h, losses.h and fake_quantize.h beside itself: what PyTorch gives for the inputs of tests/ops/test_optimizer_f32.c,
+test_loss_f32.c and test_fake_quantize_f32.c. They make the same inputs by the same whole numbers.
 
     python3 -m venv V && V/bin/pip install -r requirements.txt && V/bin/python make.py
 """
@@ -158,6 +158,30 @@ def write_losses():
         out.write("};\n")
 
 
+FAKE = {"u8": (0.03125, 37, 0, 255), "u8_low": (0.0237, 0, 0, 255), "u8_high": (0.0119, 255, 0, 255), "s8": (0.019, 0, -128, 127)}
+
+
+def write_fake_quantize():
+    """Out of range on both sides, unless the zero point is at one; gradients by values and by the scale."""
+    with open(os.path.join(HERE, "fake_quantize.h"), "w") as out:
+        out.write("/* Written by make.py: torch.fake_quantize_per_tensor_affine, and the gradient by a learned scale. */\n")
+        out.write("static const struct {\n  const char *name;\n  float scale;\n  int zero, is_signed;\n")
+        out.write("  double dscale, y[111], dx[111];\n} golden_fake_quantize[] = {\n")
+        for name, (scale, zero, low, high) in FAKE.items():
+            x = values(111, 7, 8).float().requires_grad_()
+            dy = values(111, 2, 2).float()
+            y = torch.fake_quantize_per_tensor_affine(x, scale, zero, low, high)
+            y.backward(dy)
+            step = torch.tensor([scale]).requires_grad_()
+            learned = torch._fake_quantize_learnable_per_tensor_affine(
+                x.detach().requires_grad_(), step, torch.tensor([float(zero)]), low, high, 1.0)
+            learned.backward(dy)
+            out.write(f'    {{"{name}", {scale}f, {zero}, {int(low < 0)}, {step.grad.item():.9g},\n')
+            out.write(f"     {{{numbers(y.detach())}}},\n     {{{numbers(x.grad)}}}}},\n")
+        out.write("};\n")
+
+
 if __name__ == "__main__":
     write_optimizers()
     write_losses()
+    write_fake_quantize()

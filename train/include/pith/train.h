@@ -30,6 +30,18 @@ typedef enum pith_optimizer_kind {
   PITH_OPTIMIZER_COUNT
 } pith_optimizer_kind;
 
+/* How the ranges of an INT8 model's activations go on from those that calibration found. */
+#define PITH_RANGE_TRAINING_LIST(X)                                                                        \
+  X(FIXED, "fixed")                                                                                        \
+  X(EMA, "ema")         /* moving averages of the batches' extremes */                                     \
+  X(LEARNED, "learned") /* scales are parameters, with the gradient of LSQ */
+typedef enum pith_range_training {
+#define PITH_RANGE_TRAINING_ENUM(name, text) PITH_RANGE_TRAINING_##name,
+  PITH_RANGE_TRAINING_LIST(PITH_RANGE_TRAINING_ENUM)
+#undef PITH_RANGE_TRAINING_ENUM
+  PITH_RANGE_TRAINING_COUNT
+} pith_range_training;
+
 typedef struct pith_trainer_options {
   size_t struct_size;
   pith_optimizer_kind optimizer;
@@ -64,15 +76,20 @@ typedef struct pith_trainer_options {
    * weights as they were. */
   pith_status (*reduce)(void *context, float *gradients, size_t count, pith_error *error);
   void *context;                /* reduce's */
+  int dequantize;               /* not 0: an INT8 model becomes a float one; else it is trained as INT8, and attention_dropout has to be 0 */
+  pith_range_training ranges;   /* INT8: of its activations */
+  double range_momentum;        /* ema: what stays of the average when a batch joins it; 0 to below 1 */
+  uint64_t range_freeze;        /* ema: steps after which ranges stay as they are */
 } pith_trainer_options;
 /* Fine-tuning: AdamW with weight decay 0.01, gradients clipped at a norm of 1, dropout 0.1, batches of at most 4,096 tokens in 32
  * sequences. Tables of over 1,024 rows are updated by rows: fewer are less work than looking after their rows. */
 #define PITH_TRAINER_OPTIONS_INIT                                                                          \
   {sizeof(pith_trainer_options), PITH_OPTIMIZER_ADAMW, 0.9, 0.999, 1e-8, 0.9, 0, 0.01, 1, 1, 0, 0.1, 0.1, 0.1, 0, NULL, 0.05, 0, \
-   2, 0, 0, 0, NULL, 0, 1024, NULL, 0, 4096, 32, 1024, 0, NULL, 0, NULL, NULL, NULL}
+   2, 0, 0, 0, NULL, 0, 1024, NULL, 0, 4096, 32, 1024, 0, NULL, 0, NULL, NULL, NULL, 0, PITH_RANGE_TRAINING_FIXED, 0.99, UINT64_MAX}
 
-/* Copies the weights as floats. The task is that of the model's head. `model` must stay open as long as the trainer.
- * PITH_UNSUPPORTED where an operator has no gradient (named) or the model no head, PITH_LIMIT where max_memory cannot be kept, with
+/* Copies the weights as floats, of a statically quantized model what its levels stand for: unless `dequantize` says otherwise such a model
+ * stays one, and without dropout a batch's loss is that of the INT8 model that comes out, bit for bit. The task is that of the model's head. `model` must stay open as long as the trainer.
+ * PITH_UNSUPPORTED where an operator has no gradient (named), the model no head, or ranges found in every run, PITH_LIMIT where max_memory cannot be kept, with
  * the bytes that would do, PITH_INVALID_ARGUMENT where an option is out of its range. */
 PITH_API PITH_WARN_UNUSED pith_status pith_trainer_create(const pith_model *model, const pith_trainer_options *options,
                                                           pith_trainer **out_trainer, pith_error *error);
