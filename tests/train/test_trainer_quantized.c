@@ -16,6 +16,7 @@
 #include "quant/source.h"
 #include "tests/compiler/minilm_fixture.h"
 #include "tests/engine/ir_fixture.h"
+#include "train/prune.h"
 #include "train/trainer_internal.h"
 
 enum { SEQUENCES = 8, MOST_TOKENS = 512, VOCABULARY = 41, MOST_LABELS = 3 };
@@ -290,6 +291,42 @@ static void test_model(void **state) {
     integers++;
   }
   assert_true(integers > 8 && floats > 8 && moved > 100);
+  pith_trainer_destroy(trainer);
+  close_model(&m);
+}
+
+/* Weights pruned while they are trained are 0 in the INT8 model, which says so. */
+static void test_pruning(void **state) {
+  (void)state;
+  quantized_model m;
+  open_tiny(&m, "bert-sequence", &pith_quant_defaults);
+  pith_trainer_options options = without_dropout();
+  pith_train_prune prune = {.what = pith_prune_defaults, .score = PITH_PRUNE_SCORE_MAGNITUDE, .begin = 1, .end = 4, .every = 1};
+  prune.what.pattern = "4x1";
+  prune.what.sparsity = 0.5;
+  options.prune = &prune;
+  pith_trainer *trainer = create(&m, &options);
+  for (uint64_t i = 0; i < 6; i++)
+    (void)run_step(trainer, &m, i);
+  batch b;
+  make_batch(&b, 100, m.vocabulary);
+  expect_same_logits(trainer, &b.batch, "pruned");
+  pith_model_data data;
+  MUST(pith_trainer_get_model(trainer, &data, error));
+  size_t pruned = 0, zeros = 0, kept = 0, count = 0;
+  for (pith_tensor_id id = 0; id < data.graph->tensor_count; id++) {
+    const pith_tensor *tensor = &data.graph->tensors[id];
+    if (tensor->dtype != PITH_DTYPE_S8 || tensor->pattern.kind == PITH_PATTERN_DENSE)
+      continue;
+    pruned++;
+    for (uint64_t i = 0; i < tensor->data_bytes; i++)
+      zeros += ((const int8_t *)tensor->data)[i] == 0;
+    count += tensor->data_bytes;
+    assert_true(tensor->kept > 0 && tensor->kept < tensor->data_bytes);
+    kept += tensor->kept;
+  }
+  assert_true(pruned >= 8);
+  assert_true(2 * zeros >= count && 2 * kept <= count);
   pith_trainer_destroy(trainer);
   close_model(&m);
 }
@@ -578,7 +615,7 @@ int main(void) {
   snprintf(minilm_directory, sizeof minilm_directory, "%s", data_path("PITH_MODELS", "../shared/models", "minilm-sst2"));
   snprintf(sst2_path, sizeof sst2_path, "%s", data_path("PITH_DATA", "../shared/data", "sst2/dev.tsv"));
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_tiny_logits), cmocka_unit_test(test_model),    cmocka_unit_test(test_losses_fall),
+      cmocka_unit_test(test_tiny_logits), cmocka_unit_test(test_model),    cmocka_unit_test(test_losses_fall), cmocka_unit_test(test_pruning),
       cmocka_unit_test(test_same_bits),   cmocka_unit_test(test_ranges),   cmocka_unit_test(test_dequantize),
       cmocka_unit_test(test_refusals),    cmocka_unit_test(test_no_memory), cmocka_unit_test(test_minilm),
   };

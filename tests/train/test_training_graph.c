@@ -338,7 +338,7 @@ static void test_recompute(void **state) {
   pith_import_deinit(&import);
 }
 
-/* A quantized model trains from its dequantized values, with attention in floats. */
+/* A quantized model trains as floats from its dequantized values, with attention in floats. */
 static void test_quantized(void **state) {
   (void)state;
   pith_import import = open_model("bert-sequence");
@@ -353,7 +353,9 @@ static void test_quantized(void **state) {
   pith_model_data data = import.data;
   data.graph = quantized;
   training_fixture f, plain;
-  training_open(&f, &data, &training_options, &batch, pith_cpu_detect(), 1);
+  pith_training_graph_options as_floats = training_options;
+  as_floats.dequantize = true;
+  training_open(&f, &data, &as_floats, &batch, pith_cpu_detect(), 1);
   training_open(&plain, &import.data, &training_options, &batch, pith_cpu_detect(), 1);
   check_parameters(&f, floats);
   const double a = (double)training_run(&f, &batch), b = (double)training_run(&plain, &batch);
