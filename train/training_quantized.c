@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "engine/ir/operator.h"
+#include "ops/attention/attention_u8s8.h"
 #include "train/operators.h"
 #include "train/training_graph_internal.h"
 
@@ -262,7 +263,10 @@ static pith_tensor_id add_attention(pith_training_build *build, const pith_node 
   if (pith_node_get_attribute(node, "softmax_dtype")->i != PITH_DTYPE_U8)
     return y;
   pith_builder *builder = &build->rewriter.builder;
-  if (!whole)
+  const int64_t features = build->quantized->source->tensors[node->inputs[0]].dims[1].constant / pith_node_get_attribute(node, "num_heads")->i;
+  if (features > PITH_ATTENTION_U8S8_MAX_KEYS || build->model->max_length > PITH_ATTENTION_U8S8_MAX_KEYS)
+    pith_builder_fail(builder, PITH_UNSUPPORTED, "node '%s': its sums may be too large for 32 bits; " HINT, node->name);
+  else if (!whole)
     pith_builder_fail(builder, PITH_UNSUPPORTED, "node '%s' rounds its softmax, but not all that it reads is of 8 bits; " HINT, node->name);
   else if (build->options->attention_dropout != 0)
     pith_builder_fail(builder, PITH_INVALID_ARGUMENT, "node '%s' is attention of 8 bits, which drops nothing: attention dropout has to "
