@@ -6,6 +6,7 @@
 #include "compiler/import/new_head.h"
 #include "train/hidden.h"
 #include "train/run_internal.h"
+#include "train/training_quantized.h"
 
 static pith_status no_memory(pith_error *error) {
   return pith_fail(error, PITH_OUT_OF_MEMORY, "no memory for a training run");

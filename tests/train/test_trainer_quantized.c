@@ -93,7 +93,7 @@ static void make_batch(batch *b, uint64_t number, int32_t vocabulary) {
     b->labels[i] = b->ids[b->offsets[i]] % 2;
   }
   b->batch = (pith_train_batch){
-      .sequences = SEQUENCES, .offsets = b->offsets, .ids = b->ids, .labels = b->labels, .first_sample = number * SEQUENCES};
+      .struct_size = sizeof(pith_train_batch), .sequences = SEQUENCES, .offsets = b->offsets, .ids = b->ids, .labels = b->labels, .first_sample = number * SEQUENCES};
 }
 
 static pith_trainer_options make_options(void) {
@@ -107,7 +107,7 @@ static pith_trainer_options make_options(void) {
 
 static pith_trainer *create(const quantized_model *m, const pith_trainer_options *options) {
   pith_trainer *trainer = NULL;
-  MUST(pith_trainer_create(&m->quantized.data, options, &trainer, error));
+  MUST(pith_trainer_create(&(struct pith_model){.data = m->quantized.data}, options, &trainer, error));
   return trainer;
 }
 
@@ -381,7 +381,7 @@ static void test_same_bits(void **state) {
     options.max_memory = 1;
     pith_trainer *again = NULL;
     pith_error refusal = {PITH_OK, ""};
-    assert_int_equal(pith_trainer_create(&m.quantized.data, &options, &again, &refusal), PITH_LIMIT);
+    assert_int_equal(pith_trainer_create(&(struct pith_model){.data = m.quantized.data}, &options, &again, &refusal), PITH_LIMIT);
     options.max_memory = strtoull(strstr(refusal.message, "takes ") + 6, NULL, 10);
     again = create(&m, &options);
     assert_true(again->program->memory_bytes < alone->program->memory_bytes);
@@ -494,7 +494,7 @@ static void test_dequantize(void **state) {
 static void expect_refused(const quantized_model *m, const pith_trainer_options *options, pith_status want, const char *text) {
   pith_trainer *trainer = NULL;
   pith_error error = {PITH_OK, ""};
-  const pith_status got = pith_trainer_create(&m->quantized.data, options, &trainer, &error);
+  const pith_status got = pith_trainer_create(&(struct pith_model){.data = m->quantized.data}, options, &trainer, &error);
   if (got != want || strstr(error.message, text) == NULL)
     fail_msg("status %d, '%s' does not say '%s'", (int)got, error.message, text);
 }
@@ -559,7 +559,7 @@ static void test_no_memory(void **state) {
     pith_trainer *trainer = NULL;
     pith_error error = {PITH_OK, ""};
     f.left = count;
-    const pith_status status = pith_trainer_create(&m.quantized.data, &options, &trainer, &error);
+    const pith_status status = pith_trainer_create(&(struct pith_model){.data = m.quantized.data}, &options, &trainer, &error);
     if (status == PITH_OK) {
       assert_true(count > 20);
       pith_trainer_destroy(trainer);
@@ -582,7 +582,8 @@ static void encode(const pith_model *model, const pith_dataset *data, size_t fir
     b->offsets[i + 1] = b->offsets[i] + (int32_t)encoding.count;
     b->labels[i] = (int32_t)(i % 2);
   }
-  b->batch = (pith_train_batch){.sequences = SEQUENCES, .offsets = b->offsets, .ids = b->ids, .labels = b->labels, .first_sample = first};
+  b->batch = (pith_train_batch){.struct_size = sizeof(pith_train_batch), .sequences = SEQUENCES, .offsets = b->offsets, .ids = b->ids,
+                                .labels = b->labels, .first_sample = first};
 }
 
 static void test_minilm(void **state) {
