@@ -152,6 +152,9 @@ static void run_tile(const walk *v, const block *b, size_t row, size_t rows, siz
   tile->residual_stride = a->residual_stride;
   if (!v->first_chunk && !whole)
     copy_rows(rows, columns, y, s->y_stride, v->c, PITH_GEMM_BLOCK);
+  for (size_t i = 0; i < rows; ++i) /* as a rule nobody has written there for long */
+    for (size_t j = 0; j < columns; j += PITH_GEMM_LINE_BYTES / sizeof(float))
+      __builtin_prefetch(y + i * s->y_stride + j, 1);
   if (residual && v->last_chunk) /* often written by another core, or long ago */
     for (size_t i = 0; i < rows; ++i)
       for (size_t j = 0; j < columns; j += PITH_GEMM_LINE_BYTES / sizeof(float))
@@ -197,17 +200,21 @@ typedef struct span {
   const char *first;
   size_t bytes; /* of a row */
   size_t rows, stride; /* bytes from row to row */
-  size_t done;  /* lines that were fetched, where there are many rows */
 } span;
 
-static void fetch_lines(span *next, size_t count) {
-  const size_t row_lines = divide_up(next->bytes, PITH_GEMM_LINE_BYTES), lines = row_lines * next->rows;
-  size_t row = next->done / row_lines, line = next->done % row_lines;
-  for (; count > 0 && next->done < lines; --count, ++next->done) {
-    __builtin_prefetch(next->first + row * next->stride + line * PITH_GEMM_LINE_BYTES, 0, 2); /* into the second level */
-    if (++line == row_lines) {
-      line = 0;
-      ++row;
+/* Where fetching stands. */
+typedef struct fetch {
+  const char *row;
+  size_t line, row_lines, rows_left;
+} fetch;
+
+static void fetch_lines(fetch *f, size_t stride, size_t count) {
+  for (; count > 0 && f->rows_left > 0; --count) {
+    __builtin_prefetch(f->row + f->line * PITH_GEMM_LINE_BYTES, 0, 2); /* into the second level */
+    if (++f->line == f->row_lines) {
+      f->line = 0;
+      f->row += stride;
+      --f->rows_left;
     }
   }
 }
@@ -228,15 +235,17 @@ static void run_block(const walk *v, const block *b, const float *w, bool repack
   const size_t lines = divide_up(divide_up(next.bytes, PITH_GEMM_LINE_BYTES) * next.rows, calls);
   const size_t step = v->k && next.rows == 1 ? divide_up(lines, least_k) * PITH_GEMM_LINE_BYTES : 0;
   size_t done_bytes = 0;
+  fetch rows = {next.first, 0, divide_up(next.bytes, PITH_GEMM_LINE_BYTES), next.rows > 1 && next.bytes > 0 ? next.rows : 0};
+  size_t row, next_row;
   for (size_t column = 0; column < b->width; column += panel) {
     const size_t width = min_size(panel, b->width - column);
     tile.w = repacked ? w + column * v->k : w + column;
     tile.w_stride = repacked ? width : b->width;
-    for (size_t t = first_tile; t < last_tile; ++t) {
-      const size_t row = tile_start(v->plan, t), next_row = tile_start(v->plan, t + 1);
+    row = tile_start(v->plan, first_tile);
+    for (size_t t = first_tile; t < last_tile; ++t, row = next_row) {
       const bool more = step != 0 && done_bytes < next.bytes;
-      if (next.rows > 1 && next.bytes > 0)
-        fetch_lines(&next, lines);
+      next_row = tile_start(v->plan, t + 1);
+      fetch_lines(&rows, next.stride, lines);
       tile.next = more ? next.first + done_bytes : (const char *)w;
       tile.next_step = more ? step : 0;
       tile.next_rows = 0;
@@ -259,7 +268,7 @@ static span block_span(const pith_gemm_f32_args *a, size_t index, size_t k0, siz
   const block b = find_block(a, index);
   const bool in_rows = b.segment->form == PITH_GEMM_ROWS;
   if (b.segment->form == PITH_GEMM_BLOCKS)
-    return (span){(const char *)block_weights(&b, a->k, k0), k * b.width * sizeof(float), 1, 0, 0};
+    return (span){(const char *)block_weights(&b, a->k, k0), k * b.width * sizeof(float), 1, 0};
   return (span){.first = (const char *)find_weights(&b, k0),
                 .bytes = (in_rows ? k : b.columns) * sizeof(float),
                 .rows = in_rows ? b.columns : k,
