@@ -16,6 +16,7 @@
 #include "quant/source.h"
 #include "tests/compiler/minilm_fixture.h"
 #include "tests/engine/ir_fixture.h"
+#include "tests/slow_build.h"
 #include "train/prune.h"
 #include "train/trainer_internal.h"
 
@@ -593,7 +594,7 @@ static void test_minilm(void **state) {
   const pith_dataset_columns columns = {0};
   MUST(pith_dataset_read(sst2_path, pith_eval_task_find("sst2")->format, &columns, NULL, &data, error));
   m.floats = *m.ready.model;
-  pith_row_source rows = {.rows = data.rows, .count = 100};
+  pith_row_source rows = {.rows = data.rows, .count = SLOW_BUILD ? 20 : 100};
   const pith_calibration_source source = pith_row_source_get(&rows);
   quantize(&m, &pith_quant_defaults, &source);
   pith_trainer_options options = without_dropout();
@@ -601,7 +602,7 @@ static void test_minilm(void **state) {
   pith_trainer *trainer = create(&m, &options);
   batch b;
   double loss;
-  for (size_t step = 0; step < 4; step++) {
+  for (size_t step = 0; step < (SLOW_BUILD ? 2 : 4); step++) {
     encode(m.ready.model, &data, 200 + step * SEQUENCES, &b);
     expect_same_logits(trainer, &b.batch, "minilm-sst2");
     MUST(pith_trainer_forward_backward(trainer, &b.batch, 1, &loss, error));
