@@ -165,6 +165,12 @@ static bool is_known(const pith_teacher *t, uint64_t sample) {
   return (t->known[sample / 8] >> sample % 8 & 1) != 0;
 }
 
+static size_t count_batch_rows(const pith_train_data *data, const pith_train_batch *batch) {
+  return data->kind == PITH_EVAL_MASKED ? batch->row_count
+         : has_row_a_token(data)        ? (size_t)batch->offsets[batch->sequences]
+                                        : batch->sequences;
+}
+
 static pith_status run(pith_teacher *t, pith_train_batch *batch, pith_error *error) {
   pith_batch in = PITH_BATCH_INIT;
   in.sequences = batch->sequences;
@@ -179,6 +185,12 @@ static pith_status run(pith_teacher *t, pith_train_batch *batch, pith_error *err
   if (status != PITH_OK)
     return pith_fail(error, status, "teacher: %s", reason.message);
   t->runs++;
+  for (size_t i = 0; i < result.count; i++) { /* a file may hold a graph that gives something else under the task's name */
+    const size_t rows = i != 0 ? (size_t)batch->offsets[batch->sequences] : count_batch_rows(t->data, batch);
+    if (result.outputs[i].rows != rows || (i == 0 && result.outputs[i].columns != t->columns))
+      return pith_fail(error, PITH_UNSUPPORTED, "teacher: its output '%s' has %zu x %zu numbers for a batch that takes %zu rows",
+                       result.outputs[i].name, result.outputs[i].rows, result.outputs[i].columns, rows);
+  }
   batch->teacher = result.outputs[0].data;
   for (size_t i = 1; i < result.count; i++)
     batch->hidden[i - 1] = result.outputs[i].data;

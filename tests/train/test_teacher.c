@@ -283,7 +283,48 @@ static void test_refusals(void **state) {
   expect_refused(&teacher, "it reads 6 tokens, but line 2 has");
 }
 
+/* A file that says classification and holds a graph with a row for each token: none of it is taken for answers. */
+static void test_other_rows(void **state) {
+  (void)state;
+  pith_import body = make_model(GOLDEN "models/bert-sequence/config.json", GOLDEN "models/cross-encoder", 3), own, words;
+  static const char *const labels[] = {"a", "b", "c"};
+  pith_new_head head = {.name = "classification", .labels = labels, .label_count = 3};
+  MUST(pith_model_set_head(&body.data, &head, NULL, &own, &error));
+  head.name = "entities";
+  MUST(pith_model_set_head(&body.data, &head, NULL, &words, &error));
+  struct pith_model student = {.allocator = pith_default_allocator, .data = own.data};
+  words.data.task = PITH_TASK_CLASSIFICATION;
+  char path[600];
+  snprintf(path, sizeof path, "%s", in_place("other.pith"));
+  MUST(pith_format_write(path, &words.data, &error));
+  pith_train_data data;
+  const pith_train_data_options reading = {.task = pith_eval_task_find("classification"), .path = in_place("rows.tsv"),
+                                           .model = &student, .folder = place.path};
+  MUST(pith_train_data_read(&data, &reading, &error));
+  pith_arena arena;
+  pith_arena_init(&arena, NULL);
+  pith_batch_room room;
+  MUST(pith_batch_room_init(&room, &data, MOST, BATCH, &arena, &error));
+  pith_teacher teacher;
+  const pith_teacher_options options = {.path = path, .student = &student, .data = &data, .most_tokens = MOST, .most_sequences = BATCH,
+                                        .folder = place.path};
+  MUST(pith_teacher_open(&teacher, &options, &error));
+  const uint64_t samples[2] = {0, 1};
+  const pith_order_batch order = {.samples = samples, .count = 2};
+  pith_train_batch batch;
+  pith_train_data_gather(&data, &order, 1, 0, &room, &batch);
+  assert_int_equal(pith_teacher_answer(&teacher, &order, &batch, &error), PITH_UNSUPPORTED);
+  assert_non_null(strstr(error.message, "for a batch that takes 2 rows"));
+  pith_teacher_close(&teacher);
+  pith_train_data_deinit(&data);
+  pith_arena_deinit(&arena);
+  pith_import_deinit(&own);
+  pith_import_deinit(&words);
+  pith_import_deinit(&body);
+}
+
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_answers), cmocka_unit_test(test_hidden), cmocka_unit_test(test_refusals)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_answers), cmocka_unit_test(test_hidden), cmocka_unit_test(test_refusals),
+                                     cmocka_unit_test(test_other_rows)};
   return cmocka_run_group_tests(tests, open_all, close_all);
 }
