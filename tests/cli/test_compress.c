@@ -204,7 +204,7 @@ static void test_refusals(void **state) {
 /* The recipes that come with pith: stages that exist, and nothing missing but what the command line says. */
 static void test_ready(void **state) {
   (void)state;
-  static const char *const goals[] = {"int8", "sparse", "small"};
+  static const char *const goals[] = {"int8", "qat", "sparse", "small"};
   for (size_t i = 0; i < sizeof goals / sizeof *goals; i++) {
     outcome o = run_pith(NULL, "compress", bare, "--for", goals[i], "--task", "classification", "--data", "/nowhere.jsonl", "--eval-data", dev,
                          "-o", out, NULL);
