@@ -246,6 +246,8 @@ static pith_status check_options(const pith_trainer_options *o, pith_error *erro
   if ((unsigned)o->ranges >= PITH_RANGE_TRAINING_COUNT || !(o->range_momentum >= 0 && o->range_momentum < 1))
     return pith_fail(error, PITH_INVALID_ARGUMENT, "ranges %d or range_momentum %g is out of its range", (int)o->ranges,
                      o->range_momentum);
+  if (o->reduce != NULL && o->ranges == PITH_RANGE_TRAINING_EMA)
+    return pith_fail(error, PITH_INVALID_ARGUMENT, "ranges ema are those of one machine's batches: with reduce others would have others");
   return PITH_OK;
 }
 

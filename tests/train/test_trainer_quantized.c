@@ -500,6 +500,11 @@ static void expect_refused(const quantized_model *m, const pith_trainer_options 
     fail_msg("status %d, '%s' does not say '%s'", (int)got, error.message, text);
 }
 
+static pith_status reduce(void *context, float *gradients, size_t count, pith_error *error) {
+  (void)context, (void)gradients, (void)count, (void)error;
+  return PITH_OK;
+}
+
 static void test_refusals(void **state) {
   (void)state;
   quantized_model m;
@@ -510,6 +515,11 @@ static void test_refusals(void **state) {
   options = make_options();
   options.range_momentum = 1;
   expect_refused(&m, &options, PITH_INVALID_ARGUMENT, "range_momentum 1");
+  options = make_options();
+  options.reduce = reduce;
+  pith_trainer_destroy(create(&m, &options));
+  options.ranges = PITH_RANGE_TRAINING_EMA;
+  expect_refused(&m, &options, PITH_INVALID_ARGUMENT, "ranges ema are those of one machine's batches");
   /* A zero point of weights, and one of s8 activations. */
   pith_graph *graph = m.quantized.data.graph;
   for (pith_node_id n = 0; n < graph->node_count; n++)

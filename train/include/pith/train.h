@@ -77,7 +77,7 @@ typedef struct pith_trainer_options {
   pith_status (*reduce)(void *context, float *gradients, size_t count, pith_error *error);
   void *context;                /* reduce's */
   int dequantize;               /* not 0: an INT8 model becomes a float one; else it is trained as INT8, and attention_dropout has to be 0 */
-  pith_range_training ranges;   /* INT8: of its activations */
+  pith_range_training ranges;   /* INT8: of its activations; not ema with reduce, which would leave machines with ranges of their own */
   double range_momentum;        /* ema: what stays of the average when a batch joins it; 0 to below 1 */
   uint64_t range_freeze;        /* ema: steps after which ranges stay as they are */
 } pith_trainer_options;
