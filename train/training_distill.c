@@ -88,7 +88,7 @@ pith_tensor_id pith_training_add_hidden(pith_training_build *build, pith_tensor_
   if (builder->status == PITH_OK)
     builder->status = pith_hidden_find(build->from, count, states, builder->error);
   for (uint32_t i = 0; i < count && builder->status == PITH_OK; i++) {
-    char input[24], error[32], both[32];
+    char input[32], error[32], both[32];
     snprintf(input, sizeof input, "teacher_hidden_%u", i + 1);
     snprintf(error, sizeof error, "distill.hidden_%u", i + 1);
     snprintf(both, sizeof both, "distill.hidden_sum_%u", i + 1);
