@@ -98,13 +98,15 @@ static int set_value(const pith_option *option, const char *value, char *setting
   return PITH_EXIT_USAGE;
 }
 
+enum { MAX_OPTIONS = 256 }; /* of one subcommand; pith train has the most, under 80 */
+
 int pith_command_main(const pith_command *command, int argument_count, char *const *arguments) {
   pith_report_set_command(command->name);
   _Alignas(16) char settings[PITH_SETTINGS_MAX_BYTES] = {0};
   memcpy(settings, command->defaults, command->settings_bytes);
   const char *operand = NULL;
   bool options_ended = false;
-  uint64_t given = 0; /* bit i: options[i] */
+  bool given[MAX_OPTIONS] = {false}; /* i: options[i] */
 
   for (int i = 0; i < argument_count; i++) {
     const char *argument = arguments[i];
@@ -150,13 +152,13 @@ int pith_command_main(const pith_command *command, int argument_count, char *con
     int status = set_value(option, value, settings);
     if (status != PITH_EXIT_OK)
       return status;
-    given |= UINT64_C(1) << (option - command->options);
+    given[option - command->options] = true;
   }
 
   if (operand == NULL)
     return pith_usage_error("%s is missing (see pith %s --help)", command->operand, command->name);
   for (const pith_option *option = command->options; option->name != NULL; option++)
-    if (option->required && (given >> (option - command->options) & 1) == 0)
+    if (option->required && !given[option - command->options])
       return pith_usage_error("--%s %s is missing (see pith %s --help)", option->name, option->argument,
                               command->name);
   memcpy(settings, &operand, sizeof operand);
