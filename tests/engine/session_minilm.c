@@ -13,7 +13,7 @@
 #include "tests/compiler/minilm_fixture.h"
 #include "tests/slow_build.h"
 
-enum { SENTENCES = SLOW_BUILD ? 20 : 60, SHORT = SLOW_BUILD ? 3 : 5, SHORT_BYTES = 40, LABELS = 2 };
+enum { SENTENCES = SLOW_BUILD ? 8 : 60, SHORT = SLOW_BUILD ? 3 : 5, SHORT_BYTES = 40, LABELS = 2 };
 
 static char model_directory[2048], data_file[2048];
 

@@ -9,6 +9,7 @@
 
 #include "tests/compiler/import_fixture.h"
 #include "tests/engine/ir_fixture.h"
+#include "tests/slow_build.h"
 #include "train/trainer_internal.h"
 
 enum { SAMPLES = 256, STEPS = 20, SEQUENCES = 8, MOST_TOKENS = 200, MOST_READ = STEPS * MOST_TOKENS };
@@ -118,13 +119,13 @@ static void test_adamw_steps(void **state) {
   assert_non_null(json);
   run_case(cJSON_GetArrayItem(json, 0), GOLDEN_FOLDER "/bert-sequence", &golden);
   snprintf(folder, sizeof folder, "%s/minilm-sst2", models == NULL ? PITH_SOURCE_DIR "/../shared/models" : models);
-  FILE *config = fopen(folder_path(folder, "config.json"), "r");
+  FILE *config = SLOW_BUILD ? NULL : fopen(folder_path(folder, "config.json"), "r"); /* minutes, for what the tiny one does too */
   if (config != NULL) {
     fclose(config);
     run_case(cJSON_GetArrayItem(json, 1), folder, &golden);
     assert_ptr_equal(golden, values + bytes / sizeof(float));
   } else
-    printf("skipped: %s is not there\n", folder);
+    printf("skipped: %s is not there, or the build is slow\n", folder);
   cJSON_Delete(json);
   free(values);
   free(text);
