@@ -1,5 +1,4 @@
 /* Steps of training operators but for the losses, and the function that lowering asks for all of them. */
-#include <math.h>
 #include <string.h>
 
 #include "ops/attention/attention_train_f32.h"
@@ -50,10 +49,7 @@ static void bind_dropout(const pith_program *program, const pith_step *step, con
 static pith_status finish_attention(const pith_translation *t, pith_step *step) {
   const int64_t heads = pith_translate_get_int(t, "num_heads");
   const int64_t head_size = t->program->values[step->inputs[0]].dims[1].constant / heads;
-  float scale = pith_translate_get_float(t, "scale");
-  if (scale == 0)
-    scale = head_size == 0 ? 1.0f : (float)(1.0 / sqrt((double)head_size));
-  step->params.extension.floats[F_SCALE] = scale;
+  step->params.extension.floats[F_SCALE] = pith_translate_get_scale(t, head_size);
   step->params.extension.integers[I_HEADS] = heads;
   step->params.extension.integers[I_CAUSAL] = pith_translate_get_int(t, "causal");
   return finish_dropout(t, step);

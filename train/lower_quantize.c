@@ -1,7 +1,5 @@
 /* Steps of what training graphs of INT8 models hold beside their floats. What stands in the place of a float result does not read it: the
  * step that makes that one goes, unless the way back reads it. */
-#include <math.h>
-
 #include "ops/attention/attention_u8s8.h"
 #include "ops/gemm/gemm_u8s8.h"
 #include "ops/quantize/fake_quantize_f32.h"
@@ -126,10 +124,7 @@ static void bind_product(const pith_program *program, const pith_step *step, con
 static pith_status finish_attention(const pith_translation *t, pith_step *step) {
   const int64_t heads = pith_translate_get_int(t, "num_heads");
   const int64_t head_size = t->program->values[step->inputs[1]].dims[1].constant / heads;
-  float scale = pith_translate_get_float(t, "scale");
-  if (scale == 0)
-    scale = head_size == 0 ? 1.0f : (float)(1.0 / sqrt((double)head_size));
-  step->params.extension.floats[0] = scale;
+  step->params.extension.floats[0] = pith_translate_get_scale(t, head_size);
   step->params.extension.integers[0] = heads;
   step->params.extension.integers[1] = pith_translate_get_int(t, "causal");
   step->inputs[0] = PITH_NONE;

@@ -178,19 +178,20 @@ static pith_status translate_lp_norm(const pith_translation *t) {
 
 /* ---- sequences ------------------------------------------------------------------------------------------- */
 
+float pith_translate_get_scale(const pith_translation *t, int64_t head_size) {
+  const float scale = pith_translate_get_float(t, "scale");
+  return scale != 0 ? scale : head_size == 0 ? 1.0f : (float)(1.0 / sqrt((double)head_size));
+}
+
 static pith_status translate_attention(const pith_translation *t) {
-  size_t heads = (size_t)pith_translate_get_int(t, "num_heads"), head_size;
-  float scale = pith_translate_get_float(t, "scale");
-  if (scale == 0) {
-    head_size = (size_t)t->program->values[t->node->inputs[0]].dims[1].constant / heads;
-    scale = head_size == 0 ? 1.0f : (float)(1.0 / sqrt((double)head_size));
-  }
+  const int64_t heads = pith_translate_get_int(t, "num_heads");
   bool rounded = pith_translate_get_int(t, "softmax_dtype") == PITH_DTYPE_U8;
   pith_step *step = pith_translate_add_step(t, rounded ? PITH_STEP_ROUNDED_ATTENTION : PITH_STEP_ATTENTION, 5);
   if (step == NULL)
     return pith_translate_no_memory(t);
-  step->params.attention.heads = (int64_t)heads;
-  step->params.attention.scale = scale;
+  step->params.attention.heads = heads;
+  step->params.attention.scale =
+      pith_translate_get_scale(t, t->program->values[t->node->inputs[0]].dims[1].constant / heads);
   step->params.attention.causal = pith_translate_get_int(t, "causal") != 0;
   return PITH_OK;
 }

@@ -17,6 +17,8 @@ static inline int64_t pith_translate_get_int(const pith_translation *t, const ch
 static inline float pith_translate_get_float(const pith_translation *t, const char *name) {
   return (float)pith_node_get_attribute(t->node, name)->f;
 }
+/* An attention's factor of its scores: what it says, else 1 over the root of a head's features. */
+float pith_translate_get_scale(const pith_translation *t, int64_t head_size);
 static inline pith_tensor_id pith_translate_get_input(const pith_translation *t, uint32_t i) {
   return i < t->node->input_count ? t->node->inputs[i] : PITH_NONE;
 }
