@@ -4,7 +4,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <cjson/cJSON.h>
@@ -96,11 +95,6 @@ static int read_recipe(job *j) {
 
 /* ---- what the stages have between them --------------------------------------------------------------------------------------- */
 
-static void format_hex(const uint8_t digest[PITH_SHA256_BYTES], hex out) {
-  for (size_t i = 0; i < PITH_SHA256_BYTES; i++)
-    snprintf(out + 2 * i, 3, "%02x", digest[i]);
-}
-
 static pith_status hash_file(const char *path, hex out, pith_error *error) {
   out[0] = '\0';
   if (path == NULL)
@@ -110,7 +104,7 @@ static pith_status hash_file(const char *path, hex out, pith_error *error) {
   PITH_TRY(pith_mapped_file_open(path, &file, error));
   pith_sha256_digest(file.bytes, file.size, digest);
   pith_mapped_file_close(&file);
-  format_hex(digest, out);
+  pith_sha256_format(digest, sizeof digest, out);
   return PITH_OK;
 }
 
@@ -128,7 +122,7 @@ static pith_status make_key(job *j, pith_error *error) {
   if (all == NULL)
     return no_memory(error);
   pith_sha256_digest(all, strlen(all), digest);
-  format_hex(digest, j->key);
+  pith_sha256_format(digest, sizeof digest, j->key);
   return PITH_OK;
 }
 
@@ -215,12 +209,6 @@ static int check_stages(job *j) {
   return PITH_EXIT_OK;
 }
 
-static double now_seconds(void) {
-  struct timespec now;
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
-}
-
 static int run_stage(job *j, uint32_t i) {
   pith_error error = {0};
   pith_cli_stage stage = make_stage(j, i);
@@ -234,11 +222,11 @@ static int run_stage(job *j, uint32_t i) {
     printf("stage %u of %u: %s\n", i + 1, j->stages.count, j->stages.stages[i].kind->name);
     fflush(stdout);
   }
-  const double begin = now_seconds();
+  const uint64_t begin = pith_now_ns();
   const int exit_status = j->stages.stages[i].kind->run(&stage);
   if (exit_status != PITH_EXIT_OK)
     return exit_status;
-  pith_status status = tell_stage(j, i, stage.output, now_seconds() - begin, &error);
+  pith_status status = tell_stage(j, i, stage.output, 1e-9 * (double)(pith_now_ns() - begin), &error);
   if (status == PITH_OK)
     status = write_state(j, &error);
   return status == PITH_OK ? PITH_EXIT_OK : pith_report_error(&error);

@@ -26,9 +26,9 @@ static pith_status find_kind(const char *where, const char *name, const pith_cli
       return PITH_OK;
     }
   const pith_cli_stage_kind *next = pith_cli_stage_kinds;
-  const char *near = pith_suggest(name, next_kind, &next);
-  return pith_fail(error, PITH_INVALID_ARGUMENT, "%s: no stage '%.60s'%s%s%s", where, name, near == NULL ? "" : ", did you mean '",
-                   near == NULL ? "" : near, near == NULL ? "" : "'?");
+  char suggestion[PITH_SUGGESTION_BYTES];
+  return pith_fail(error, PITH_INVALID_ARGUMENT, "%s: no stage '%.60s'%s", where, name,
+                   pith_suggest_to(name, next_kind, &next, suggestion));
 }
 
 /* "$data" becomes what the command line said. */

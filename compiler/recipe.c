@@ -181,10 +181,9 @@ static pith_status read_key(const char *path, const cJSON *item, const pith_reci
   const pith_recipe_key *key = pith_recipe_key_find(section->keys, item->string);
   if (key == NULL) {
     const pith_recipe_key *next = section->keys;
-    const char *near = pith_suggest(item->string, next_key, &next);
-    return pith_fail(error, PITH_INVALID_ARGUMENT, "%s: no key '%.60s' in recipes of %s%s%s%s", path, item->string,
-                     section->name, near == NULL ? "" : ", did you mean '", near == NULL ? "" : near,
-                     near == NULL ? "" : "'?");
+    char suggestion[PITH_SUGGESTION_BYTES];
+    return pith_fail(error, PITH_INVALID_ARGUMENT, "%s: no key '%.60s' in recipes of %s%s", path, item->string, section->name,
+                     pith_suggest_to(item->string, next_key, &next, suggestion));
   }
   for (const cJSON *before = item->prev; before->next != NULL; before = before->prev)
     if (strcmp(before->string, item->string) == 0)
@@ -225,9 +224,9 @@ static pith_status read_sections(const char *path, const cJSON *json, pith_recip
       s++;
     if (s == count || !cJSON_IsObject(item)) {
       section_names names = {sections, count};
-      const char *near = pith_suggest(item->string, next_section, &names);
-      return pith_fail(error, PITH_INVALID_ARGUMENT, "%s: '%.60s' is no section of this recipe%s%s%s", path, item->string,
-                       near == NULL ? "" : ", did you mean '", near == NULL ? "" : near, near == NULL ? "" : "'?");
+      char suggestion[PITH_SUGGESTION_BYTES];
+      return pith_fail(error, PITH_INVALID_ARGUMENT, "%s: '%.60s' is no section of this recipe%s", path, item->string,
+                       pith_suggest_to(item->string, next_section, &names, suggestion));
     }
     PITH_TRY(read_keys(path, item, &sections[s], arena, error));
   }
@@ -323,8 +322,7 @@ void pith_recipe_hash_graph(const pith_graph *graph, char *out_text) {
   pith_graph_print(graph, &(const pith_text_sink){hash_text, &hash});
   uint8_t digest[PITH_SHA256_BYTES];
   pith_sha256_finish(&hash, digest);
-  for (int i = 0; i < 8; i++)
-    snprintf(out_text + 2 * i, 3, "%02x", digest[i]);
+  pith_sha256_format(digest, 8, out_text);
 }
 
 cJSON *pith_recipe_describe(const void *options, const pith_recipe_key *keys, const pith_graph *graph) {

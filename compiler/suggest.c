@@ -1,6 +1,7 @@
 #include "compiler/suggest.h"
 
 #include <stddef.h>
+#include <stdio.h>
 #include <string.h>
 
 enum { SUGGEST_MAX_BYTES = 32 };
@@ -39,4 +40,12 @@ const char *pith_suggest(const char *name, const char *(*next)(void *context), v
     }
   }
   return best;
+}
+
+const char *pith_suggest_to(const char *name, const char *(*next)(void *context), void *context, char text[PITH_SUGGESTION_BYTES]) {
+  const char *near = pith_suggest(name, next, context);
+  if (near == NULL)
+    return "";
+  snprintf(text, PITH_SUGGESTION_BYTES, ", did you mean '%s'?", near);
+  return text;
 }

@@ -94,3 +94,12 @@ void pith_sha256_digest(const void *data, size_t bytes, uint8_t out_digest[PITH_
   pith_sha256_update(&hash, data, bytes);
   pith_sha256_finish(&hash, out_digest);
 }
+
+void pith_sha256_format(const uint8_t *digest, size_t count, char *out_text) {
+  static const char digits[] = "0123456789abcdef";
+  for (size_t i = 0; i < count; i++) {
+    out_text[2 * i] = digits[digest[i] >> 4];
+    out_text[2 * i + 1] = digits[digest[i] & 15];
+  }
+  out_text[2 * count] = '\0';
+}

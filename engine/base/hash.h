@@ -18,6 +18,8 @@ void pith_sha256_update(pith_sha256 *hash, const void *data, size_t bytes);
 /* The hash must be initialized again before more data. */
 void pith_sha256_finish(pith_sha256 *hash, uint8_t out_digest[PITH_SHA256_BYTES]);
 
+/* The first `count` bytes of a digest as 2 * count hexadecimal digits and a zero. */
+void pith_sha256_format(const uint8_t *digest, size_t count, char *out_text);
 void pith_sha256_digest(const void *data, size_t bytes, uint8_t out_digest[PITH_SHA256_BYTES]);
 
 #endif

@@ -20,8 +20,7 @@ static void expect(const char *text, size_t repeats, const char *hex) {
   for (size_t i = 0; i < repeats; i++)
     pith_sha256_update(&hash, text, strlen(text));
   pith_sha256_finish(&hash, digest);
-  for (size_t i = 0; i < sizeof digest; i++)
-    snprintf(found + 2 * i, 3, "%02x", digest[i]);
+  pith_sha256_format(digest, sizeof digest, found);
   assert_string_equal(found, hex);
 }
 
