@@ -164,7 +164,7 @@ static int run(const void *given_settings) {
   if (exit_status == PITH_EXIT_OK)
     exit_status = check_options(&j);
   pith_error error = {0};
-  if (exit_status == PITH_EXIT_OK && (j.settings->stage == NULL || !j.settings->stage->check_only)) {
+  if (exit_status == PITH_EXIT_OK && !pith_cli_checks_only(j.settings->stage)) {
     pith_status status = pith_cli_model_open(&j.open, j.settings->operand, &j.settings->limits, &error);
     if (status == PITH_OK)
       status = quantize(&j, &error);

@@ -19,6 +19,11 @@ typedef struct pith_cli_stage {
   bool json;
 } pith_cli_stage;
 
+/* Whether the options are all that is wanted; a subcommand that is no stage (NULL) does its work. */
+static inline bool pith_cli_checks_only(const pith_cli_stage *stage) {
+  return stage != NULL && stage->check_only;
+}
+
 /* What can be a stage: an exit status. */
 int pith_cli_stage_prune(const pith_cli_stage *stage);
 int pith_cli_stage_quantize(const pith_cli_stage *stage);

@@ -175,8 +175,7 @@ static int run(const void *given) {
   pith_arena_init(&j.arena, NULL);
   int exit_status = read_options(&j);
   pith_error error = {0};
-  const bool runs = j.settings->stage == NULL || !j.settings->stage->check_only;
-  if (exit_status == PITH_EXIT_OK && runs && train(&j, &error) != PITH_OK)
+  if (exit_status == PITH_EXIT_OK && !pith_cli_checks_only(j.settings->stage) && train(&j, &error) != PITH_OK)
     exit_status = pith_report_error(&error);
   pith_cli_session_close(&j.open);
   pith_arena_deinit(&j.arena);

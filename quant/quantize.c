@@ -1,7 +1,6 @@
 #include "quant/quantize.h"
 
 #include <float.h>
-#include <math.h>
 
 #include "engine/format/stored_layout.h"
 #include "engine/ir/operator.h"
@@ -50,13 +49,13 @@ static pith_tensor_id add_static(quantizer *q, const pith_tensor *tensor, pith_t
     pith_builder_fail(builder, PITH_INVALID_ARGUMENT, "tensor '%s' has no range: it was not calibrated", tensor->name);
     return PITH_NONE;
   }
-  float scale = is_signed ? fmaxf(-range->low, range->high) / 127.0f : (range->high - range->low) / 255.0f;
+  float scale = pith_range_get_scale(range->low, range->high, is_signed);
   if (!(scale >= FLT_MIN)) {
     pith_builder_fail(builder, PITH_INVALID_ARGUMENT, "tensor '%s' was %g throughout the calibration: it cannot be "
                       "quantized (keep its operator in float)", tensor->name, (double)range->seen_high);
     return PITH_NONE;
   }
-  const uint8_t zero = is_signed ? 0 : (uint8_t)rintf(-range->low / scale);
+  const uint8_t zero = is_signed ? 0 : pith_range_get_zero(range->low, scale);
   const pith_dtype dtype = is_signed ? PITH_DTYPE_S8 : PITH_DTYPE_U8;
   pith_tensor_id inputs[3] = {x, add_scalar(q, name_of(q, tensor->name, name_of(q, suffix, "_scale")), PITH_DTYPE_F32, &scale),
                               add_scalar(q, name_of(q, tensor->name, name_of(q, suffix, "_zero_point")), dtype, &zero)};

@@ -1,5 +1,7 @@
 #include "quant/ranges.h"
 
+#include <math.h>
+
 const pith_range *pith_ranges_find(const pith_ranges *ranges, const char *name) {
   uint32_t low = 0, high = ranges->count;
   while (low < high) {
@@ -18,4 +20,12 @@ const pith_range *pith_ranges_find(const pith_ranges *ranges, const char *name) 
 void pith_ranges_deinit(pith_ranges *ranges) {
   pith_arena_deinit(&ranges->arena);
   ranges->count = 0;
+}
+
+float pith_range_get_scale(float low, float high, bool is_signed) {
+  return is_signed ? fmaxf(-low, high) / 127.0f : (high - low) / 255.0f;
+}
+
+uint8_t pith_range_get_zero(float low, float scale) {
+  return (uint8_t)rintf(-low / scale);
 }

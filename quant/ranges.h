@@ -3,6 +3,7 @@
 #ifndef PITH_QUANT_RANGES_H
 #define PITH_QUANT_RANGES_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "engine/base/arena.h"
@@ -29,5 +30,9 @@ typedef struct pith_ranges {
 
 const pith_range *pith_ranges_find(const pith_ranges *ranges, const char *name); /* NULL: none */
 void pith_ranges_deinit(pith_ranges *ranges);
+
+/* The scale by which levels reach from low <= 0 to high >= 0: s8, whose zero point is 0, or u8. */
+float pith_range_get_scale(float low, float high, bool is_signed);
+uint8_t pith_range_get_zero(float low, float scale); /* the level of u8 that stands for 0 */
 
 #endif

@@ -15,10 +15,10 @@ const pith_prune_options pith_prune_defaults = {
 
 #define WORD(name, text) text,
 static const char *const pith_prune_method_words[] = {PITH_PRUNE_METHOD_LIST(WORD) NULL};
-static const char *const pith_prune_scope_words[] = {PITH_PRUNE_SCOPE_LIST(WORD) NULL};
-static const char *const pith_schedule_words[] = {PITH_SCHEDULE_LIST(WORD) NULL};
+const char *const pith_prune_scope_words[] = {PITH_PRUNE_SCOPE_LIST(WORD) NULL};
+const char *const pith_schedule_words[] = {PITH_SCHEDULE_LIST(WORD) NULL};
 #undef WORD
-static const char *const pith_prune_sparsity_words[] = {"pattern", NULL}; /* -1 */
+const char *const pith_prune_sparsity_words[] = {"pattern", NULL}; /* -1 */
 
 const pith_recipe_key pith_prune_keys[] = {
 #define ROW(field, name, type, argument, minimum, maximum, words, doc)                                     \

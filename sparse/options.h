@@ -80,6 +80,8 @@ extern const pith_prune_options pith_prune_defaults;
   X(graph, "graph", TEXT, NULL, 0, 0, NULL, "the graph that the recipe is for: another one is an error")
 
 extern const pith_recipe_key pith_prune_keys[]; /* ends with a NULL name */
+/* What keys of scope, schedule and sparsity take, here and where a model is pruned while it is trained. */
+extern const char *const pith_prune_scope_words[], *const pith_schedule_words[], *const pith_prune_sparsity_words[];
 
 /* What the options' own values allow; the pattern and the sparsity they stand for. PITH_INVALID_ARGUMENT says what does not go. */
 PITH_WARN_UNUSED pith_status pith_prune_check_options(const pith_prune_options *options, pith_pattern *out_pattern,

@@ -44,11 +44,8 @@ const pith_train_options pith_train_defaults = {
 static const char *const pith_rate_words[] = {PITH_RATE_LIST(WORD) NULL};
 static const char *const pith_optimizer_words[] = {PITH_OPTIMIZER_LIST(WORD) NULL};
 static const char *const pith_train_score_words[] = {PITH_PRUNE_SCORE_LIST(WORD) NULL};
-static const char *const pith_train_scope_words[] = {PITH_PRUNE_SCOPE_LIST(WORD) NULL};
-static const char *const pith_train_prune_schedule_words[] = {PITH_SCHEDULE_LIST(WORD) NULL};
 static const char *const pith_train_ranges_words[] = {PITH_RANGE_TRAINING_LIST(WORD) NULL};
 #undef WORD
-static const char *const pith_train_pattern_words[] = {"pattern", NULL}; /* -1 */
 static const char *const pith_train_alike_words[] = {"dropout", NULL}; /* -1 */
 static const char *const pith_train_auto_words[] = {"auto", NULL};     /* -1 */
 

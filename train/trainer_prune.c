@@ -58,13 +58,6 @@ static void find_zeros(const mask *m, const float *w, uint8_t *out_zero) {
         out_zero[i / grid->outputs * grid->columns + j / grid->inputs] = 0;
 }
 
-static const pith_training_parameter *find_parameter(const pith_trainer *t, pith_tensor_id model_tensor) {
-  for (uint32_t i = 0; i < t->training->parameter_count; i++)
-    if (t->training->parameters[i].model_tensor == model_tensor)
-      return &t->training->parameters[i];
-  return NULL;
-}
-
 static pith_mask_grid make_grid(const pith_trainer *t, const pith_training_parameter *parameter, const pith_pattern *pattern) {
   const pith_tensor *tensor = &t->training->model->tensors[parameter->model_tensor];
   return pith_mask_grid_make(pattern, (size_t)tensor->dims[0].constant, (size_t)tensor->dims[1].constant);
@@ -102,7 +95,7 @@ static pith_status make_lock(pith_trainer *t, mask *m, const pith_training_param
 static uint32_t find_trained(const pith_trainer *t, const pith_prune_targets *targets, const pith_training_parameter **list) {
   uint32_t count = 0;
   for (uint32_t i = 0; i < targets->count; i++) {
-    const pith_training_parameter *parameter = find_parameter(t, targets->list[i].weight);
+    const pith_training_parameter *parameter = pith_training_graph_find(t->training, targets->list[i].weight);
     if (parameter != NULL && parameter->gradient != PITH_NONE && parameter->ids == PITH_NONE)
       list[count++] = parameter;
   }

@@ -1,9 +1,9 @@
 /* What a trainer of an INT8 model has beside its floats: moving averages of ranges, and the INT8 model with the weights of now. */
 #include <float.h>
-#include <math.h>
 
 #include "engine/ir/operator.h"
 #include "ops/quantize/fake_quantize_f32.h"
+#include "quant/ranges.h"
 #include "train/trainer_internal.h"
 
 typedef struct pith_trainer_weight {
@@ -25,10 +25,10 @@ static void *allocate(pith_trainer *t, size_t count, size_t element_bytes) {
 
 /* ---- ranges ----------------------------------------------------------------------------------------------------------------- */
 
-/* As quantizing sets them (quant/quantize.c). A range of nothing keeps its scale. */
+/* As quantizing sets them. A range of nothing keeps its scale. */
 static void set_range(const pith_training_range *range, const float ends[2]) {
   const bool is_signed = range->dtype == PITH_DTYPE_S8;
-  const float scale = is_signed ? fmaxf(-ends[0], ends[1]) / 127.0f : (ends[1] - ends[0]) / 255.0f;
+  const float scale = pith_range_get_scale(ends[0], ends[1], is_signed);
   if (!(scale >= FLT_MIN && scale <= FLT_MAX))
     return;
   *range->value = scale;
@@ -36,7 +36,7 @@ static void set_range(const pith_training_range *range, const float ends[2]) {
   if (!is_signed && range->zero == PITH_NONE)
     *range->value = ends[1] / 255.0f >= FLT_MIN ? ends[1] / 255.0f : scale;
   else if (!is_signed)
-    *range->zero_value = (uint8_t)rintf(-ends[0] / scale);
+    *range->zero_value = pith_range_get_zero(ends[0], scale);
 }
 
 static void init_ends(const pith_training_range *range, float ends[2]) {
@@ -85,12 +85,7 @@ void pith_trainer_quantized_settle(pith_trainer *t) {
 /* ---- the INT8 model ------------------------------------------------------------------------------------------------------------ */
 
 static const pith_training_parameter *find_parameter(const pith_trainer *t, const char *name) {
-  const pith_training_graph *g = t->training;
-  const pith_tensor_id tensor = pith_graph_find_tensor(g->model, name);
-  for (uint32_t i = 0; i < g->parameter_count; i++)
-    if (g->parameters[i].model_tensor == tensor)
-      return &g->parameters[i];
-  return NULL;
+  return pith_training_graph_find(t->training, pith_graph_find_tensor(t->training->model, name));
 }
 
 /* `dequantize` reads an s8 parameter and its scales: both are from now on where refresh writes them. */

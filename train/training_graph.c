@@ -300,6 +300,13 @@ pith_status pith_training_graph_load(pith_training_graph *public, float *values,
   return PITH_OK;
 }
 
+const pith_training_parameter *pith_training_graph_find(const pith_training_graph *training, pith_tensor_id model_tensor) {
+  for (uint32_t i = 0; i < training->parameter_count; i++)
+    if (training->parameters[i].model_tensor == model_tensor)
+      return &training->parameters[i];
+  return NULL;
+}
+
 void pith_training_graph_set_lowering(const pith_training_graph *public, pith_lower_options *options) {
   options->translate = pith_training_translate;
   options->parameters_change = true;

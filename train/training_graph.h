@@ -94,6 +94,9 @@ void pith_training_graph_destroy(pith_training_graph *training); /* NULL is acce
  * made, and `values` must outlive them. */
 PITH_WARN_UNUSED pith_status pith_training_graph_load(pith_training_graph *training, float *values, pith_error *error);
 
+/* The parameter that a tensor of the training model is; NULL: it is none (PITH_NONE too). */
+const pith_training_parameter *pith_training_graph_find(const pith_training_graph *training, pith_tensor_id model_tensor);
+
 /* Adds to `options`, of which the caller sets the rest, what lowering a training graph needs: its operators, parameters that change
  * from run to run, dense gradients written where pith_executor_bind_output says, and the rewrites. Borrows from `training`. */
 void pith_training_graph_set_lowering(const pith_training_graph *training, pith_lower_options *options);
