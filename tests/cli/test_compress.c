@@ -14,59 +14,19 @@
 
 #include <cjson/cJSON.h>
 
-#include "tests/cli/command_fixture.h"
-
-static const char config[] =
-    "{\"model_type\":\"bert\",\"architectures\":[\"BertForSequenceClassification\"],\"vocab_size\":300,\"hidden_size\":32,"
-    "\"num_hidden_layers\":2,\"num_attention_heads\":2,\"intermediate_size\":64,\"hidden_act\":\"gelu\","
-    "\"max_position_embeddings\":32,\"type_vocab_size\":2,\"initializer_range\":0.1,\"layer_norm_eps\":1e-12,"
-    "\"pad_token_id\":0,\"id2label\":{\"0\":\"low\",\"1\":\"high\"}}";
+#include "tests/cli/classifier_fixture.h"
 
 static const char three_stages[] =
     "{\"stages\":[{\"prune\":{\"pattern\":\"4x1\",\"sparsity\":0.5}},"
     "{\"train\":{\"task\":\"$task\",\"data\":\"$data\",\"eval-data\":\"$eval-data\",\"lr\":3e-3,\"batch\":20,\"epochs\":6}},"
     "{\"quantize\":{\"mode\":\"dynamic\",\"eval\":\"$task\",\"eval-data\":\"$eval-data\"}}]}";
 
-static char bare[600], train[600], dev[600], out[600], recipe[600], late[600];
-
-/* The label says whether the second id is high. */
-static void write_rows(const char *path, uint32_t seed, int count) {
-  char *text = malloc((size_t)count * 80);
-  assert_non_null(text);
-  size_t bytes = 0;
-  for (int i = 0; i < count; i++) {
-    int ids[4];
-    for (int t = 0; t < 4; t++) {
-      seed = seed * 1664525u + 1013904223u;
-      ids[t] = (int)(10 + (seed >> 8) % 50);
-    }
-    bytes += (size_t)sprintf(text + bytes, "{\"ids\":[1,%d,%d,%d,%d],\"label\":\"%s\"}\n", ids[0], ids[1], ids[2], ids[3],
-                             ids[0] >= 35 ? "high" : "low");
-  }
-  write_text(path, text, bytes);
-  free(text);
-}
+static char late[PATH_BYTES];
 
 static int make_models(void **state) {
   (void)state;
-  const char *from = in_folder("config.json");
-  write_text(from, config, sizeof config - 1);
-  static const struct {
-    char *path;
-    const char *name;
-  } paths[] = {{bare, "bare.pith"}, {train, "train.jsonl"}, {dev, "dev.jsonl"}, {out, "out.pith"}, {recipe, "recipe.json"}, {late, "late.jsonl"}};
-  for (size_t i = 0; i < sizeof paths / sizeof *paths; i++)
-    snprintf(paths[i].path, 600, "%s", in_folder(paths[i].name));
-  outcome o = run_pith(NULL, "new", from, "--seed", "3", "-o", bare, NULL);
-  assert_success(&o);
-  write_rows(train, 1, 600);
-  write_rows(dev, 2, 200);
-  return 0;
-}
-
-static int remove_models(void **state) {
-  (void)state;
-  remove_folder();
+  make_classifier();
+  set_path(late, "late.jsonl");
   return 0;
 }
 
@@ -97,7 +57,7 @@ static cJSON *read_last_line(const outcome *o) {
   return json;
 }
 
-#define RECIPE "--recipe", recipe, "--task", "classification", "--data", train, "--eval-data", dev, "--threads", "1"
+#define RECIPE "--recipe", recipe, TASK, "--threads", "1"
 
 static void test_stages(void **state) {
   (void)state;
@@ -144,7 +104,7 @@ static void test_resume(void **state) {
   assert_non_null(strstr(o.err, "late.jsonl"));
   assert_true(exists(".stage.1") && exists(".stages") && !exists(""));
   const ino_t first = get_inode(".stage.1");
-  write_rows(late, 1, 100);
+  write_rows(late, 1, 100, true);
   /* Another recipe is refused. */
   char other[2000];
   snprintf(other, sizeof other, "%.*s,\"seed\":1}}]}", (int)strlen(text) - 4, text);

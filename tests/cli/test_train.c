@@ -18,56 +18,14 @@
 
 #include <cjson/cJSON.h>
 
-#include "tests/cli/command_fixture.h"
+#include "tests/cli/classifier_fixture.h"
 
-static const char config[] =
-    "{\"model_type\":\"bert\",\"architectures\":[\"BertForSequenceClassification\"],\"vocab_size\":300,\"hidden_size\":32,"
-    "\"num_hidden_layers\":2,\"num_attention_heads\":2,\"intermediate_size\":64,\"hidden_act\":\"gelu\","
-    "\"max_position_embeddings\":32,\"type_vocab_size\":2,\"initializer_range\":0.1,\"layer_norm_eps\":1e-12,"
-    "\"pad_token_id\":0,\"id2label\":{\"0\":\"low\",\"1\":\"high\"}}";
-
-/* Paths that live as long as the test. */
-static char bare[600], train[600], dev[600], out[600], other[600], recipe[600], curve[600];
-
-/* The label says whether the second id is high. */
-static void write_rows(const char *path, uint32_t seed, int count) {
-  char *text = malloc((size_t)count * 80);
-  assert_non_null(text);
-  size_t bytes = 0;
-  for (int i = 0; i < count; i++) {
-    int ids[4];
-    for (int t = 0; t < 4; t++) {
-      seed = seed * 1664525u + 1013904223u;
-      ids[t] = (int)(10 + (seed >> 8) % 50);
-    }
-    bytes += (size_t)sprintf(text + bytes, "{\"ids\":[1,%d,%d,%d,%d],\"label\":\"%s\"}\n", ids[0], ids[1], ids[2], ids[3],
-                             ids[0] >= 35 ? "high" : "low");
-  }
-  write_text(path, text, bytes);
-  free(text);
-}
+static char curve[PATH_BYTES];
 
 static int make_models(void **state) {
   (void)state;
-  const char *from = in_folder("config.json");
-  write_text(from, config, sizeof config - 1);
-  static const struct {
-    char *path;
-    const char *name;
-  } paths[] = {{bare, "bare.pith"}, {train, "train.jsonl"}, {dev, "dev.jsonl"}, {out, "out.pith"}, {other, "other.pith"},
-               {recipe, "recipe.json"}, {curve, "log.jsonl"}};
-  for (size_t i = 0; i < sizeof paths / sizeof *paths; i++)
-    snprintf(paths[i].path, 600, "%s", in_folder(paths[i].name));
-  outcome o = run_pith(NULL, "new", from, "--seed", "3", "-o", bare, NULL);
-  assert_success(&o);
-  write_rows(train, 1, 600);
-  write_rows(dev, 2, 200);
-  return 0;
-}
-
-static int remove_models(void **state) {
-  (void)state;
-  remove_folder();
+  make_classifier();
+  set_path(curve, "log.jsonl");
   return 0;
 }
 
@@ -84,20 +42,6 @@ static bool exists(const char *path, const char *ending) {
   return access(whole, F_OK) == 0;
 }
 
-static void expect_same_file(const char *a, const char *b) {
-  FILE *x = fopen(a, "rb"), *y = fopen(b, "rb");
-  assert_true(x != NULL && y != NULL);
-  int c;
-  long place = 0;
-  while ((c = fgetc(x)) == fgetc(y) && c != EOF)
-    place++;
-  if (c != EOF || !feof(y))
-    fail_msg("%s and %s differ from byte %ld on", a, b, place);
-  fclose(x);
-  fclose(y);
-}
-
-#define TASK "--task", "classification", "--data", train, "--eval-data", dev
 #define FAST "--lr", "3e-3", "--batch", "20", "--epochs", "4", "--threads", "1"
 
 static void test_learns(void **state) {

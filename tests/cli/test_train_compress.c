@@ -18,83 +18,21 @@
 
 #include <cjson/cJSON.h>
 
-#include "tests/cli/command_fixture.h"
+#include "tests/cli/classifier_fixture.h"
 
-static const char config[] =
-    "{\"model_type\":\"bert\",\"architectures\":[\"BertForSequenceClassification\"],\"vocab_size\":300,\"hidden_size\":32,"
-    "\"num_hidden_layers\":2,\"num_attention_heads\":2,\"intermediate_size\":64,\"hidden_act\":\"gelu\","
-    "\"max_position_embeddings\":32,\"type_vocab_size\":2,\"initializer_range\":0.1,\"layer_norm_eps\":1e-12,"
-    "\"pad_token_id\":0,\"id2label\":{\"0\":\"low\",\"1\":\"high\"}}";
+static char unlabelled[PATH_BYTES], teacher[PATH_BYTES];
 
-static char bare[600], train[600], unlabelled[600], dev[600], out[600], other[600], teacher[600], recipe[600];
-
-/* The label says whether the second id is high. */
-static void write_rows(const char *path, uint32_t seed, int count, bool labelled) {
-  char *text = malloc((size_t)count * 80);
-  assert_non_null(text);
-  size_t bytes = 0;
-  for (int i = 0; i < count; i++) {
-    int ids[4];
-    for (int t = 0; t < 4; t++) {
-      seed = seed * 1664525u + 1013904223u;
-      ids[t] = (int)(10 + (seed >> 8) % 50);
-    }
-    bytes += (size_t)sprintf(text + bytes, "{\"ids\":[1,%d,%d,%d,%d]%s%s%s}\n", ids[0], ids[1], ids[2], ids[3],
-                             labelled ? ",\"label\":\"" : "", !labelled ? "" : ids[0] >= 35 ? "high" : "low", labelled ? "\"" : "");
-  }
-  write_text(path, text, bytes);
-  free(text);
-}
-
-#define TASK "--task", "classification", "--data", train, "--eval-data", dev
 #define FAST "--lr", "3e-3", "--batch", "20", "--epochs", "4"
 
 static int make_models(void **state) {
   (void)state;
-  const char *from = in_folder("config.json");
-  write_text(from, config, sizeof config - 1);
-  static const struct {
-    char *path;
-    const char *name;
-  } paths[] = {{bare, "bare.pith"}, {train, "train.jsonl"}, {unlabelled, "unlabelled.jsonl"}, {dev, "dev.jsonl"},
-               {out, "out.pith"},   {other, "other.pith"},  {teacher, "teacher.pith"}, {recipe, "recipe.json"}};
-  for (size_t i = 0; i < sizeof paths / sizeof *paths; i++)
-    snprintf(paths[i].path, 600, "%s", in_folder(paths[i].name));
-  outcome o = run_pith(NULL, "new", from, "--seed", "3", "-o", bare, NULL);
-  assert_success(&o);
-  write_rows(train, 1, 600, true);
+  make_classifier();
+  set_path(unlabelled, "unlabelled.jsonl");
+  set_path(teacher, "teacher.pith");
   write_rows(unlabelled, 5, 600, false);
-  write_rows(dev, 2, 200, true);
-  o = run_pith(NULL, "train", bare, TASK, FAST, "-o", teacher, NULL);
+  outcome o = run_pith(NULL, "train", bare, TASK, FAST, "-o", teacher, NULL);
   assert_success(&o);
   return 0;
-}
-
-static int remove_models(void **state) {
-  (void)state;
-  remove_folder();
-  return 0;
-}
-
-static double measure(const char *path) {
-  outcome o = run_pith(NULL, "eval", path, "--task", "classification", "--data", dev, "--json", NULL);
-  assert_success(&o);
-  cJSON *json = cJSON_Parse(o.out);
-  const double accuracy = cJSON_GetObjectItem(cJSON_GetObjectItem(json, "metrics"), "accuracy")->valuedouble;
-  cJSON_Delete(json);
-  return accuracy;
-}
-
-static bool same_file(const char *a, const char *b) {
-  FILE *x = fopen(a, "rb"), *y = fopen(b, "rb");
-  assert_true(x != NULL && y != NULL);
-  int c;
-  while ((c = fgetc(x)) == fgetc(y) && c != EOF)
-    continue;
-  const bool same = c == EOF && feof(y);
-  fclose(x);
-  fclose(y);
-  return same;
 }
 
 /* Zeros among the encoder's products, as pith inspect says; of INT8 a few more round to 0. */
@@ -151,7 +89,7 @@ static void test_hidden(void **state) {
                        "-o", out, NULL);
   assert_success(&o);
   assert_true(measure(out) > 0.9);
-  char *text = strdup(config);
+  char *text = strdup(classifier_config);
   assert_non_null(text);
   memcpy(strstr(text, "\"hidden_size\":32"), "\"hidden_size\":48", 16);
   write_text(in_folder("config.json"), text, strlen(text));
@@ -159,7 +97,7 @@ static void test_hidden(void **state) {
   assert_success(&o);
   o = run_pith(NULL, "train", bare, TASK, "--teacher", other, "--distill-hidden", "1", "-o", out, NULL);
   assert_failure(&o, 1, "its hidden states have 48 features, the student's 32");
-  strcpy(text, config);
+  strcpy(text, classifier_config);
   memcpy(strstr(text, "\"num_hidden_layers\":2"), "\"num_hidden_layers\":1", 21);
   write_text(in_folder("config.json"), text, strlen(text));
   o = run_pith(NULL, "new", in_folder("config.json"), "--seed", "3", "-o", other, NULL);
