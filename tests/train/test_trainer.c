@@ -8,24 +8,10 @@
 
 #include <pthreadpool.h>
 
-#include "engine/exec/model.h"
-#include "tests/compiler/import_fixture.h"
 #include "tests/engine/ir_fixture.h"
-#include "train/trainer_internal.h"
+#include "tests/train/trainer_fixture.h"
 
 enum { SEQUENCES = 6, MOST_TOKENS = 60, VOCABULARY = 41, LABELS = 3 };
-
-static pith_import open_model(const char *folder) {
-  char path[1024];
-  pith_import import;
-  pith_error error = {PITH_OK, ""};
-  pith_import_options options = PITH_IMPORT_OPTIONS_INIT;
-  options.without_tokenizer = true;
-  snprintf(path, sizeof path, "%s/%s", GOLDEN_FOLDER, folder);
-  if (pith_import_huggingface(path, &options, &import, &error) != PITH_OK)
-    fail_msg("%s: %s", path, error.message);
-  return import;
-}
 
 typedef struct batch {
   int32_t offsets[SEQUENCES + 1], ids[MOST_TOKENS], labels[SEQUENCES];
@@ -57,14 +43,6 @@ static pith_trainer_options make_options(void) {
   options.max_sequences = SEQUENCES;
   options.seed = 7;
   return options;
-}
-
-static pith_trainer *create(const pith_import *import, const pith_trainer_options *options) {
-  pith_trainer *trainer;
-  pith_error error = {PITH_OK, ""};
-  if (pith_trainer_create(&(struct pith_model){.data = import->data}, options, &trainer, &error) != PITH_OK)
-    fail_msg("%s", error.message);
-  return trainer;
 }
 
 static double run_step(pith_trainer *trainer, uint64_t number) {
@@ -100,13 +78,13 @@ static bool same_weights(pith_trainer *a, pith_trainer *b) {
 
 static void test_losses_fall(void **state) {
   (void)state;
-  pith_import import = open_model("bert-sequence");
+  pith_import import = open_golden("bert-sequence");
   for (pith_optimizer_kind kind = 0; kind < PITH_OPTIMIZER_COUNT; kind++) {
     pith_trainer_options options = make_options();
     options.optimizer = kind;
     options.ema = kind == PITH_OPTIMIZER_ADAMW ? 0.5 : 0;
     options.dropout = options.attention_dropout = options.classifier_dropout = 0;
-    pith_trainer *trainer = create(&import, &options);
+    pith_trainer *trainer = create_trainer(&import.data, &options);
     double first = 0, last = 0;
     for (uint64_t i = 0; i < 150; i++) {
       const double loss = run_step(trainer, i % 10);
@@ -123,20 +101,20 @@ static void test_losses_fall(void **state) {
 
 static void test_threads(void **state) {
   (void)state;
-  pith_import import = open_model("bert-sequence");
+  pith_import import = open_golden("bert-sequence");
   pthreadpool_t pool = pthreadpool_create(2);
   pith_trainer_options options = make_options();
   options.dense_rows = 4; /* both of words and of positions by rows; the latter are computed by the graph */
-  pith_trainer *alone = create(&import, &options);
+  pith_trainer *alone = create_trainer(&import.data, &options);
   options.threadpool = pool;
-  pith_trainer *two = create(&import, &options);
+  pith_trainer *two = create_trainer(&import.data, &options);
   run_steps(alone, 0, 50);
   run_steps(two, 0, 50);
   pith_trainer_catch_up_all(alone);
   pith_trainer_catch_up_all(two);
   assert_true(same_weights(alone, two));
   options.seed++; /* other dropout, other weights */
-  pith_trainer *other = create(&import, &options);
+  pith_trainer *other = create_trainer(&import.data, &options);
   run_steps(other, 0, 50);
   pith_trainer_catch_up_all(other);
   assert_false(same_weights(alone, other));
@@ -151,15 +129,15 @@ static void test_threads(void **state) {
  * order. */
 static void test_rows(void **state) {
   (void)state;
-  pith_import import = open_model("bert-sequence");
+  pith_import import = open_golden("bert-sequence");
   for (pith_optimizer_kind kind = PITH_OPTIMIZER_ADAMW; kind <= PITH_OPTIMIZER_SGD; kind++) {
     pith_trainer_options options = make_options();
     options.optimizer = kind;
     options.clip = 0;
-    pith_trainer *dense = create(&import, &options);
+    pith_trainer *dense = create_trainer(&import.data, &options);
     assert_int_equal(dense->table_count, 0);
     options.dense_rows = 4;
-    pith_trainer *rows = create(&import, &options);
+    pith_trainer *rows = create_trainer(&import.data, &options);
     assert_int_equal(rows->table_count, 2);
     assert_int_equal(rows->tables[0].input, PITH_TRAINING_INPUT_IDS);
     assert_int_equal(rows->tables[1].input, PITH_TRAINING_INPUT_COUNT);
@@ -178,11 +156,11 @@ static void test_rows(void **state) {
 
 static void test_shares(void **state) {
   (void)state;
-  pith_import import = open_model("bert-sequence");
+  pith_import import = open_golden("bert-sequence");
   pith_trainer_options options = make_options();
   options.dropout = options.attention_dropout = options.classifier_dropout = 0;
   options.dense_rows = 4;
-  pith_trainer *whole = create(&import, &options), *parts = create(&import, &options);
+  pith_trainer *whole = create_trainer(&import.data, &options), *parts = create_trainer(&import.data, &options);
   batch b;
   double loss, part, sum = 0;
   pith_error error = {PITH_OK, ""};
@@ -214,22 +192,15 @@ static void test_shares(void **state) {
 
 static void test_state(void **state) {
   (void)state;
-  pith_import import = open_model("bert-sequence");
+  pith_import import = open_golden("bert-sequence");
   for (int average = 0; average < 2; average++) {
     pith_trainer_options options = make_options();
     options.dense_rows = 4;
     options.ema = average ? 0.9 : 0;
-    pith_trainer *first = create(&import, &options), *second = create(&import, &options);
+    pith_trainer *first = create_trainer(&import.data, &options), *second = create_trainer(&import.data, &options);
     run_steps(first, 0, 13);
     run_steps(second, 100, 5); /* all of which is replaced */
-    size_t count, same;
-    const pith_trainer_piece *from = pith_trainer_get_state(first, &count), *to = pith_trainer_get_state(second, &same);
-    assert_int_equal(count, same);
-    for (size_t i = 0; i < count; i++) {
-      assert_int_equal(from[i].bytes, to[i].bytes);
-      memcpy(to[i].data, from[i].data, from[i].bytes);
-    }
-    pith_trainer_state_changed(second);
+    copy_state(first, second);
     assert_int_equal(pith_trainer_get_step(second), 13);
     run_steps(first, 13, 12);
     run_steps(second, 13, 12);
@@ -242,11 +213,11 @@ static void test_state(void **state) {
 
 static void test_average(void **state) {
   (void)state;
-  pith_import import = open_model("bert-sequence");
+  pith_import import = open_golden("bert-sequence");
   pith_trainer_options options = make_options();
-  pith_trainer *plain = create(&import, &options);
+  pith_trainer *plain = create_trainer(&import.data, &options);
   options.ema = 0.75;
-  pith_trainer *averaged = create(&import, &options);
+  pith_trainer *averaged = create_trainer(&import.data, &options);
   const size_t count = plain->training->trained_values;
   double *want = malloc(count * sizeof *want);
   assert_non_null(want);
@@ -273,9 +244,9 @@ static void test_average(void **state) {
 
 static void test_memory(void **state) {
   (void)state;
-  pith_import import = open_model("bert-sequence");
+  pith_import import = open_golden("bert-sequence");
   pith_trainer_options options = make_options();
-  pith_trainer *plain = create(&import, &options), *refused = NULL;
+  pith_trainer *plain = create_trainer(&import.data, &options), *refused = NULL;
   const size_t bytes = pith_trainer_get_memory(plain);
   pith_error error = {PITH_OK, ""};
   uint64_t limit = bytes, least = 0;
@@ -286,7 +257,7 @@ static void test_memory(void **state) {
   least = strtoull(digits + 6, NULL, 10);
   assert_true(least > 0 && least < limit);
   options.max_memory = least;
-  pith_trainer *again = create(&import, &options);
+  pith_trainer *again = create_trainer(&import.data, &options);
   assert_true(again->program->memory_bytes < plain->program->memory_bytes);
   run_steps(plain, 0, 20);
   run_steps(again, 0, 20);
@@ -299,11 +270,11 @@ static void test_memory(void **state) {
 /* Memory is given back after every other step, and in the middle of one whose gradients wait: the weights are the same. */
 static void test_rest(void **state) {
   (void)state;
-  pith_import import = open_model("bert-sequence");
+  pith_import import = open_golden("bert-sequence");
   pith_trainer_options options = make_options();
   options.dense_rows = 4;
   options.max_tokens = 4096; /* activations take many pages */
-  pith_trainer *plain = create(&import, &options), *resting = create(&import, &options);
+  pith_trainer *plain = create_trainer(&import.data, &options), *resting = create_trainer(&import.data, &options);
   pith_trainer_rest(resting);
   for (uint64_t step = 0; step < 8; step++) {
     pith_trainer *both[] = {plain, resting};
@@ -348,15 +319,15 @@ static void expect_entry(const pith_profile_entry *entries, size_t count, const 
 
 static void test_profile(void **state) {
   (void)state;
-  pith_import import = open_model("bert-sequence");
+  pith_import import = open_golden("bert-sequence");
   pith_trainer_options options = make_options();
-  pith_trainer *trainer = create(&import, &options);
+  pith_trainer *trainer = create_trainer(&import.data, &options);
   size_t count;
   (void)pith_trainer_get_profile(trainer, &count);
   assert_int_equal(count, 0);
   pith_trainer_destroy(trainer);
   options.profile = true;
-  trainer = create(&import, &options);
+  trainer = create_trainer(&import.data, &options);
   run_steps(trainer, 0, 3);
   const pith_profile_entry *entries = pith_trainer_get_profile(trainer, &count);
   const uint64_t layers = trainer->training->layer_count;
@@ -376,18 +347,12 @@ static void test_profile(void **state) {
   pith_import_deinit(&import);
 }
 
-static void expect_refused(pith_status got, pith_status want, const pith_error *error, const char *text) {
-  if (got != want) fail_msg("%d, not %d: %s", (int)got, (int)want, error->message);
-  if (strstr(error->message, text) == NULL)
-    fail_msg("'%s' does not say '%s'", error->message, text);
-}
-
 static void test_refusals(void **state) {
   (void)state;
-  pith_import import = open_model("bert-sequence");
+  pith_import import = open_golden("bert-sequence");
   pith_trainer_options options = make_options();
   options.dense_rows = 4;
-  pith_trainer *trainer = create(&import, &options), *none = NULL;
+  pith_trainer *trainer = create_trainer(&import.data, &options), *none = NULL;
   pith_error error = {PITH_OK, ""};
   double loss;
   batch b;
@@ -418,48 +383,18 @@ static void test_refusals(void **state) {
   options.momentum = 1;
   expect_refused(pith_trainer_create(&(struct pith_model){.data = import.data}, &options, &none, &error), PITH_INVALID_ARGUMENT, &error, "momentum 1");
   pith_import_deinit(&import);
-  import = open_model("bert-model");
+  import = open_golden("bert-model");
   options = make_options();
   expect_refused(pith_trainer_create(&(struct pith_model){.data = import.data}, &options, &none, &error), PITH_UNSUPPORTED, &error, "no head");
   pith_import_deinit(&import);
 }
 
-/* Every allocation that creating makes, refused in turn. */
-typedef struct failing {
-  size_t left;
-} failing;
-static void *allocate(void *context, size_t bytes, size_t alignment) {
-  failing *f = context;
-  if (f->left == 0)
-    return NULL;
-  f->left--;
-  return pith_default_allocator.allocate(NULL, bytes, alignment);
-}
-static void release(void *context, void *memory, size_t bytes) {
-  (void)context;
-  pith_default_allocator.release(NULL, memory, bytes);
-}
-
 static void test_no_memory(void **state) {
   (void)state;
-  pith_import import = open_model("bert-sequence");
-  failing f = {0};
-  const pith_allocator allocator = {allocate, release, &f};
+  pith_import import = open_golden("bert-sequence");
   pith_trainer_options options = make_options();
-  options.allocator = &allocator;
   options.dense_rows = 4;
-  for (size_t count = 0;; count++) {
-    pith_trainer *trainer = NULL;
-    pith_error error = {PITH_OK, ""};
-    f.left = count;
-    const pith_status status = pith_trainer_create(&(struct pith_model){.data = import.data}, &options, &trainer, &error);
-    if (status == PITH_OK) {
-      assert_true(count > 20);
-      pith_trainer_destroy(trainer);
-      break;
-    }
-    assert_int_equal(status, PITH_OUT_OF_MEMORY);
-  }
+  expect_no_memory(&import.data, options);
   pith_import_deinit(&import);
 }
 

@@ -10,9 +10,8 @@
 
 #include <cmocka.h>
 
-#include "tests/compiler/import_fixture.h"
+#include "tests/train/trainer_fixture.h"
 #include "train/rate.h"
-#include "train/trainer_internal.h"
 
 enum { SEQUENCES = 6, LONGEST = 9, MOST_TOKENS = SEQUENCES * LONGEST, VOCABULARY = 41, LABELS = 3, STEPS = 12 };
 
@@ -42,27 +41,6 @@ static pith_train_batch take(const feed *f, uint64_t number) {
   batch.labels = f->labels;
   batch.first_sample = number * SEQUENCES;
   return batch;
-}
-
-static pith_import open_model(void) {
-  pith_import import;
-  pith_error error = {PITH_OK, ""};
-  char folder[600];
-  snprintf(folder, sizeof folder, "%s/bert-sequence", GOLDEN_FOLDER);
-  pith_import_options importing = PITH_IMPORT_OPTIONS_INIT;
-  importing.without_tokenizer = true;
-  if (pith_import_huggingface(folder, &importing, &import, &error) != PITH_OK)
-    fail_msg("%s", error.message);
-  return import;
-}
-
-static pith_trainer *create(const pith_import *import, const pith_trainer_options *options) {
-  pith_trainer *trainer;
-  pith_error error = {PITH_OK, ""};
-  const struct pith_model model = {.allocator = pith_default_allocator, .data = import->data};
-  if (pith_trainer_create(&model, options, &trainer, &error) != PITH_OK)
-    fail_msg("%s", error.message);
-  return trainer;
 }
 
 static pith_trainer_options make_options(void) {
@@ -127,9 +105,9 @@ static pith_fit_options make_fit(watch *w) {
 
 static void test_fit(void **state) {
   (void)state;
-  pith_import import = open_model();
+  pith_import import = open_golden("bert-sequence");
   const pith_trainer_options options = make_options();
-  pith_trainer *whole = create(&import, &options), *stopped = create(&import, &options), *by_hand = create(&import, &options);
+  pith_trainer *whole = create_trainer(&import.data, &options), *stopped = create_trainer(&import.data, &options), *by_hand = create_trainer(&import.data, &options);
   watch w = {0}, other = {.stop_at = 7};
   pith_error error = {PITH_OK, ""};
   pith_fit_options fit = make_fit(&w);
@@ -167,17 +145,11 @@ static void test_fit(void **state) {
   pith_import_deinit(&import);
 }
 
-static void expect_refused(pith_status got, pith_status wanted, const pith_error *error, const char *text) {
-  assert_int_equal(got, wanted);
-  if (strstr(error->message, text) == NULL)
-    fail_msg("'%s' does not say '%s'", error->message, text);
-}
-
 static void test_refusals(void **state) {
   (void)state;
-  pith_import import = open_model();
+  pith_import import = open_golden("bert-sequence");
   pith_trainer_options options = make_options();
-  pith_trainer *trainer = create(&import, &options), *none = NULL;
+  pith_trainer *trainer = create_trainer(&import.data, &options), *none = NULL;
   watch w = {0};
   pith_error error = {PITH_OK, ""};
   pith_fit_options fit = make_fit(&w);
@@ -229,14 +201,14 @@ static pith_status reduce(void *context, float *gradients, size_t count, pith_er
 /* Two trainers on half of a batch each go the way of one on the whole batch. */
 static void test_machines(void **state) {
   (void)state;
-  pith_import import = open_model();
+  pith_import import = open_golden("bert-sequence");
   machines shared = {0};
   pith_trainer_options options = make_options();
   options.dropout = options.attention_dropout = options.classifier_dropout = 0;
-  pith_trainer *alone = create(&import, &options);
+  pith_trainer *alone = create_trainer(&import.data, &options);
   options.reduce = reduce;
   options.context = &shared;
-  pith_trainer *pair[2] = {create(&import, &options), create(&import, &options)};
+  pith_trainer *pair[2] = {create_trainer(&import.data, &options), create_trainer(&import.data, &options)};
   pith_error error = {PITH_OK, ""};
   (void)pith_trainer_get_gradients(pair[0], &shared.count);
   shared.mean = malloc(shared.count * sizeof(float));
@@ -330,10 +302,10 @@ static void test_evaluate_and_save(void **state) {
     }
   }
   fclose(file);
-  pith_import import = open_model();
+  pith_import import = open_golden("bert-sequence");
   pith_trainer_options options = make_options();
   options.dropout = options.attention_dropout = options.classifier_dropout = 0;
-  pith_trainer *trainer = create(&import, &options);
+  pith_trainer *trainer = create_trainer(&import.data, &options);
   pith_error error = {PITH_OK, ""};
   const double before = evaluate(trainer, data);
   for (uint64_t step = 0; step < 160; step++) {

@@ -7,24 +7,13 @@
 
 #include <pthreadpool.h>
 
-#include "engine/exec/model.h"
 #include "engine/format/stored_layout.h"
 #include "sparse/prune_model.h"
-#include "tests/compiler/import_fixture.h"
 #include "tests/engine/ir_fixture.h"
+#include "tests/train/trainer_fixture.h"
 #include "train/trainer_prune.h"
 
 enum { SEQUENCES = 8, MOST_TOKENS = 200, SAMPLES = 128, LABELS = 3 };
-
-static pith_import open_model(void) {
-  pith_import import;
-  pith_error error = {PITH_OK, ""};
-  pith_import_options options = PITH_IMPORT_OPTIONS_INIT;
-  options.without_tokenizer = true;
-  if (pith_import_huggingface(GOLDEN_FOLDER "/bert-sequence", &options, &import, &error) != PITH_OK)
-    fail_msg("%s", error.message);
-  return import;
-}
 
 static pith_trainer_options make_options(void) {
   pith_trainer_options options = pith_trainer_defaults;
@@ -45,14 +34,6 @@ static pith_train_prune make_prune(pith_prune_score score, const char *pattern) 
     prune.what.scope = PITH_PRUNE_LAYER;
   }
   return prune;
-}
-
-static pith_trainer *create(const pith_model_data *model, const pith_trainer_options *options) {
-  pith_trainer *trainer;
-  pith_error error = {PITH_OK, ""};
-  if (pith_trainer_create(&(struct pith_model){.data = *model}, options, &trainer, &error) != PITH_OK)
-    fail_msg("%s", error.message);
-  return trainer;
 }
 
 /* ---- batches --------------------------------------------------------------------------------------------------- */
@@ -199,14 +180,14 @@ static void compare_weights(pith_trainer *trainer, const cJSON *json, const pith
 }
 
 static void run_case(const cJSON *json, const cJSON *batches, const float **golden) {
-  pith_import import = open_model();
+  pith_import import = open_golden("bert-sequence");
   const pith_train_prune prune = read_prune(json);
   pith_trainer_options options = make_options();
   options.prune = &prune;
   options.clip = number(json, "clip");
   options.distill_weight = number(json, "distill_weight");
   options.distill_temperature = number(json, "distill_temperature");
-  pith_trainer *trainer = create(&import.data, &options);
+  pith_trainer *trainer = create_trainer(&import.data, &options);
   const cJSON *item;
   double worst = 0;
   int step = 0;
@@ -258,16 +239,16 @@ static void expect_same_state(pith_trainer *a, pith_trainer *b) {
 
 static void test_threads(void **state) {
   (void)state;
-  pith_import import = open_model();
+  pith_import import = open_golden("bert-sequence");
   pthreadpool_t pool = pthreadpool_create(2);
   for (pith_prune_score score = 0; score < PITH_PRUNE_SCORE_COUNT; score++) {
     const pith_train_prune prune = make_prune(score, "4x1");
     pith_trainer_options options = make_options();
     options.dropout = 0.1;
     options.prune = &prune;
-    pith_trainer *alone = create(&import.data, &options);
+    pith_trainer *alone = create_trainer(&import.data, &options);
     options.threadpool = pool;
-    pith_trainer *two = create(&import.data, &options);
+    pith_trainer *two = create_trainer(&import.data, &options);
     run_steps(alone, 0, 12);
     run_steps(two, 0, 12);
     expect_same_state(alone, two);
@@ -281,24 +262,17 @@ static void test_threads(void **state) {
 /* Halted between two choices of masks, the other one having gone elsewhere in the meantime. */
 static void test_state(void **state) {
   (void)state;
-  pith_import import = open_model();
+  pith_import import = open_golden("bert-sequence");
   for (pith_prune_score score = 0; score < PITH_PRUNE_SCORE_COUNT; score++)
     for (int average = 0; average < 2; average++) {
       const pith_train_prune prune = make_prune(score, "4x1");
       pith_trainer_options options = make_options();
       options.ema = average ? 0.9 : 0;
       options.prune = &prune;
-      pith_trainer *first = create(&import.data, &options), *second = create(&import.data, &options);
+      pith_trainer *first = create_trainer(&import.data, &options), *second = create_trainer(&import.data, &options);
       run_steps(first, 0, 6);
       run_steps(second, 100, 12);
-      size_t count, same;
-      const pith_trainer_piece *from = pith_trainer_get_state(first, &count), *to = pith_trainer_get_state(second, &same);
-      assert_int_equal(count, same);
-      for (size_t i = 0; i < count; i++) {
-        assert_int_equal(from[i].bytes, to[i].bytes);
-        memcpy(to[i].data, from[i].data, from[i].bytes);
-      }
-      pith_trainer_state_changed(second);
+      copy_state(first, second);
       run_steps(first, 6, 6);
       run_steps(second, 6, 6);
       expect_same_state(first, second);
@@ -311,13 +285,13 @@ static void test_state(void **state) {
 /* A weight's zeros and its average's are the same blocks. */
 static void test_average(void **state) {
   (void)state;
-  pith_import import = open_model();
+  pith_import import = open_golden("bert-sequence");
   for (pith_prune_score score = PITH_PRUNE_SCORE_SNIP_MOMENTUM; score <= PITH_PRUNE_SCORE_MOVEMENT; score++) {
     const pith_train_prune prune = make_prune(score, "4x1");
     pith_trainer_options options = make_options();
     options.ema = 0.9;
     options.prune = &prune;
-    pith_trainer *trainer = create(&import.data, &options);
+    pith_trainer *trainer = create_trainer(&import.data, &options);
     run_steps(trainer, 0, 12);
     const pith_tensor *t = get_weight(trainer, "bert.encoder.layer.1.attention.output.dense.weight");
     uint64_t zeros = 0;
@@ -352,7 +326,7 @@ static const char *const weights[] = {"bert.encoder.layer.0.attention.self.query
 
 static void test_lock(void **state) {
   (void)state;
-  pith_import import = open_model();
+  pith_import import = open_golden("bert-sequence");
   static const struct {
     const char *pattern;
     double sparsity;
@@ -363,7 +337,7 @@ static void test_lock(void **state) {
       pith_trainer_options options = make_options();
       options.optimizer = (pith_optimizer_kind)optimizer;
       options.ema = optimizer == 0 ? 0.5 : 0;
-      pith_trainer *trainer = create(&pruned.data, &options), *before = create(&pruned.data, &options);
+      pith_trainer *trainer = create_trainer(&pruned.data, &options), *before = create_trainer(&pruned.data, &options);
       run_steps(trainer, 0, 5);
       for (size_t w = 0; w < sizeof weights / sizeof *weights; w++) {
         const pith_tensor *now = get_weight(trainer, weights[w]), *then = get_weight(before, weights[w]);
@@ -393,7 +367,7 @@ static void test_lock(void **state) {
 /* A zero inside a block that is kept is a weight like any other, and frozen weights keep their pattern too. */
 static void test_lock_of_blocks(void **state) {
   (void)state;
-  pith_import import = open_model();
+  pith_import import = open_golden("bert-sequence");
   pith_pruned pruned = prune_model(&import.data, "4x1", 0.5);
   static const char *const freeze[] = {"bert.encoder.layer.0.*"};
   pith_trainer_options options = make_options();
@@ -412,7 +386,7 @@ static void test_lock_of_blocks(void **state) {
   changed.data = w;
   changed.data_bytes = sizeof w;
   pruned.graph->tensors[id] = changed;
-  pith_trainer *trainer = create(&pruned.data, &options);
+  pith_trainer *trainer = create_trainer(&pruned.data, &options);
   run_steps(trainer, 0, 2);
   const pith_tensor *now = get_weight(trainer, weights[1]);
   assert_true(((const float *)now->data)[at] != 0.0f && now->kept == changed.kept);
@@ -428,7 +402,7 @@ static void test_lock_of_blocks(void **state) {
 static void test_lock_and_prune(void **state) {
   (void)state;
   static const char *const patterns[] = {"4x1", "4x4", "element", "4x1"};
-  pith_import import = open_model();
+  pith_import import = open_golden("bert-sequence");
   for (size_t p = 0; p < 4; p++)
     for (int regrows = 0; regrows < 2; regrows++) {
       const bool fewer = p == 3;
@@ -440,7 +414,7 @@ static void test_lock_and_prune(void **state) {
       }
       pith_trainer_options options = make_options();
       options.prune = &prune;
-      pith_trainer *trainer = create(&pruned.data, &options), *before = create(&pruned.data, &options);
+      pith_trainer *trainer = create_trainer(&pruned.data, &options), *before = create_trainer(&pruned.data, &options);
       run_steps(trainer, 0, 12);
       uint64_t zeros = 0, was = 0;
       for (size_t w = 0; w < sizeof weights / sizeof *weights; w++) {
@@ -484,8 +458,8 @@ static void test_steps(void **state) {
   assert_true(pith_train_prune_get_sparsity(&prune, 0, 0.8, 10) == 0.8); /* at once */
 }
 
-static void expect_refused(const pith_train_prune *prune, const char *text) {
-  pith_import import = open_model();
+static void expect_refused_pruning(const pith_train_prune *prune, const char *text) {
+  pith_import import = open_golden("bert-sequence");
   pith_trainer_options options = make_options();
   pith_trainer *none = NULL;
   pith_error error = {PITH_OK, ""};
@@ -498,33 +472,33 @@ static void expect_refused(const pith_train_prune *prune, const char *text) {
 static void test_refusals(void **state) {
   (void)state;
   pith_train_prune prune = make_prune(PITH_PRUNE_SCORE_MAGNITUDE, "5z");
-  expect_refused(&prune, "prune-pattern: '5z'");
+  expect_refused_pruning(&prune, "prune-pattern: '5z'");
   prune = make_prune(PITH_PRUNE_SCORE_MAGNITUDE, "4x1");
   prune.what.sparsity = PITH_PRUNE_SPARSITY_OF_PATTERN;
-  expect_refused(&prune, "prune-sparsity is missing");
+  expect_refused_pruning(&prune, "prune-sparsity is missing");
   prune = make_prune(PITH_PRUNE_SCORE_MAGNITUDE, "4x1");
   prune.begin = 10;
-  expect_refused(&prune, "prune-begin is step 10, behind prune-end, step 9");
+  expect_refused_pruning(&prune, "prune-begin is step 10, behind prune-end, step 9");
   prune = make_prune(PITH_PRUNE_SCORE_GEOMETRIC_MEDIAN, "row");
   prune.what.pattern = "4x1";
-  expect_refused(&prune, "prune-pattern is row or column");
+  expect_refused_pruning(&prune, "prune-pattern is row or column");
   prune.what.pattern = "column";
   prune.what.scope = PITH_PRUNE_GLOBAL;
-  expect_refused(&prune, "prune-scope is layer");
+  expect_refused_pruning(&prune, "prune-scope is layer");
   prune = make_prune(PITH_PRUNE_SCORE_MAGNITUDE, "4x1");
   prune.what.exclude = (pith_name_patterns){1, {"nothing*"}};
-  expect_refused(&prune, "'nothing*' matches no product");
+  expect_refused_pruning(&prune, "'nothing*' matches no product");
 }
 
 /* A sparsity below the bound of the end is reached on the way. */
 static void test_minimum(void **state) {
   (void)state;
-  pith_import import = open_model();
+  pith_import import = open_golden("bert-sequence");
   pith_train_prune prune = make_prune(PITH_PRUNE_SCORE_MAGNITUDE, "4x1");
   pith_trainer_options options = make_options();
   prune.what.minimum = 0.7;
   options.prune = &prune;
-  pith_trainer *trainer = create(&import.data, &options);
+  pith_trainer *trainer = create_trainer(&import.data, &options);
   run_steps(trainer, 0, 12);
   for (size_t w = 0; w < sizeof weights / sizeof *weights; w++) {
     const pith_tensor *t = get_weight(trainer, weights[w]);
@@ -549,7 +523,7 @@ static uint64_t get_least_bytes(const pith_model_data *model, const pith_train_p
 /* The limit of memory knows of masks: 12 weights, of 14,336 elements, as single elements and with what lives under them. */
 static void test_memory(void **state) {
   (void)state;
-  pith_import import = open_model();
+  pith_import import = open_golden("bert-sequence");
   const pith_train_prune prune = make_prune(PITH_PRUNE_SCORE_MOVEMENT, "element"), blocks = make_prune(PITH_PRUNE_SCORE_SNIP, "4x1");
   const uint64_t without = get_least_bytes(&import.data, NULL), elements = 2 * (4 * 32 * 32 + 2 * 32 * 48);
   assert_int_equal(get_least_bytes(&import.data, &prune), without + elements * (1 + 1 + 4 + 4));
@@ -559,7 +533,7 @@ static void test_memory(void **state) {
   pith_trainer_options options = make_options();
   options.prune = &prune;
   options.max_memory = without + elements * 10;
-  pith_trainer *trainer = create(&import.data, &options);
+  pith_trainer *trainer = create_trainer(&import.data, &options);
   run_steps(trainer, 0, 12);
   pith_trainer_destroy(trainer);
   pith_pruned_deinit(&pruned);

@@ -9,7 +9,6 @@
 
 #include <pthreadpool.h>
 
-#include "engine/exec/model.h"
 #include "engine/ir/operator.h"
 #include "models/tasks/evaluate.h"
 #include "quant/quantize_model.h"
@@ -17,8 +16,8 @@
 #include "tests/compiler/minilm_fixture.h"
 #include "tests/engine/ir_fixture.h"
 #include "tests/slow_build.h"
+#include "tests/train/trainer_fixture.h"
 #include "train/prune.h"
-#include "train/trainer_internal.h"
 
 enum { SEQUENCES = 8, MOST_TOKENS = 512, VOCABULARY = 41, MOST_LABELS = 3 };
 
@@ -50,12 +49,7 @@ static void quantize(quantized_model *m, const pith_quant_options *options, cons
 }
 
 static void open_tiny(quantized_model *m, const char *folder_name, const pith_quant_options *options) {
-  char path[1024];
-  pith_import_options how = PITH_IMPORT_OPTIONS_INIT;
-  how.without_tokenizer = true;
-  *m = (quantized_model){.vocabulary = VOCABULARY};
-  snprintf(path, sizeof path, "%s/%s", GOLDEN_FOLDER, folder_name);
-  MUST(pith_import_huggingface(path, &how, &m->import, error));
+  *m = (quantized_model){.vocabulary = VOCABULARY, .import = open_golden(folder_name)};
   m->floats = (struct pith_model){.allocator = pith_default_allocator, .data = m->import.data};
   pith_random_source random;
   MUST(pith_random_source_init(&random, &m->floats.data, 60, 5, error));
@@ -107,9 +101,7 @@ static pith_trainer_options make_options(void) {
 }
 
 static pith_trainer *create(const quantized_model *m, const pith_trainer_options *options) {
-  pith_trainer *trainer = NULL;
-  MUST(pith_trainer_create(&(struct pith_model){.data = m->quantized.data}, options, &trainer, error));
-  return trainer;
+  return create_trainer(&m->quantized.data, options);
 }
 
 static double run_step(pith_trainer *trainer, const quantized_model *m, uint64_t number) {
@@ -393,12 +385,7 @@ static void test_same_bits(void **state) {
       (void)run_step(resumed, &m, i < 7 ? 50 + i : i);
       if (i != 6)
         continue;
-      size_t count, same; /* all that the fourth has done is replaced */
-      const pith_trainer_piece *from = pith_trainer_get_state(alone, &count), *to = pith_trainer_get_state(resumed, &same);
-      assert_int_equal(count, same);
-      for (size_t p = 0; p < count; p++)
-        memcpy(to[p].data, from[p].data, from[p].bytes);
-      pith_trainer_state_changed(resumed);
+      copy_state(alone, resumed); /* all that the fourth has done is replaced */
     }
     expect_same(alone, two, "two threads");
     expect_same(alone, again, "layers computed again");
@@ -492,12 +479,10 @@ static void test_dequantize(void **state) {
   close_model(&m);
 }
 
-static void expect_refused(const quantized_model *m, const pith_trainer_options *options, pith_status want, const char *text) {
+static void expect_refused_model(const quantized_model *m, const pith_trainer_options *options, pith_status want, const char *text) {
   pith_trainer *trainer = NULL;
   pith_error error = {PITH_OK, ""};
-  const pith_status got = pith_trainer_create(&(struct pith_model){.data = m->quantized.data}, options, &trainer, &error);
-  if (got != want || strstr(error.message, text) == NULL)
-    fail_msg("status %d, '%s' does not say '%s'", (int)got, error.message, text);
+  expect_refused(pith_trainer_create(&(struct pith_model){.data = m->quantized.data}, options, &trainer, &error), want, &error, text);
 }
 
 static pith_status reduce(void *context, float *gradients, size_t count, pith_error *error) {
@@ -511,22 +496,22 @@ static void test_refusals(void **state) {
   open_tiny(&m, "bert-sequence", &pith_quant_defaults);
   pith_trainer_options options = make_options();
   options.attention_dropout = 0.1;
-  expect_refused(&m, &options, PITH_INVALID_ARGUMENT, "attention dropout has to be 0");
+  expect_refused_model(&m, &options, PITH_INVALID_ARGUMENT, "attention dropout has to be 0");
   options = make_options();
   options.range_momentum = 1;
-  expect_refused(&m, &options, PITH_INVALID_ARGUMENT, "range_momentum 1");
+  expect_refused_model(&m, &options, PITH_INVALID_ARGUMENT, "range_momentum 1");
   options = make_options();
   options.reduce = reduce;
   pith_trainer_destroy(create(&m, &options));
   options.ranges = PITH_RANGE_TRAINING_EMA;
-  expect_refused(&m, &options, PITH_INVALID_ARGUMENT, "ranges ema are those of one machine's batches");
+  expect_refused_model(&m, &options, PITH_INVALID_ARGUMENT, "ranges ema are those of one machine's batches");
   /* A zero point of weights, and one of s8 activations. */
   pith_graph *graph = m.quantized.data.graph;
   for (pith_node_id n = 0; n < graph->node_count; n++)
     if (graph->nodes[n].op->id == PITH_OP_QUANTIZE_LINEAR && graph->tensors[graph->nodes[n].outputs[0]].dtype == PITH_DTYPE_S8) {
       *(int8_t *)(uintptr_t)graph->tensors[graph->nodes[n].inputs[2]].data = 3;
       options = make_options();
-      expect_refused(&m, &options, PITH_UNSUPPORTED, "becomes s8 with a zero point; training it as floats (dequantize) is possible");
+      expect_refused_model(&m, &options, PITH_UNSUPPORTED, "becomes s8 with a zero point; training it as floats (dequantize) is possible");
       *(int8_t *)(uintptr_t)graph->tensors[graph->nodes[n].inputs[2]].data = 0;
       break;
     }
@@ -535,49 +520,19 @@ static void test_refusals(void **state) {
   dynamic.mode = PITH_QUANT_DYNAMIC;
   open_tiny(&m, "bert-sequence", &dynamic);
   options = make_options();
-  expect_refused(&m, &options, PITH_UNSUPPORTED, "finds a range in every run");
+  expect_refused_model(&m, &options, PITH_UNSUPPORTED, "finds a range in every run");
   options.dequantize = true;
   pith_trainer_destroy(create(&m, &options));
   close_model(&m);
-}
-
-/* Every allocation that creating makes, refused in turn. */
-typedef struct failing {
-  size_t left;
-} failing;
-static void *allocate(void *context, size_t bytes, size_t alignment) {
-  failing *f = context;
-  if (f->left == 0)
-    return NULL;
-  f->left--;
-  return pith_default_allocator.allocate(NULL, bytes, alignment);
-}
-static void release(void *context, void *memory, size_t bytes) {
-  (void)context;
-  pith_default_allocator.release(NULL, memory, bytes);
 }
 
 static void test_no_memory(void **state) {
   (void)state;
   quantized_model m;
   open_tiny(&m, "bert-sequence", &pith_quant_defaults);
-  failing f = {0};
-  const pith_allocator allocator = {allocate, release, &f};
   pith_trainer_options options = make_options();
-  options.allocator = &allocator;
   options.ranges = PITH_RANGE_TRAINING_EMA;
-  for (size_t count = 0;; count++) {
-    pith_trainer *trainer = NULL;
-    pith_error error = {PITH_OK, ""};
-    f.left = count;
-    const pith_status status = pith_trainer_create(&(struct pith_model){.data = m.quantized.data}, &options, &trainer, &error);
-    if (status == PITH_OK) {
-      assert_true(count > 20);
-      pith_trainer_destroy(trainer);
-      break;
-    }
-    assert_int_equal(status, PITH_OUT_OF_MEMORY);
-  }
+  expect_no_memory(&m.quantized.data, options);
   close_model(&m);
 }
 

@@ -6,22 +6,10 @@
 
 #include "engine/format/stored_layout.h"
 #include "quant/quantize.h"
-#include "tests/compiler/import_fixture.h"
 #include "tests/train/double_graph.h"
+#include "tests/train/trainer_fixture.h"
 #include "tests/train/training_fixture.h"
 #include "train/operators.h"
-
-static pith_import open_model(const char *folder) {
-  char path[1024];
-  pith_import import;
-  pith_error error = {PITH_OK, ""};
-  pith_import_options options = PITH_IMPORT_OPTIONS_INIT;
-  options.without_tokenizer = true;
-  snprintf(path, sizeof path, "%s/%s", GOLDEN_FOLDER, folder);
-  if (pith_import_huggingface(path, &options, &import, &error) != PITH_OK)
-    fail_msg("%s: %s", path, error.message);
-  return import;
-}
 
 static const pith_node *get_node(const pith_graph *graph, const char *name) {
   for (pith_node_id n = 0; n < graph->node_count; n++)
@@ -106,7 +94,7 @@ static void test_dropout_places(void **state) {
   (void)state;
   for (size_t i = 0; i < sizeof dropout_rows / sizeof *dropout_rows; i++) {
     const dropout_row *row = &dropout_rows[i];
-    pith_import import = open_model(row->folder);
+    pith_import import = open_golden(row->folder);
     pith_training_graph *training;
     pith_error error = {PITH_OK, ""};
     if (pith_training_graph_create(&import.data, &dropping, NULL, &training, &error) != PITH_OK)
@@ -127,7 +115,7 @@ static void test_dropout_places(void **state) {
 /* Without dropout there is no node for it and no key; a place keeps its number where another's ratio is 0. */
 static void test_dropout_ratios(void **state) {
   (void)state;
-  pith_import import = open_model("bert-sequence");
+  pith_import import = open_golden("bert-sequence");
   pith_training_graph *all, *some, *none;
   pith_training_graph_options options = dropping;
   options.dropout = 0;
@@ -153,7 +141,7 @@ static void test_dropout_ratios(void **state) {
 /* What a sample loses depends on its number, not on its batch; step and seed change it; threads do not. */
 static void test_dropout_runs(void **state) {
   (void)state;
-  pith_import import = open_model("bert-regression");
+  pith_import import = open_golden("bert-regression");
   training_fixture f, two;
   training_open(&f, &import.data, &dropping, &batch, pith_cpu_detect(), 1);
   training_open(&two, &import.data, &dropping, &batch, pith_cpu_detect(), 2);
@@ -195,7 +183,7 @@ static void test_dropout_gradient(void **state) {
   (void)state;
   static const char *const folders[] = {"bert-regression", "roberta-sequence", "electra-sequence", "sentence-mean-normalize"};
   for (size_t i = 0; i < sizeof folders / sizeof *folders; i++) {
-    pith_import import = open_model(folders[i]);
+    pith_import import = open_golden(folders[i]);
     training_fixture f;
     training_open(&f, &import.data, &dropping, &batch, pith_cpu_detect(), 1);
     const float loss = training_run(&f, &batch);
@@ -272,7 +260,7 @@ static void check_parameters(const training_fixture *f, const pith_graph *stored
 static void test_parameters(void **state) {
   (void)state;
   static const char *const freeze[] = {"*embeddings*", "bert.encoder.layer.0.*"};
-  pith_import import = open_model("bert-sequence");
+  pith_import import = open_golden("bert-sequence");
   training_fixture all, rows, frozen;
   pith_training_graph_options options = training_options;
   training_open(&all, &import.data, &options, &batch, 0, 1);
@@ -324,7 +312,7 @@ static uint32_t count_steps(const pith_program *program, const char *name) {
 /* What a layer leaves to the next one is kept: of its two LayerNorms only the first is computed again. */
 static void test_recompute(void **state) {
   (void)state;
-  pith_import import = open_model("bert-sequence");
+  pith_import import = open_golden("bert-sequence");
   for (uint32_t layers = 0; layers < 4; layers++) {
     const uint32_t again = layers < 2 ? layers : 2; /* there are no more */
     pith_training_graph_options options = training_options;
@@ -341,7 +329,7 @@ static void test_recompute(void **state) {
 /* A quantized model trains as floats from its dequantized values, with attention in floats. */
 static void test_quantized(void **state) {
   (void)state;
-  pith_import import = open_model("bert-sequence");
+  pith_import import = open_golden("bert-sequence");
   pith_quant_options options = pith_quant_defaults;
   options.mode = PITH_QUANT_DYNAMIC;
   pith_quant_summary summary;
@@ -390,7 +378,7 @@ static void test_refusals(void **state) {
       {"bert-sequence", PATTERN, PITH_INVALID_ARGUMENT, "*no_such*"},
   };
   for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-    pith_import import = open_model(rows[i].folder);
+    pith_import import = open_golden(rows[i].folder);
     pith_training_graph *training;
     pith_error error = {PITH_OK, ""};
     pith_training_graph_options options = training_options;
@@ -416,7 +404,7 @@ static void test_names(void **state) {
       {"logits", "a model for text-classification has an output 'logits', this one has none"},
   };
   for (size_t i = 0; i < 2; i++) {
-    pith_import import = open_model("bert-sequence");
+    pith_import import = open_golden("bert-sequence");
     pith_graph *graph = import.data.graph;
     graph->tensors[pith_graph_find_tensor(graph, names[i][0])].name = "other";
     pith_training_graph *training;
@@ -446,7 +434,7 @@ static void test_labels(void **state) {
   };
   for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
     int32_t changed[TOKENS] = {0};
-    pith_import import = open_model(rows[i].folder);
+    pith_import import = open_golden(rows[i].folder);
     training_fixture f;
     training_batch wrong = batch;
     wrong.data[PITH_TRAINING_INPUT_LABELS] = changed;
@@ -465,7 +453,7 @@ static void test_labels(void **state) {
 /* Every allocation fails once; what was begun is released. */
 static void test_out_of_memory(void **state) {
   (void)state;
-  pith_import import = open_model("bert-sequence");
+  pith_import import = open_golden("bert-sequence");
   pith_training_graph_options options = dropping;
   options.recompute_layers = 1;
   long budget = 0;
