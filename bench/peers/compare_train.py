@@ -6,7 +6,8 @@
 DIR is a Hugging Face directory of a classifier of MiniLM's size with its tokenizer (minilm-sst2). Both train on the same token ids, grouped by
 length, with dropout 0.1, AdamW, and gradients clipped to a norm of 1; PyTorch (train_worker.py) uses its fused AdamW and has
 its MKL told that it may use what the CPU has (mkl_any_cpu.c: 1.14 times as fast on an AMD CPU with AVX2); --compile tries
-torch.compile besides. `fraction` counts 6 operations for each encoder parameter and token, of the FP32 peak that
+torch.compile besides. Both make WARM_UP steps before they are timed; a rate of steps is that of tokens (none of them padding) over
+the mean number in a batch, so that which batches came does not count. `fraction` counts 6 operations for each encoder parameter and token, of the FP32 peak that
 `pith bench` measures. Nothing else may run beside it.
 """
 import argparse
@@ -29,6 +30,7 @@ ROWS = {
     "bert-base-8x128": ("bert-base", "128", 8, 1, 1.15),
     "bert-base-8x128-threads": ("bert-base", "128", 8, 2, 1.3),
 }
+WARM_UP = 3  # as train_worker.py
 ENCODER = {"minilm": 10_616_832, "bert-base": 84_934_656}  # weights of the products
 
 
@@ -75,7 +77,7 @@ class Torch:
         self.process.stdin.write(json.dumps({"seconds": seconds}) + "\n")
         self.process.stdin.flush()
         answer = json.loads(self.process.stdout.readline())
-        self.rates.append(answer["steps_per_s"])
+        self.rates.append(answer["tokens_per_s"])
         return answer["steps"]
 
     def close(self):
@@ -89,13 +91,17 @@ class Pith:
         few = folder / "few.jsonl"
         few.write_text("".join(pathlib.Path(data).read_text().splitlines(keepends=True)[:batch]))
         self.command = ["taskset", "-c", "0"] if threads == 1 else []
+        self.log = folder / "log.jsonl"
         self.command += [arguments.pith, "train", str(model), "--task", "classification", "--data", str(data), "--eval-data",
                          str(few), "--batch", str(batch), "--threads", str(threads), "--lr", "1e-5", "--dropout", "0.1", "--json",
-                         "-o", str(folder / "out.pith")]
+                         "-o", str(folder / "out.pith"), "--log", str(self.log), "--log-every", "1"]
 
     def measure(self, steps):
-        last = run(self.command + ["--max-steps", str(steps)]).splitlines()[-1]
-        self.rates.append(json.loads(last)["steps_per_s"])
+        run(self.command + ["--max-steps", str(steps + WARM_UP)])
+        lines = [json.loads(line) for line in self.log.read_text().splitlines()]
+        timed = [line for line in lines if "loss" in line][WARM_UP:]
+        seconds = sum(1 / line["steps_per_s"] for line in timed)
+        self.rates.append(sum(line["tokens_per_s"] / line["steps_per_s"] for line in timed) / seconds)
 
 
 def measure_row(name, arguments, folder, shim):
@@ -125,9 +131,10 @@ def measure_row(name, arguments, folder, shim):
     bench = json.loads(run([arguments.pith, "bench", str(file), "--batch", "1", "--seq", "16", "--threads", "1", "--seconds", "1",
                             "--json"]))
     peak = bench["peak"]["fp32_gflops"] * 1e9 * threads
-    best = max(statistics.median(peer.rates) for peer in peers.values())
+    best = max(statistics.median(peer.rates) for peer in peers.values()) / (tokens * batch)
     rows = []
     for engine, rates in [("pith", ours.rates)] + [(label, peer.rates) for label, peer in peers.items()]:
+        rates = [rate / (tokens * batch) for rate in rates]
         rate = statistics.median(rates)
         rows.append({"row": name, "engine": engine, "steps_per_s": f"{rate:.3f}",
                      "fraction": f"{rate * 6 * ENCODER[model] * tokens * batch / peak:.3f}",

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""PyTorch's training step, timed on demand: reads a line of JSON {"seconds": S}, answers {"steps_per_s": R, "loss": L}.
+"""PyTorch's training step, timed on demand: reads a line of JSON {"seconds": S}, answers {"tokens_per_s": R, "steps": N, "loss": L},
+padding not counted.
 
     train_worker.py --model DIR|CONFIG.json --data FILE.jsonl --batch B --threads T [--dropout 0.1] [--compile] [--attention sdpa]
 
@@ -84,11 +85,12 @@ def main():
     print("ready", flush=True)
     for line in sys.stdin:
         seconds = json.loads(line)["seconds"]
-        begin, steps, position = time.perf_counter(), 0, 0
+        begin, steps, tokens, position = time.perf_counter(), 0, 0, 0
         while steps == 0 or time.perf_counter() - begin < seconds:
+            tokens += int(batches[position % len(batches)][1].sum())
             loss = step()
             steps += 1
-        print(json.dumps({"steps_per_s": steps / (time.perf_counter() - begin), "steps": steps, "loss": loss}), flush=True)
+        print(json.dumps({"tokens_per_s": tokens / (time.perf_counter() - begin), "steps": steps, "loss": loss}), flush=True)
 
 
 main()
