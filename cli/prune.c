@@ -10,6 +10,8 @@
 #include "engine/format/format.h"
 #include "quant/recipe.h"
 #include "sparse/prune_model.h"
+#include "train/sensitivity.h"
+#include "train/spool.h"
 
 typedef struct prune_settings {
   const char *operand;
@@ -102,6 +104,10 @@ static bool sets_zeros(const job *j) {
   return !removes_parts(j) && (j->options.pattern != NULL || j->options.vocabulary == NULL);
 }
 
+static bool uses_gradients(const job *j) {
+  return j->options.method == PITH_PRUNE_SENSITIVITY;
+}
+
 static bool needs_data(const job *j) {
   return (removes_parts(j) && j->options.data != NULL) || j->options.method == PITH_PRUNE_OBS || (j->quantizes && pith_quant_needs_data(&j->quant));
 }
@@ -125,6 +131,10 @@ static int check_options(job *j) {
     return status;
   if (given->data != NULL && !needs_data(j))
     return pith_usage_error("--data is of no use with --method magnitude: it looks at weights alone");
+  if (uses_gradients(j) && (given->data == NULL || given->data_task == NULL))
+    return pith_usage_error("--method sensitivity needs labelled texts: --data and --data-task");
+  if (!uses_gradients(j) && given->batch != pith_prune_defaults.batch)
+    return pith_usage_error("--batch goes with --method sensitivity");
   if (given->data_task != NULL && pith_cli_task_find(given->data_task) == NULL)
     return PITH_EXIT_USAGE;
   return PITH_EXIT_OK;
@@ -138,12 +148,34 @@ static void show_work(void *context, uint64_t done, uint64_t total) {
   pith_progress_update(&j->progress, done);
 }
 
+/* The sensitivity of parts of the model as it is by then. */
+static pith_status measure(void *context, const pith_model *model, pith_sensitivity *list, uint32_t count, pith_error *error) {
+  job *j = context;
+  const pith_watcher watcher = pith_progress_get_watcher(&j->progress);
+  const pith_sensitivity_options options = {.task = pith_eval_task_find(j->options.data_task),
+                                            .path = j->options.data,
+                                            .model = model,
+                                            .pool = j->open.pool,
+                                            .folder = pith_spool_get_folder(j->settings->output, &j->arena),
+                                            .samples = j->options.samples,
+                                            .seed = j->options.seed,
+                                            .batch = j->options.batch,
+                                            .watcher = &watcher};
+  if (options.folder == NULL)
+    return pith_fail(error, PITH_OUT_OF_MEMORY, "no memory for the name of a folder");
+  PITH_TRY(pith_sensitivity_measure(&options, list, count, error));
+  pith_progress_end(&j->progress);
+  pith_progress_begin(&j->progress, "prune", 0);
+  return PITH_OK;
+}
+
 static pith_status prune(job *j, pith_error *error) {
   const pith_prune_request request = {.options = &j->options,
                                       .source = needs_data(j) ? &j->calibration.source : NULL,
                                       .random_ids = j->calibration.random.count != 0,
                                       .session = pith_cli_calibration_session(&j->open, &j->settings->limits),
                                       .state_path = j->state_path,
+                                      .measure = measure,
                                       .progress = show_work,
                                       .context = j};
   j->model = *j->open.model;

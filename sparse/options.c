@@ -11,6 +11,7 @@ const pith_prune_options pith_prune_defaults = {
     .maximum = 0.98,
     .damping = 0.01,
     .samples = 300,
+    .batch = 8,
 };
 
 #define WORD(name, text) text,
@@ -42,6 +43,8 @@ pith_status pith_prune_check_options(const pith_prune_options *options, pith_pat
   if (options->pattern == NULL)
     return pith_fail(error, PITH_INVALID_ARGUMENT, "pattern is missing: element, 4x1, 4x4, 2:4, row, column ...");
   PITH_TRY(pith_pattern_parse(options->pattern, out_pattern, error));
+  if (options->method == PITH_PRUNE_SENSITIVITY)
+    return pith_fail(error, PITH_INVALID_ARGUMENT, "method sensitivity goes with pattern head or neuron, not %s", options->pattern);
   if (out_pattern->kind == PITH_PATTERN_N_OF_M)
     return check_n_of_m(options, out_pattern, out_sparsity, error);
   if (out_pattern->kind != PITH_PATTERN_ELEMENT && out_pattern->kind != PITH_PATTERN_BLOCK &&

@@ -9,7 +9,7 @@
 #include "engine/ir/pattern.h"
 #include "sparse/schedule.h"
 
-#define PITH_PRUNE_METHOD_LIST(X) X(MAGNITUDE, "magnitude") X(OBS, "obs")
+#define PITH_PRUNE_METHOD_LIST(X) X(MAGNITUDE, "magnitude") X(OBS, "obs") X(SENSITIVITY, "sensitivity")
 typedef enum pith_prune_method {
 #define PITH_PRUNE_METHOD_ENUM(name, text) PITH_PRUNE_##name,
   PITH_PRUNE_METHOD_LIST(PITH_PRUNE_METHOD_ENUM)
@@ -37,7 +37,8 @@ typedef struct pith_prune_options {
   pith_name_patterns exclude; /* operators whose weights stay as they are */
   double minimum, maximum;  /* sparsity of one weight, in GLOBAL scope */
   double damping;           /* of OBS: share of the mean diagonal of the second moments added to it */
-  uint64_t samples, seed;   /* of OBS, as in pith_quant_options */
+  uint64_t samples, seed;   /* of data, as in pith_quant_options */
+  uint64_t batch;           /* of SENSITIVITY: samples whose mean loss has one gradient */
   const char *graph;        /* what pith_recipe_hash_graph gives for the model that this is meant for; NULL: any */
   /* What the command reads; the library opens no files. NULL where there is none. */
   const char *data, *data_task, *vocabulary, *eval, *eval_data, *max_loss;
@@ -53,7 +54,8 @@ extern const pith_prune_options pith_prune_defaults;
   X(sparsity, "sparsity", NUMBER, "S", 0, 1, pith_prune_sparsity_words,                                    \
     "share of zeros, 0 to 1; N:M says it itself")                                                          \
   X(method, "method", WORD, "NAME", 0, 0, pith_prune_method_words,                                         \
-    "magnitude: least weights; obs: least error on data, the other weights making it good")                \
+    "magnitude: least weights; obs: least error on data, the other weights making it good; sensitivity: heads and "\
+    "neurons of least gradient")                                                                           \
   X(scope, "scope", WORD, "SCOPE", 0, 0, pith_prune_scope_words,                                           \
     "global: one threshold for all weights; layer: the same sparsity in each")                             \
   X(schedule, "schedule", WORD, "NAME", 0, 0, pith_schedule_words,                                         \
@@ -66,9 +68,10 @@ extern const pith_prune_options pith_prune_defaults;
   X(damping, "damping", NUMBER, "D", 0, 1, NULL,                                                           \
     "obs: share of the second moments' mean diagonal that is added to it")                                 \
   X(data, "data", FILE, "FILE", 0, 0, NULL,                                                                \
-    "obs: calibration texts: .txt a line each, .jsonl, a task's file; - for lines")                        \
+    "obs: calibration texts: .txt a line each, .jsonl, a task's file; - for lines; sensitivity: labelled ones, a task's file") \
   X(data_task, "data-task", TEXT, "TASK", 0, 0, NULL, "whose file the data is, where its name does not tell") \
   X(samples, "samples", COUNT, "N", 0, 1e6, NULL, "calibrate on so many texts (0: all)")                   \
+  X(batch, "batch", COUNT, "N", 1, 4096, NULL, "sensitivity: texts (or pairs to embed) of one gradient (default 8)") \
   X(seed, "seed", COUNT, "N", 0, 9007199254740992.0, NULL, "draw the texts at random (default 0: the first ones)") \
   X(vocabulary, "vocabulary", FILE, "FILE", 0, 0, NULL,                                                    \
     "keep the tokens of these texts (as --data) and single characters or bytes, and leave out the rest")   \

@@ -9,12 +9,24 @@
 #include "compiler/rewrite/choose.h"
 #include "sparse/options.h"
 
+/* Parts of a weight [n, k] that leave together, and what each is worth: sum over batches of |sum over the part of g w|, where g is the
+ * gradient of the batch's mean loss by the weight. */
+typedef struct pith_sensitivity {
+  const char *weight; /* its name */
+  bool by_input;      /* parts are equal shares of the inputs, else of the outputs */
+  size_t groups;
+  double *values;     /* [groups] is set */
+} pith_sensitivity;
+
 typedef struct pith_prune_request {
   const pith_prune_options *options;
   const pith_calibration_source *source; /* NULL: none, which is an error with OBS */
   bool random_ids;                       /* the source's are no texts: the history says so */
   pith_session_options session;          /* of the runs */
   const char *state_path;                /* NULL, or a file for what OBS has finished, which a next run goes on from; stays */
+  /* SENSITIVITY: fills the values of all, of labelled data that the library's runs without gradients know nothing of
+   * (train/sensitivity.h). */
+  pith_status (*measure)(void *context, const pith_model *model, pith_sensitivity *list, uint32_t count, pith_error *error);
   /* NULL, or told of what is done of how much: weights and, with OBS, runs over the data between them. */
   void (*progress)(void *context, uint64_t done, uint64_t total);
   void *context;

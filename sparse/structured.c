@@ -80,6 +80,8 @@ pith_status pith_structured_check_options(const pith_prune_options *options, pit
   if (options->schedule != PITH_SCHEDULE_ONE_SHOT)
     return pith_fail(error, PITH_INVALID_ARGUMENT,
                      "schedule goes with weights that become 0; %ss leave at once", pattern);
+  if (options->method == PITH_PRUNE_SENSITIVITY && pith_structure_find(pattern) == PITH_STRUCTURE_LAYER)
+    return pith_fail(error, PITH_INVALID_ARGUMENT, "method sensitivity goes with pattern head or neuron, not layer");
   return PITH_OK;
 }
 
@@ -88,6 +90,8 @@ static pith_status check(const pith_structured_job *job, pith_error *error) {
   PITH_TRY(pith_structured_check_options(options, error));
   if (options->method == PITH_PRUNE_OBS && job->request->source == NULL)
     return pith_fail(error, PITH_INVALID_ARGUMENT, "obs looks at data, and there is none");
+  if (options->method == PITH_PRUNE_SENSITIVITY && job->request->measure == NULL)
+    return pith_fail(error, PITH_INVALID_ARGUMENT, "sensitivity looks at gradients, and nothing measures them");
   return pith_recipe_check_graph(options->graph, job->model->data.graph, error);
 }
 

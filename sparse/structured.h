@@ -53,7 +53,9 @@ PITH_WARN_UNUSED pith_status pith_structured_check_options(const pith_prune_opti
  *
  * Magnitude: the L2 norm of all weights that leave. OBS (needs data): how much the output changes
  * when the rest makes good for it (sparse/structured_solve.h); for layers what a diagonal fit of
- * input to output leaves. With data, whatever the method, the weights that stay and the bias are
+ * input to output leaves. Sensitivity (heads and neurons; needs `measure`): a head costs the sum over batches of |dL/d mask|,
+ * the layer's heads normalised to L2 norm 1 (Michel et al. 2019, arXiv:1905.10650), a neuron that of |sum over its inputs of
+ * g w|. With data, whatever the method, the weights that stay and the bias are
  * then fitted by least squares to what the product gave, layer after layer, each on the model as it
  * is by then; the fit of a layer that left goes into the LayerNorm before it.
  *

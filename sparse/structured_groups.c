@@ -7,19 +7,7 @@
 #include "sparse/structured_internal.h"
 #include "sparse/structured_solve.h"
 
-typedef struct plan {
-  pith_structured_job *job;
-  pith_structured_block *blocks;
-  uint32_t count;
-  size_t *leave;    /* [count] groups */
-  uint32_t **order; /* [count] groups as they leave */
-  double **costs;   /* [count] of each */
-  bool **removed;   /* [count] marks of groups */
-  double *means;    /* of the last block that was seen */
-  pith_removal removal;
-  pith_rewriter reader; /* only to read data with */
-  pith_arena arena;
-} plan;
+typedef pith_structured_plan plan;
 
 static bool has_data(const plan *p) {
   return p->job->request->source != NULL;
@@ -27,58 +15,6 @@ static bool has_data(const plan *p) {
 
 static bool uses_obs(const plan *p) {
   return p->job->request->options->method == PITH_PRUNE_OBS;
-}
-
-static pith_tensor_id get_bias(const pith_node *product) {
-  return product->input_count > 2 ? product->inputs[2] : PITH_NONE;
-}
-
-/* Squares of a weight or bias, added up by groups of rows or of columns. */
-static pith_status add_squares(plan *p, pith_tensor_id id, bool by_column, size_t groups,
-                               double *squares) {
-  const float *values = id == PITH_NONE ? NULL : pith_rewriter_read(&p->reader, id);
-  if (values == NULL)
-    return p->reader.builder.status;
-  const pith_tensor *tensor = &p->reader.from->tensors[id];
-  const size_t rows = (size_t)tensor->dims[0].constant;
-  const size_t columns = tensor->rank == 1 ? 1 : (size_t)tensor->dims[1].constant;
-  for (size_t r = 0; r < rows; r++)
-    for (size_t c = 0; c < columns; c++)
-      squares[(by_column ? c : r) / ((by_column ? columns : rows) / groups)] +=
-          (double)values[r * columns + c] * (double)values[r * columns + c];
-  return PITH_OK;
-}
-
-static pith_status order_by_magnitude(plan *p, uint32_t b, pith_error *error) {
-  const pith_structured_block *block = &p->blocks[b];
-  const bool heads = p->job->structure == PITH_STRUCTURE_HEAD;
-  const pith_node *const firsts[3] = {heads ? block->attention.query : block->chain.first,
-                                      heads ? block->attention.key : NULL,
-                                      heads ? block->attention.value : NULL};
-  double *squares = PITH_ARENA_NEW(&p->arena, double, block->groups);
-  if (squares == NULL)
-    return pith_fail(error, PITH_OUT_OF_MEMORY, "no memory for %zu scores", block->groups);
-  for (int i = 0; i < 3 && firsts[i] != NULL; i++) {
-    PITH_TRY(add_squares(p, firsts[i]->inputs[1], false, block->groups, squares));
-    PITH_TRY(add_squares(p, get_bias(firsts[i]), false, block->groups, squares));
-  }
-  PITH_TRY(add_squares(p, block->last->inputs[1], true, block->groups, squares));
-  double sum = 0;
-  for (size_t g = 0; g < block->groups; g++) {
-    squares[g] = sqrt(squares[g]);
-    sum += squares[g];
-  }
-  for (size_t i = 0; i < block->groups; i++) { /* shares of the block, so that blocks compare */
-    size_t best = SIZE_MAX;
-    for (size_t g = 0; g < block->groups; g++)
-      if (!p->removed[b][g] && (best == SIZE_MAX || squares[g] < squares[best]))
-        best = g;
-    p->removed[b][best] = true;
-    p->order[b][i] = (uint32_t)best;
-    p->costs[b][i] = sum > 0 ? squares[best] / sum : 0;
-  }
-  memset(p->removed[b], 0, block->groups * sizeof *p->removed[b]);
-  return PITH_OK;
 }
 
 /* ---- what the data says of a block -------------------------------------------------------------
@@ -132,7 +68,7 @@ static pith_status observe(plan *p, const pith_structured_block *block, pith_are
   PITH_TRY(status);
   job->done++;
   pith_structured_show(job);
-  pith_moments_finish(&o.moments, get_bias(block->last) != PITH_NONE, request->options->damping);
+  pith_moments_finish(&o.moments, pith_structured_get_bias(block->last) != PITH_NONE, request->options->damping);
   *out_moments = o.moments;
   return PITH_OK;
 }
@@ -151,7 +87,7 @@ static pith_status order_by_error(plan *p, uint32_t b, const pith_moments *momen
 static pith_status fit(plan *p, uint32_t b, const pith_moments *moments, pith_kept inputs,
                        pith_structured_row *row, pith_error *error) {
   const pith_structured_block *block = &p->blocks[b];
-  const pith_tensor_id weight = block->last->inputs[1], bias = get_bias(block->last);
+  const pith_tensor_id weight = block->last->inputs[1], bias = pith_structured_get_bias(block->last);
   const size_t n = block->n, k = block->groups * block->size;
   float *fitted = PITH_ARENA_NEW(&p->arena, float, n *inputs.count);
   float *new_bias = PITH_ARENA_NEW(&p->arena, float, n);
@@ -205,8 +141,8 @@ static pith_status shrink_outputs(plan *p, const pith_node *product, const bool 
   pith_kept kept;
   PITH_TRY(keep_features(p, removed, groups, rows / groups, &kept, error));
   p->removal.rows[product->inputs[1]] = kept;
-  if (get_bias(product) != PITH_NONE)
-    p->removal.rows[get_bias(product)] = kept;
+  if (pith_structured_get_bias(product) != PITH_NONE)
+    p->removal.rows[pith_structured_get_bias(product)] = kept;
   p->removal.features[product->outputs[0]] = (int64_t)kept.count;
   return PITH_OK;
 }
@@ -316,9 +252,9 @@ static pith_status share(plan *p, pith_error *error) {
     if (options->scope == PITH_PRUNE_LAYER)
       PITH_TRY(
           pith_structured_count(options->sparsity, p->blocks[b].groups, what, &p->leave[b], error));
-    if (!uses_obs(p))
-      PITH_TRY(order_by_magnitude(p, b, error));
   }
+  if (!uses_obs(p))
+    PITH_TRY(pith_structured_order(p, error));
   if (options->scope == PITH_PRUNE_LAYER)
     return PITH_OK;
   size_t leaving;

@@ -48,6 +48,25 @@ PITH_WARN_UNUSED pith_status pith_structured_find_layers(const pith_graph *graph
                                                          pith_structured_layer **out_layers,
                                                          uint32_t *out_count, pith_error *error);
 
+/* Heads or neurons that leave: of which block how many, and which. */
+typedef struct pith_structured_plan {
+  pith_structured_job *job;
+  pith_structured_block *blocks; /* [count] */
+  uint32_t count;
+  size_t *leave;    /* [count] groups */
+  uint32_t **order; /* [count] groups as they leave */
+  double **costs;   /* [count] of each */
+  bool **removed;   /* [count] marks of groups */
+  pith_removal removal;
+  pith_rewriter reader; /* only to read data with */
+  pith_arena arena;
+} pith_structured_plan;
+/* Orders and costs of all blocks that do not stay, by what needs no activations: magnitude, sensitivity. */
+PITH_WARN_UNUSED pith_status pith_structured_order(pith_structured_plan *plan, pith_error *error);
+static inline pith_tensor_id pith_structured_get_bias(const pith_node *product) {
+  return product->input_count > 2 ? product->inputs[2] : PITH_NONE;
+}
+
 /* How many of `total` the share `sparsity` is. PITH_INVALID_ARGUMENT: none, or all; `what` names
  * them. */
 PITH_WARN_UNUSED pith_status pith_structured_count(double sparsity, size_t total, const char *what,

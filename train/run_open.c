@@ -81,12 +81,6 @@ static pith_status find_metric(pith_run *r, pith_error *error) {
                    known);
 }
 
-/* The folder that the output stands in: where there is room for it there is room for temporary files. */
-static const char *get_folder(const char *output, pith_arena *arena) {
-  const char *slash = strrchr(output, '/');
-  return slash == NULL ? "." : slash == output ? "/" : pith_arena_string(arena, output, (size_t)(slash - output));
-}
-
 static pith_status read_data(pith_run *r, pith_error *error) {
   const pith_train_options *o = r->options;
   const pith_dataset_columns columns = pith_train_get_columns(o);
@@ -100,7 +94,7 @@ static pith_status read_data(pith_run *r, pith_error *error) {
                                            .model = &r->model,
                                            .pool = r->request->pool,
                                            .max_length = o->max_length,
-                                           .folder = get_folder(r->request->output, &r->arena),
+                                           .folder = pith_spool_get_folder(r->request->output, &r->arena),
                                            .labels_optional = o->teacher != NULL && o->distill_weight == 1,
                                            .held_out = o->held_out,
                                            .seed = o->seed,
@@ -162,7 +156,7 @@ static pith_status open_teacher(pith_run *r, pith_error *error) {
       .most_sequences = pith_train_data_count_sequences(&r->data, r->survey.most_samples),
       .most_rows = pith_train_data_count_rows(&r->data, r->survey.most_tokens, r->survey.most_samples),
       .hidden_count = r->hidden_count,
-      .folder = get_folder(r->request->output, &r->arena),
+      .folder = pith_spool_get_folder(r->request->output, &r->arena),
       .pool = r->request->pool,
   };
   return options.folder == NULL ? no_memory(error) : pith_teacher_open(&r->teacher, &options, error);

@@ -27,6 +27,11 @@ static int open_named(const char *folder) {
   return fd;
 }
 
+const char *pith_spool_get_folder(const char *output, pith_arena *arena) {
+  const char *slash = strrchr(output, '/');
+  return slash == NULL ? "." : slash == output ? "/" : pith_arena_string(arena, output, (size_t)(slash - output));
+}
+
 pith_status pith_spool_open(pith_spool *spool, const char *folder, pith_error *error) {
   *spool = (pith_spool){.folder = folder};
   int fd = open(folder, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);

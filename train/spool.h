@@ -5,6 +5,7 @@
 
 #include <stdio.h>
 
+#include "engine/base/arena.h"
 #include "engine/base/error.h"
 
 typedef struct pith_spool {
@@ -14,6 +15,9 @@ typedef struct pith_spool {
   const void *bytes; /* once it is mapped; NULL where there are none */
 } pith_spool;
 
+/* The folder that an output file stands in, which has room for temporary files where it has room for the output; in `arena` or static.
+ * NULL: no memory. */
+const char *pith_spool_get_folder(const char *output, pith_arena *arena);
 /* In `folder`, which the caller keeps. PITH_IO. */
 PITH_WARN_UNUSED pith_status pith_spool_open(pith_spool *spool, const char *folder, pith_error *error);
 PITH_WARN_UNUSED pith_status pith_spool_write(pith_spool *spool, const void *bytes, size_t size, pith_error *error);

@@ -520,6 +520,14 @@ float *pith_trainer_get_gradients(pith_trainer *trainer, size_t *out_count) {
   return trainer->gradients;
 }
 
+const float *pith_trainer_find_gradient(const pith_trainer *t, const char *name, const float **out_values) {
+  const pith_training_parameter *parameter = pith_training_graph_find(t->training, pith_graph_find_tensor(t->training->model, name));
+  if (parameter == NULL || parameter->gradient == PITH_NONE || parameter->ids != PITH_NONE)
+    return NULL;
+  *out_values = t->values + parameter->offset;
+  return t->gradients + parameter->offset;
+}
+
 uint64_t pith_trainer_get_step(const pith_trainer *trainer) {
   return trainer->step;
 }

@@ -16,6 +16,12 @@ void pith_trainer_rest(pith_trainer *trainer);
  * of its own (a pith_model made of it). The graph belongs to the trainer. */
 PITH_WARN_UNUSED pith_status pith_trainer_get_model(pith_trainer *trainer, pith_model_data *out_model, pith_error *error);
 
+/* Forgets the batches since the last step: the next one begins a step anew. */
+void pith_trainer_discard(pith_trainer *trainer);
+/* The gradient of a weight as the last batches left it, dense, of as many elements as the weight has; borrowed. NULL: no weight of the
+ * model has this name, it has none, or one by rows. `out_values`: the weight itself. */
+const float *pith_trainer_find_gradient(const pith_trainer *trainer, const char *name, const float **out_values);
+
 /* Everything that a trainer of the same model and options needs to go on with the same bits: weights, moments, counts. Between
  * steps only (after apply or create). `count` is the same for the whole of its life. */
 typedef struct pith_trainer_piece {

@@ -281,6 +281,11 @@ pith_status pith_trainer_apply(pith_trainer *t, double learning_rate, double *ou
   return PITH_OK;
 }
 
+void pith_trainer_discard(pith_trainer *t) {
+  clear_rows(t);
+  t->begun = false;
+}
+
 /* ---- between steps ------------------------------------------------------------------------------------------------ */
 
 void pith_trainer_rest(pith_trainer *t) {

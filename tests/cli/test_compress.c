@@ -90,6 +90,25 @@ static void test_stages(void **state) {
       fail_msg("'%s' is not in '%s'", told[i], o.out);
 }
 
+/* Heads and neurons leave by their gradients, and training goes on with what is left. */
+static void test_sensitivity(void **state) {
+  (void)state;
+  write_recipe("{\"stages\":[{\"prune\":{\"pattern\":\"head\",\"sparsity\":0.25,\"method\":\"sensitivity\",\"data\":\"$data\",\"data-task\":"
+               "\"$task\",\"batch\":16}},{\"prune\":{\"pattern\":\"neuron\",\"sparsity\":0.25,\"method\":\"sensitivity\",\"data\":\"$data\","
+               "\"data-task\":\"$task\",\"samples\":60,\"seed\":2}},{\"train\":{\"task\":\"$task\",\"data\":\"$data\",\"eval-data\":\"$eval-data\","
+               "\"lr\":3e-3,\"batch\":20,\"epochs\":6}}]}");
+  outcome o = run_pith(NULL, "compress", bare, RECIPE, "--json", "-o", out, NULL);
+  assert_success(&o);
+  assert_true(measure(out) > 0.9);
+  o = run_pith(NULL, "inspect", out, NULL);
+  assert_success(&o);
+  static const char *const told[] = {"\"pattern\":\"head\"", "\"method\":\"sensitivity\"", "\"batch\":16", "\"tokens\":"};
+  for (size_t i = 0; i < sizeof told / sizeof *told; i++)
+    if (strstr(o.out, told[i]) == NULL)
+      fail_msg("'%s' is not in '%s'", told[i], o.out);
+  unlink(out);
+}
+
 /* The data of the second stage comes late: the first one is not made again. */
 static void test_resume(void **state) {
   (void)state;
@@ -196,6 +215,7 @@ static void test_schema(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_stages),
+      cmocka_unit_test(test_sensitivity),
       cmocka_unit_test(test_ready),
       cmocka_unit_test(test_schema),
       cmocka_unit_test(test_resume),
