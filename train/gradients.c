@@ -248,6 +248,21 @@ BUILD(build_symmetric_loss) {
     build_loss_by(b, node, dy[0], true);
 }
 
+BUILD(build_relations) {
+  enum { X, Z, OFFSETS = 4 };
+  const pith_attribute_setting attributes[4] = {same(node, "num_heads"), same(node, "scale"), same(node, "teacher_scale"),
+                                                same(node, "error")};
+  pith_tensor_id inputs[OFFSETS + 2];
+  for (uint32_t i = X; i <= OFFSETS; i++)
+    inputs[i] = input(b, node, i);
+  inputs[OFFSETS + 1] = dy[0];
+  const pith_tensor_id dx = pith_backward_build(b, node, PITH_OP_RELATION_ERRORS_GRAD, OFFSETS + 2, inputs, 4, attributes);
+  if (dx == PITH_NONE)
+    return;
+  pith_backward_add(b, node->inputs[X], dx);
+  pith_backward_add(b, node->inputs[Z], dx + 1);
+}
+
 /* ---- all of it --------------------------------------------------------------------------------------------------------------- */
 
 #define INTEGERS "its output is integers"
@@ -310,6 +325,10 @@ static const pith_gradient_row rows[PITH_TRAINING_OP_END] = {
     [PITH_OP_COSINE_LOSS_GRAD] = {NULL, 0, SECOND},
     [PITH_OP_KL_DIVERGENCE] = {build_loss, 1, "the teacher does not learn"},
     [PITH_OP_KL_DIVERGENCE_GRAD] = {NULL, 0, SECOND},
+    [PITH_OP_MEAN] = {build_loss, 1, NULL},
+    [PITH_OP_MEAN_GRAD] = {NULL, 0, SECOND},
+    [PITH_OP_RELATION_ERRORS] = {build_relations, 3, "the teacher does not learn"},
+    [PITH_OP_RELATION_ERRORS_GRAD] = {NULL, 0, SECOND},
 };
 
 const pith_gradient_row *pith_gradient_row_get(int op_id) {

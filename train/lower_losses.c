@@ -1,5 +1,8 @@
 /* Steps of losses and their gradients. */
+#include <math.h>
+
 #include "ops/loss/loss_f32.h"
+#include "ops/loss/relation_f32.h"
 #include "train/lower_internal.h"
 
 enum { FLOAT_OPTION }; /* params.extension.floats: smoothing, temperature */
@@ -113,6 +116,88 @@ static void bind_kl_divergence(const pith_program *program, const pith_step *ste
   };
 }
 
+static void bind_mean(const pith_program *program, const pith_step *step, const pith_view *views, void *args) {
+  (void)program;
+  const pith_view *x = &views[step->inputs[0]];
+  const result r = get_result(step, views, 1);
+  *(pith_mean_f32_args *)args =
+      (pith_mean_f32_args){.x = x->data, .count = pith_view_count(x), .loss = r.loss, .dloss = r.dloss, .dx = r.dx};
+}
+
+/* ---- relations ---------------------------------------------------------------------------------------------------------- */
+
+enum { X, Z, TEACHER_X, TEACHER_Z, OFFSETS, D_ERRORS };
+enum { SCALE, TEACHER_SCALE }; /* params.extension.floats */
+enum { HEADS, ERROR };         /* params.extension.integers */
+
+static pith_relation_f32_args get_relation(const pith_step *step, const pith_view *views) {
+  const pith_view *x = &views[step->inputs[X]], *teacher = &views[step->inputs[TEACHER_X]], *offsets = &views[step->inputs[OFFSETS]];
+  const size_t heads = (size_t)step->params.extension.integers[HEADS];
+  return (pith_relation_f32_args){
+      .x = x->data,
+      .z = views[step->inputs[Z]].data,
+      .teacher_x = teacher->data,
+      .teacher_z = views[step->inputs[TEACHER_Z]].data,
+      .offsets = offsets->data,
+      .tokens = x->rows,
+      .sequences = pith_view_sequences(offsets),
+      .longest = offsets->longest,
+      .heads = heads,
+      .head_size = x->columns / heads,
+      .teacher_size = teacher->columns / heads,
+      .scale = step->params.extension.floats[SCALE],
+      .teacher_scale = step->params.extension.floats[TEACHER_SCALE],
+      .error = (pith_relation_error)step->params.extension.integers[ERROR],
+  };
+}
+
+static void bind_relation(const pith_program *program, const pith_step *step, const pith_view *views, void *args) {
+  (void)program;
+  pith_relation_f32_args relation = get_relation(step, views);
+  relation.errors = views[step->outputs[0]].data;
+  *(pith_relation_f32_args *)args = relation;
+}
+
+static void bind_relation_grad(const pith_program *program, const pith_step *step, const pith_view *views, void *args) {
+  (void)program;
+  pith_relation_f32_args relation = get_relation(step, views);
+  relation.derrors = views[step->inputs[D_ERRORS]].data;
+  relation.dx = views[step->outputs[0]].data;
+  relation.dz = views[step->outputs[1]].data;
+  *(pith_relation_f32_args *)args = relation;
+}
+
+/* 2 L^2 features of a sequence of L tokens for each product of all heads. */
+static double count_relation(const pith_step *step, const pith_view *views, double student_products) {
+  const pith_view *offsets = &views[step->inputs[OFFSETS]];
+  const int32_t *data = offsets->data;
+  double pairs = 0;
+  for (size_t s = 0; s < pith_view_sequences(offsets); s++)
+    pairs += (double)(data[s + 1] - data[s]) * (double)(data[s + 1] - data[s]);
+  return 2 * pairs * (student_products * (double)views[step->inputs[X]].columns + (double)views[step->inputs[TEACHER_X]].columns);
+}
+static double count_relation_flops(const pith_step *step, const pith_view *views) {
+  return count_relation(step, views, 1);
+}
+/* Scores again, dx and dz. */
+static double count_relation_grad_flops(const pith_step *step, const pith_view *views) {
+  return count_relation(step, views, 3);
+}
+
+static float get_scale(const pith_translation *t, const pith_step *step, const char *name, uint32_t operand) {
+  const float scale = pith_translate_get_float(t, name);
+  const double size = (double)(t->program->values[step->inputs[operand]].dims[1].constant / pith_translate_get_int(t, "num_heads"));
+  return scale != 0 ? scale : (float)(1 / sqrt(size));
+}
+
+static pith_status finish_relation(const pith_translation *t, pith_step *step) {
+  step->params.extension.integers[HEADS] = pith_translate_get_int(t, "num_heads");
+  step->params.extension.integers[ERROR] = pith_translate_get_int(t, "error");
+  step->params.extension.floats[SCALE] = get_scale(t, step, "scale", X);
+  step->params.extension.floats[TEACHER_SCALE] = get_scale(t, step, "teacher_scale", TEACHER_X);
+  return PITH_OK;
+}
+
 /* ---- checks: kernels trust labels ------------------------------------------------------------------------------------- */
 
 static pith_status check_classes(const pith_program *program, const pith_check *check, const pith_view *views, pith_error *error) {
@@ -178,5 +263,20 @@ static const pith_training_step steps[] = {
     LOSS(MEAN_SQUARED_ERROR, mean_squared_error, "MeanSquaredError", "f>f", NULL),
     LOSS(COSINE_LOSS, cosine_loss, "CosineLoss", "f>f", NULL),
     LOSS(KL_DIVERGENCE, kl_divergence, "KlDivergence", "ffif>f", finish_kl_divergence),
+    LOSS(MEAN, mean, "Mean", "f>f", NULL),
+    [PITH_OP_RELATION_ERRORS - PITH_OP_SOFTMAX_CROSS_ENTROPY] = {{PITH_STEP_OF(pith_relation_f32_args),
+                                                                  .name = "RelationErrors",
+                                                                  .kernels = pith_relation_f32_kernels,
+                                                                  .dtypes = "ffffi>f",
+                                                                  .bind = bind_relation,
+                                                                  .count_flops = count_relation_flops},
+                                                                 .finish = finish_relation},
+    [PITH_OP_RELATION_ERRORS_GRAD - PITH_OP_SOFTMAX_CROSS_ENTROPY] = {{PITH_STEP_OF(pith_relation_f32_args),
+                                                                       .name = "RelationErrorsGrad",
+                                                                       .kernels = pith_relation_grad_f32_kernels,
+                                                                       .dtypes = "ffffif>f",
+                                                                       .bind = bind_relation_grad,
+                                                                       .count_flops = count_relation_grad_flops},
+                                                                      .finish = finish_relation},
 };
 const pith_training_step *const pith_training_loss_steps = steps;

@@ -38,7 +38,11 @@
   X(COSINE_LOSS, "CosineLoss")                                                                              \
   X(COSINE_LOSS_GRAD, "CosineLossGrad")                                                                     \
   X(KL_DIVERGENCE, "KlDivergence")                                                                          \
-  X(KL_DIVERGENCE_GRAD, "KlDivergenceGrad")
+  X(KL_DIVERGENCE_GRAD, "KlDivergenceGrad")                                                                 \
+  X(MEAN, "Mean")                                                                                           \
+  X(MEAN_GRAD, "MeanGrad")                                                                                  \
+  X(RELATION_ERRORS, "RelationErrors")                                                                      \
+  X(RELATION_ERRORS_GRAD, "RelationErrorsGrad")
 typedef enum pith_training_operator_id {
   PITH_TRAINING_OP_FIRST = PITH_OP_COUNT - 1,
 #define PITH_TRAINING_OPERATOR_ENUM(id, name) PITH_OP_##id,

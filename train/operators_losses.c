@@ -1,5 +1,6 @@
 /* Losses: one number of rank 0 each, and beside each its gradient by the first operand, which is dLoss times the derivative.
  * ops/loss/loss_f32.h has the formulas. A loss and its gradient have the same operands; the gradient's last one is dLoss. */
+#include "ops/loss/relation_f32.h"
 #include "train/inference.h"
 
 static uint32_t count_ports(const pith_port *ports) {
@@ -86,6 +87,10 @@ static pith_status infer_kl(pith_inference *inference, pith_error *error) {
   return set_result(inference, error);
 }
 
+static pith_status infer_mean(pith_inference *inference, pith_error *error) {
+  return set_result(inference, error);
+}
+
 #define LOSS_OUTPUT {{"loss", F32, false, .doc = "[]"}}
 #define GRAD_OUTPUT {{"dX", F32, false, .doc = "the shape of x"}}
 #define D_LOSS {"dLoss", F32, false, .doc = "[]"}
@@ -146,3 +151,87 @@ LOSS(KL_DIVERGENCE, "KlDivergence",
      ({"x", F32, false, .doc = "[rows, classes], with offsets [tokens, columns]"}, {"teacher", F32, false, .doc = "the shape of x"},
       {"offsets", S32, true, .doc = "[sequences + 1]", .packs = 1 + 0}),
      ({.name = "temperature", .type = PITH_ATTRIBUTE_FLOAT, .default_float = 1, .doc = "T"}), infer_kl)
+
+LOSS(MEAN, "Mean", "The mean over elements of x.", ({"x", F32, false, .doc = "any shape"}), ({.name = NULL}), infer_mean)
+
+/* ---- rows of errors, which Mean makes a loss of --------------------------------------------------------------------------- */
+
+enum { X, Z, TEACHER_X, TEACHER_Z, OFFSETS, D_ERRORS };
+
+static pith_status check_relations(const pith_inference *inference, pith_error *error) {
+  const pith_tensor *const *in = inference->inputs;
+  const int64_t heads = pith_inference_get_int(inference, "num_heads");
+  for (uint32_t i = X; i <= TEACHER_Z; i++) {
+    PITH_TRY(pith_inference_check_rank(inference, i, 2, error));
+    if (!pith_dim_is_constant(&in[i]->dims[1]) || in[i]->dims[1].constant % heads != 0)
+      return pith_inference_fail(inference, error, "%s is %s, its features must be a multiple of num_heads %lld",
+                                 inference->node->op->inputs[i].name, pith_inference_shape(inference, i).text, (long long)heads);
+  }
+  PITH_TRY(pith_inference_check_same(inference, X, Z, error));
+  PITH_TRY(pith_inference_check_same(inference, TEACHER_X, TEACHER_Z, error));
+  PITH_TRY(check_dim(inference, X, 0, TEACHER_X, 0, error));
+  if (!(pith_inference_get_float(inference, "scale") >= 0 && pith_inference_get_float(inference, "teacher_scale") >= 0))
+    return pith_inference_fail(inference, error, "scale or teacher_scale is below 0");
+  return pith_inference_check_rank(inference, OFFSETS, 1, error);
+}
+
+static pith_status infer_relations(pith_inference *inference, pith_error *error) {
+  PITH_TRY(check_relations(inference, error));
+  pith_inference_set_like(inference, 0, X);
+  inference->outputs[0].dims[1] = pith_dim_of(pith_inference_get_int(inference, "num_heads"));
+  return PITH_OK;
+}
+
+static pith_status infer_relations_grad(pith_inference *inference, pith_error *error) {
+  const pith_dim heads = pith_dim_of(pith_inference_get_int(inference, "num_heads"));
+  PITH_TRY(check_relations(inference, error));
+  PITH_TRY(pith_inference_check_rank(inference, D_ERRORS, 2, error));
+  PITH_TRY(check_dim(inference, X, 0, D_ERRORS, 0, error));
+  if (!pith_dim_equal(&inference->inputs[D_ERRORS]->dims[1], &heads))
+    return pith_inference_fail(inference, error, "dErrors is %s, not one number a head", pith_inference_shape(inference, D_ERRORS).text);
+  pith_inference_set_like(inference, 0, X);
+  pith_inference_set_like(inference, 1, Z);
+  return PITH_OK;
+}
+
+#define ERROR_NAME(name, text) [PITH_RELATION_##name] = text,
+static const char *const error_names[PITH_RELATION_ERROR_COUNT + 1] = {PITH_RELATION_ERROR_LIST(ERROR_NAME)};
+#undef ERROR_NAME
+
+#define RELATION_INPUTS                                                                                     \
+  {"x", F32, false, .doc = "[tokens, heads * head_size]"}, {"z", F32, false, .doc = "the shape of x"},      \
+      {"teacher_x", F32, false, .doc = "[tokens, heads * teacher_size]"},                                   \
+      {"teacher_z", F32, false, .doc = "the shape of teacher_x"},                                           \
+      {"offsets", S32, false, .doc = "[sequences + 1]", .packs = 1 + X}
+#define RELATION_ATTRIBUTES                                                                                 \
+  {{.name = "num_heads", .type = PITH_ATTRIBUTE_INT, .required = true, .min_int = 1, .max_int = INT32_MAX,  \
+    .doc = "heads that the features of both are divided into"},                                             \
+   {.name = "scale", .type = PITH_ATTRIBUTE_FLOAT, .doc = "of x z; 0: 1 / sqrt(head_size)"},                \
+   {.name = "teacher_scale", .type = PITH_ATTRIBUTE_FLOAT, .doc = "of teacher_x teacher_z; 0: 1 / sqrt(teacher_size)"}, \
+   {.name = "error", .type = PITH_ATTRIBUTE_ENUM, .required = true, .names = error_names, .doc = "how two rows of numbers are compared"}}
+
+const pith_operator pith_operator_RELATION_ERRORS = {
+    .id = (pith_operator_id)PITH_OP_RELATION_ERRORS,
+    .name = "RelationErrors",
+    .domain = "pith",
+    .version = 1,
+    .doc = "How far a student's relations of tokens are from its teacher's. With s[i, j] = scale x_i z_j over the features of a head, i and j "
+           "tokens of one sequence, and t alike of the teacher: kl, the divergence of softmax(s[i]) from softmax(t[i]); squared, the mean over j of "
+           "(s[i, j] - t[i, j])^2.",
+    .inputs = {RELATION_INPUTS},
+    .outputs = {{"errors", F32, false, .doc = "[tokens, num_heads]"}},
+    .attributes = RELATION_ATTRIBUTES,
+    .infer = infer_relations,
+};
+
+const pith_operator pith_operator_RELATION_ERRORS_GRAD = {
+    .id = (pith_operator_id)PITH_OP_RELATION_ERRORS_GRAD,
+    .name = "RelationErrorsGrad",
+    .domain = "pith",
+    .version = 1,
+    .doc = "The gradients of RelationErrors by x and z.",
+    .inputs = {RELATION_INPUTS, {"dErrors", F32, false, .doc = "[tokens, num_heads]"}},
+    .outputs = {{"dX", F32, false, .doc = "the shape of x"}, {"dZ", F32, false, .doc = "the shape of z"}},
+    .attributes = RELATION_ATTRIBUTES,
+    .infer = infer_relations_grad,
+};

@@ -56,6 +56,15 @@ const pith_recipe_key pith_train_keys[] = {
 #undef ROW
     {0}};
 
+pith_compare_options pith_train_get_comparisons(const pith_train_options *options) {
+  return (pith_compare_options){.hidden = options->distill_hidden,
+                                .attention = options->distill_attention,
+                                .relations = options->distill_relations,
+                                .relation_heads = options->relation_heads,
+                                .relation_layer = options->relation_layer,
+                                .seed = options->seed};
+}
+
 pith_dataset_columns pith_train_get_columns(const pith_train_options *options) {
   return (pith_dataset_columns){options->text_column, options->pair_column, options->label_column, options->header};
 }
@@ -112,13 +121,23 @@ static pith_status check_optimizer(const pith_train_options *o, pith_error *erro
 
 static pith_status check_teacher(const pith_train_options *o, pith_error *error) {
   const pith_train_options *d = &pith_train_defaults;
-  if (o->teacher == NULL && (o->distill_weight != d->distill_weight || o->distill_temperature != d->distill_temperature ||
-                             o->distill_hidden != 0))
-    return pith_fail(error, PITH_INVALID_ARGUMENT, "%s needs a teacher",
-                     o->distill_weight != d->distill_weight ? "distill-weight"
-                     : o->distill_hidden != 0               ? "distill-hidden"
-                                                            : "distill-temperature");
-  if (o->teacher != NULL && o->distill_weight == 0 && o->distill_hidden == 0)
+  const struct {
+    const char *name;
+    bool given, of_relations;
+  } needs[] = {{"distill-weight", o->distill_weight != d->distill_weight, false},
+               {"distill-temperature", o->distill_temperature != d->distill_temperature, false},
+               {"distill-hidden", o->distill_hidden != 0, false},
+               {"distill-attention", o->distill_attention != 0, false},
+               {"distill-relations", o->distill_relations != 0, false},
+               {"distill-relation-heads", o->relation_heads != 0, true},
+               {"distill-relation-layer", o->relation_layer != 0, true}};
+  for (size_t i = 0; i < sizeof needs / sizeof *needs; i++) {
+    if (needs[i].given && o->teacher == NULL)
+      return pith_fail(error, PITH_INVALID_ARGUMENT, "%s needs a teacher", needs[i].name);
+    if (needs[i].given && needs[i].of_relations && o->distill_relations == 0)
+      return pith_fail(error, PITH_INVALID_ARGUMENT, "%s needs distill-relations", needs[i].name);
+  }
+  if (o->teacher != NULL && o->distill_weight == 0 && o->distill_hidden == 0 && o->distill_attention == 0 && o->distill_relations == 0)
     return pith_fail(error, PITH_INVALID_ARGUMENT, "distill-weight is 0: nothing would be learned from the teacher");
   if (o->teacher != NULL && o->distill_weight == 1 && (o->label_smoothing != 0 || o->class_weights != NULL))
     return pith_fail(error, PITH_INVALID_ARGUMENT, "%s is of no use with distill-weight 1: labels are not learned from",

@@ -4,6 +4,7 @@
 
 #include "compiler/recipe.h"
 #include "models/tasks/evaluate.h"
+#include "train/compare.h"
 #include "train/options_compress.h"
 #include "train/prune.h"
 #include "train/options_quantize.h"
@@ -48,7 +49,9 @@ typedef struct pith_train_options {
   const char *log, *tensorboard;        /* NULL: none */
   uint64_t log_every;                   /* steps */
   const char *teacher;                  /* file; NULL: none */
-  double distill_weight, distill_temperature, distill_hidden;
+  double distill_weight, distill_temperature;
+  double distill_hidden, distill_attention, distill_relations; /* what comparisons of layers add (train/compare.h) */
+  uint64_t relation_heads, relation_layer;
   const char *prune_pattern;            /* NULL: nothing is pruned */
   double prune_sparsity;                /* or PITH_PRUNE_SPARSITY_OF_PATTERN */
   pith_prune_score prune_score;
@@ -130,6 +133,9 @@ extern const pith_recipe_key pith_train_keys[]; /* ends with a NULL name */
 
 /* What the options' own values allow; PITH_INVALID_ARGUMENT says what does not go. */
 PITH_WARN_UNUSED pith_status pith_train_check_options(const pith_train_options *options, pith_error *error);
+
+/* Of layers with a teacher's. */
+pith_compare_options pith_train_get_comparisons(const pith_train_options *options);
 
 pith_dataset_columns pith_train_get_columns(const pith_train_options *options);
 /* What is pruned in a run of `steps` steps; *out_prunes false: nothing is. PITH_INVALID_ARGUMENT as pith_train_prune_check. */

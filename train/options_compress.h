@@ -10,7 +10,14 @@
   X(distill_temperature, "distill-temperature", NUMBER, "T", 1e-3, 1e3, NULL,                              \
     "logits of teacher and student are divided by it (default 2)")                                         \
   X(distill_hidden, "distill-hidden", NUMBER, "H", 0, 1e6, NULL,                                           \
-    "add H times the mean squared error of hidden states, of up to 3 layers (0: not)")
+    "add H times the mean squared error of hidden states, of up to 3 layers (0: not)")                     \
+  X(distill_attention, "distill-attention", NUMBER, "A", 0, 1e6, NULL,                                     \
+    "add A times the mean squared error of attention's scores, of up to 3 layers with as many heads (0: not)") \
+  X(distill_relations, "distill-relations", NUMBER, "R", 0, 1e6, NULL,                                     \
+    "add R times the divergence of relations among queries, keys and values of the last layers (0: not)")  \
+  X(relation_heads, "distill-relation-heads", COUNT, "N", 0, 65536, NULL,                                  \
+    "heads that relations divide widths into (0: as many as the teacher's layer has)")                     \
+  X(relation_layer, "distill-relation-layer", COUNT, "N", 0, 65536, NULL, "the teacher's layer, from 1, whose relations are learned (0: its last)")
 #define PITH_TRAIN_PRUNE_KEY_LIST(X)                                                                       \
   X(prune_pattern, "prune-pattern", TEXT, "PATTERN", 0, 0, NULL,                                           \
     "set weights to 0 while training: element, blocks of outputs x inputs such as 4x1, N:M, row or column") \

@@ -45,7 +45,6 @@ typedef struct pith_run {
   uint64_t *samples;          /* of the batches of one step */
   uint64_t *batch_ends;       /* [accumulate] where each ends among them */
   pith_teacher teacher;       /* where the options say one */
-  uint32_t hidden_count;      /* of layers whose states are learned */
   pith_train_prune prune;
   bool prunes;
   pith_trainer *trainer;

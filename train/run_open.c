@@ -4,7 +4,6 @@
 #include <stdlib.h>
 
 #include "compiler/import/new_head.h"
-#include "train/hidden.h"
 #include "train/run_internal.h"
 #include "train/training_quantized.h"
 
@@ -133,21 +132,9 @@ static pith_status make_order(pith_run *r, pith_error *error) {
 
 /* ---- the teacher ------------------------------------------------------------------------------------------------- */
 
-/* Of the student's layers as many as are compared; one that has more than the teacher is an error there. */
-static pith_status count_hidden(pith_run *r, pith_error *error) {
-  if (r->options->distill_hidden == 0)
-    return PITH_OK;
-  PITH_TRY(pith_hidden_count_layers(r->model.data.graph, &r->hidden_count, error));
-  if (r->hidden_count == 0)
-    return pith_fail(error, PITH_UNSUPPORTED, "distill-hidden: the model has no layers");
-  r->hidden_count = r->hidden_count < PITH_HIDDEN_MOST ? r->hidden_count : PITH_HIDDEN_MOST;
-  return PITH_OK;
-}
-
 static pith_status open_teacher(pith_run *r, pith_error *error) {
   if (r->options->teacher == NULL)
     return PITH_OK;
-  PITH_TRY(count_hidden(r, error));
   const pith_teacher_options options = {
       .path = r->options->teacher,
       .student = &r->model,
@@ -155,7 +142,7 @@ static pith_status open_teacher(pith_run *r, pith_error *error) {
       .most_tokens = r->survey.most_tokens,
       .most_sequences = pith_train_data_count_sequences(&r->data, r->survey.most_samples),
       .most_rows = pith_train_data_count_rows(&r->data, r->survey.most_tokens, r->survey.most_samples),
-      .hidden_count = r->hidden_count,
+      .compare = pith_train_get_comparisons(r->options),
       .folder = pith_spool_get_folder(r->request->output, &r->arena),
       .pool = r->request->pool,
   };
@@ -214,8 +201,7 @@ static pith_status make_trainer(pith_run *r, pith_error *error) {
   t.temperature = o->temperature;
   t.distill_weight = o->teacher != NULL ? o->distill_weight : 0;
   t.distill_temperature = o->distill_temperature;
-  t.distill_hidden = o->distill_hidden;
-  t.hidden_count = r->hidden_count;
+  t.comparisons = r->teacher.comparisons.count != 0 ? &r->teacher.comparisons : NULL;
   PITH_TRY(pith_train_get_prune(o, r->survey.steps, &r->prune, &r->prunes, error));
   t.prune = r->prunes ? &r->prune : NULL;
   t.contrastive = r->data.kind == PITH_EVAL_PAIRS;

@@ -3,6 +3,8 @@
 #include <string.h>
 
 #include "compiler/rewrite/structure.h"
+#include "engine/exec/executor.h"
+#include "engine/exec/session_access.h"
 #include "train/data_internal.h"
 #include "train/training_graph_internal.h"
 
@@ -61,27 +63,25 @@ static pith_status check_answers(const pith_model_data *teacher, const pith_mode
   return PITH_OK;
 }
 
-/* The answers are the first output, hidden states those behind it. */
+static pith_status plan_comparisons(pith_teacher *t, const pith_teacher_options *options, pith_error *error) {
+  pith_layers own, student;
+  PITH_TRY(pith_layers_find(t->graph, &t->arena, &own, error));
+  PITH_TRY(pith_layers_find(options->student->data.graph, &t->arena, &student, error));
+  return pith_comparisons_make(&options->compare, &student, &own, options->path, &t->arena, &t->comparisons, error);
+}
+
+/* The answers are the first output, values of layers those behind it. */
 static pith_status choose_outputs(pith_teacher *t, const pith_teacher_options *options, pith_error *error) {
-  const pith_graph *student = options->student->data.graph;
-  pith_tensor_id output, states[PITH_HIDDEN_MOST], others[PITH_HIDDEN_MOST];
+  pith_tensor_id output;
   PITH_TRY(pith_graph_clone(t->model->data.graph, NULL, &t->graph, error));
   t->view = *t->model;
   t->view.data.graph = t->graph;
   PITH_TRY(pith_training_find_output(&t->view.data, t->graph, &output, error));
-  if (options->hidden_count != 0) {
-    PITH_TRY(pith_hidden_find(t->graph, options->hidden_count, states, error));
-    PITH_TRY(pith_hidden_find(student, options->hidden_count, others, error));
-  }
+  PITH_TRY(plan_comparisons(t, options, error));
   t->graph->output_count = 0;
   PITH_TRY(pith_graph_add_output(t->graph, output, error));
-  for (uint32_t i = 0; i < options->hidden_count; i++) {
-    const int64_t own = t->graph->tensors[states[i]].dims[1].constant, other = student->tensors[others[i]].dims[1].constant;
-    if (own != other)
-      return pith_fail(error, PITH_INVALID_ARGUMENT, "teacher %s: its hidden states have %lld features, the student's %lld: distill-hidden "
-                       "compares equal ones", options->path, (long long)own, (long long)other);
-    PITH_TRY(pith_graph_add_output(t->graph, states[i], error));
-  }
+  for (uint32_t i = 0; i < t->comparisons.value_count; i++)
+    PITH_TRY(pith_graph_add_output(t->graph, t->comparisons.values[i].tensor, error));
   return pith_graph_verify(t->graph, error);
 }
 
@@ -147,7 +147,7 @@ pith_status pith_teacher_open(pith_teacher *t, const pith_teacher_options *optio
   session.max_rows = options->most_rows;
   session.threadpool = options->pool;
   PITH_TRY(pith_session_create(&t->view, &session, &t->session, error));
-  return t->data->kind == PITH_EVAL_MASKED || options->hidden_count != 0 ? PITH_OK : make_room(t, options, error);
+  return t->data->kind == PITH_EVAL_MASKED || t->comparisons.count != 0 ? PITH_OK : make_room(t, options, error);
 }
 
 void pith_teacher_close(pith_teacher *t) {
@@ -171,6 +171,20 @@ static size_t count_batch_rows(const pith_train_data *data, const pith_train_bat
                                         : batch->sequences;
 }
 
+/* A session's result has the first outputs only. */
+static const pith_view *get_output(const pith_teacher *t, uint32_t index) {
+  return pith_executor_get_output(pith_session_get_executor(t->session), index);
+}
+
+/* A file may hold a graph that gives something else under the task's name. */
+static pith_status check_rows(const pith_teacher *t, uint32_t index, size_t rows, size_t columns, pith_error *error) {
+  const pith_view *view = get_output(t, index);
+  return view->rows == rows && view->columns == columns
+             ? PITH_OK
+             : pith_fail(error, PITH_UNSUPPORTED, "teacher: its output '%s' has %zu x %zu numbers for a batch that takes %zu rows",
+                         t->graph->tensors[t->graph->outputs[index]].name, view->rows, view->columns, rows);
+}
+
 static pith_status run(pith_teacher *t, pith_train_batch *batch, pith_error *error) {
   pith_batch in = PITH_BATCH_INIT;
   in.sequences = batch->sequences;
@@ -185,15 +199,13 @@ static pith_status run(pith_teacher *t, pith_train_batch *batch, pith_error *err
   if (status != PITH_OK)
     return pith_fail(error, status, "teacher: %s", reason.message);
   t->runs++;
-  for (size_t i = 0; i < result.count; i++) { /* a file may hold a graph that gives something else under the task's name */
-    const size_t rows = i != 0 ? (size_t)batch->offsets[batch->sequences] : count_batch_rows(t->data, batch);
-    if (result.outputs[i].rows != rows || (i == 0 && result.outputs[i].columns != t->columns))
-      return pith_fail(error, PITH_UNSUPPORTED, "teacher: its output '%s' has %zu x %zu numbers for a batch that takes %zu rows",
-                       result.outputs[i].name, result.outputs[i].rows, result.outputs[i].columns, rows);
-  }
+  PITH_TRY(check_rows(t, 0, count_batch_rows(t->data, batch), t->columns, error));
   batch->teacher = result.outputs[0].data;
-  for (size_t i = 1; i < result.count; i++)
-    batch->hidden[i - 1] = result.outputs[i].data;
+  for (uint32_t i = 0; i < t->comparisons.value_count; i++) {
+    PITH_TRY(check_rows(t, i + 1, (size_t)batch->offsets[batch->sequences], (size_t)t->comparisons.values[i].width, error));
+    t->values[i] = get_output(t, i + 1)->data;
+  }
+  batch->teacher_values = t->values;
   return PITH_OK;
 }
 

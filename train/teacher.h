@@ -6,6 +6,7 @@
 #define PITH_TRAIN_TEACHER_H
 
 #include "engine/exec/model.h"
+#include "train/compare.h"
 #include "train/data.h"
 
 typedef struct pith_teacher_options {
@@ -13,7 +14,7 @@ typedef struct pith_teacher_options {
   const pith_model *student;
   const pith_train_data *data;                      /* borrowed */
   size_t most_tokens, most_sequences, most_rows;    /* of a batch */
-  uint32_t hidden_count;                            /* layers whose states are wanted; 0: none */
+  pith_compare_options compare;                     /* of layers; all 0: nothing */
   const char *folder;                               /* for the temporary file; the caller keeps it */
   struct pthreadpool *pool;
 } pith_teacher_options;
@@ -25,9 +26,11 @@ typedef struct pith_teacher {
   pith_session *session;
   const pith_train_data *data;
   size_t columns;
+  pith_comparisons comparisons;
+  const float *values[PITH_TEACHER_VALUES_MOST]; /* of the last batch: comparisons' */
   pith_spool spool;
-  float *kept;            /* [rows of all samples, columns]; NULL: nothing is kept, for hidden tokens are others in each epoch, and hidden
-                             states too many */
+  float *kept;            /* [rows of all samples, columns]; NULL: nothing is kept, for hidden tokens are others in each epoch, and values
+                             of layers too many */
   uint8_t *known;         /* a bit for each sample */
   float *answers;         /* of one batch */
   uint64_t runs;          /* of the model */
@@ -35,11 +38,11 @@ typedef struct pith_teacher {
 } pith_teacher;
 
 /* PITH_INVALID_ARGUMENT where teacher and student differ in task, labels, tokenizer or width of the answer, or a sample is too long for
- * the teacher. pith_teacher_close follows, whether this fails or not. */
+ * the teacher; and as pith_comparisons_make. pith_teacher_close follows, whether this fails or not. */
 PITH_WARN_UNUSED pith_status pith_teacher_open(pith_teacher *teacher, const pith_teacher_options *options, pith_error *error);
 void pith_teacher_close(pith_teacher *teacher); /* one that was never opened (all zero) is accepted */
 
-/* Sets the batch's answers, [rows of the task's output, columns], and hidden states where they are wanted; `batch` is of these samples.
+/* Sets the batch's answers, [rows of the task's output, columns], and values of layers where they are compared; `batch` is of these samples.
  * They live until the next call. */
 PITH_WARN_UNUSED pith_status pith_teacher_answer(pith_teacher *teacher, const pith_order_batch *samples, pith_train_batch *batch,
                                                  pith_error *error);

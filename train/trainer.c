@@ -80,8 +80,7 @@ static pith_training_graph_options make_graph_options(const pith_trainer_options
       .temperature = options->temperature,
       .distill_weight = options->distill_weight,
       .distill_temperature = options->distill_temperature,
-      .distill_hidden = options->distill_hidden,
-      .hidden_count = options->hidden_count,
+      .comparisons = options->comparisons,
       .freeze = options->freeze,
       .freeze_count = options->freeze_count,
       .dense_rows = is_lazy(options) ? options->dense_rows : UINT32_MAX,
@@ -342,9 +341,9 @@ static pith_status check_batch(const pith_trainer *t, const pith_train_batch *ba
     return pith_fail(error, PITH_INVALID_ARGUMENT, "a batch without %s", batch->ids == NULL ? "ids" : "offsets");
   if (t->training->inputs[PITH_TRAINING_INPUT_TEACHER] != PITH_NONE && batch->teacher == NULL)
     return pith_fail(error, PITH_INVALID_ARGUMENT, "a batch without a teacher's answers");
-  for (uint32_t i = 0; i < PITH_HIDDEN_MOST; i++)
-    if (t->training->inputs[PITH_TRAINING_INPUT_HIDDEN_1 + i] != PITH_NONE && batch->hidden[i] == NULL)
-      return pith_fail(error, PITH_INVALID_ARGUMENT, "a batch without a teacher's hidden states");
+  for (uint32_t i = 0; i < PITH_TEACHER_VALUES_MOST; i++)
+    if (t->training->teacher_values[i] != PITH_NONE && (batch->teacher_values == NULL || batch->teacher_values[i] == NULL))
+      return pith_fail(error, PITH_INVALID_ARGUMENT, "a batch without what its layers are compared with");
   if (batch->sequences == 0 || batch->sequences > t->options.max_sequences)
     return pith_fail(error, PITH_LIMIT, "%zu sequences in a batch: from 1 to %zu", batch->sequences,
                      t->options.max_sequences);
@@ -419,9 +418,6 @@ static pith_status fill_feeds(pith_trainer *t, const pith_train_batch *batch, pi
       [PITH_TRAINING_INPUT_FIRSTS] = {t->firsts, {pairs}},
       [PITH_TRAINING_INPUT_SECONDS] = {t->seconds, {pairs}},
       [PITH_TRAINING_INPUT_TEACHER] = {batch->teacher, {by_token || answers ? tokens : by_row ? batch->row_count : batch->sequences}},
-      [PITH_TRAINING_INPUT_HIDDEN_1] = {batch->hidden[0], {tokens}},
-      [PITH_TRAINING_INPUT_HIDDEN_2] = {batch->hidden[1], {tokens}},
-      [PITH_TRAINING_INPUT_HIDDEN_3] = {batch->hidden[2], {tokens}},
       [PITH_TRAINING_INPUT_RANDOM_KEY] = {t->key, {4}},
   };
   for (pith_training_input i = 0; i < PITH_TRAINING_INPUT_COUNT; i++) {
@@ -432,6 +428,10 @@ static pith_status fill_feeds(pith_trainer *t, const pith_train_batch *batch, pi
     if (tensor->rank == 2) /* as many labels, or both ends of an answer */
       feeds[g->inputs[i]].dims[1] = (size_t)tensor->dims[1].constant;
   }
+  for (uint32_t i = 0; i < PITH_TEACHER_VALUES_MOST; i++)
+    if (g->teacher_values[i] != PITH_NONE)
+      feeds[g->teacher_values[i]] =
+          (pith_feed){batch->teacher_values[i], {tokens, (size_t)t->options.comparisons->values[i].width}};
   return PITH_OK;
 }
 
@@ -484,7 +484,7 @@ static pith_status bind_gradients(pith_trainer *t, pith_error *error) {
 
 pith_status pith_trainer_forward_backward(pith_trainer *t, const pith_train_batch *given, double share,
                                           double *out_loss, pith_error *error) {
-  pith_feed feeds[PITH_TRAINING_INPUT_COUNT];
+  pith_feed feeds[PITH_TRAINING_INPUT_COUNT + PITH_TEACHER_VALUES_MOST];
   pith_train_batch copy;
   const pith_train_batch *batch = &copy;
   PITH_TRY(pith_read_struct(given, &copy, sizeof copy, "pith_train_batch", error));

@@ -72,8 +72,7 @@ static bool is_pruned(const pith_trainer_pruning *p, const pith_training_paramet
 
 /* The pattern that a weight came with, unless the mask of what it is pruned to keeps it too. */
 static bool needs_lock(const pith_trainer *t, const pith_training_parameter *parameter, bool pruned, const pith_pattern *pattern) {
-  const pith_tensor *tensor = &t->training->model->tensors[parameter->model_tensor];
-  return parameter->pattern.kind != PITH_PATTERN_DENSE && tensor->rank == 2 &&
+  return parameter->pattern.kind != PITH_PATTERN_DENSE && t->training->model->tensors[parameter->model_tensor].rank == 2 &&
          !(pruned && pith_pattern_implies(&parameter->pattern, pattern));
 }
 

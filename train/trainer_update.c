@@ -6,12 +6,14 @@
 
 /* ---- rows that are put off ---------------------------------------------------------------------------------- */
 
+/* What training alone has is treated as the head. */
 static double get_decay(const pith_trainer *t, const pith_training_parameter *parameter) {
-  return t->groups.list[parameter->model_tensor].decays ? t->options.weight_decay : 0;
+  const bool decays = parameter->model_tensor == PITH_NONE || t->groups.list[parameter->model_tensor].decays;
+  return decays ? t->options.weight_decay : 0;
 }
 
 static double get_rate(const pith_trainer *t, const pith_training_parameter *parameter, double rate) {
-  return rate * t->groups.list[parameter->model_tensor].rate;
+  return parameter->model_tensor == PITH_NONE ? rate : rate * t->groups.list[parameter->model_tensor].rate;
 }
 
 static pith_adamw_options get_adamw(const pith_trainer *t, const pith_training_parameter *parameter) {

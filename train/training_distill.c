@@ -1,6 +1,4 @@
 /* What a loss has of a teacher's answers. */
-#include <stdio.h>
-
 #include "engine/ir/operator.h"
 #include "train/operators.h"
 #include "train/training_graph_internal.h"
@@ -14,7 +12,8 @@ static pith_tensor_id add_number(pith_training_build *build, const char *name, d
   return pith_build_data(builder, PITH_TENSOR_CONSTANT, name, PITH_DTYPE_F32, 0, NULL, PITH_LAYOUT_ROW_MAJOR, data, sizeof *data);
 }
 
-static pith_tensor_id add_product(pith_training_build *build, const char *name, pith_tensor_id x, const char *factor_name, double factor) {
+pith_tensor_id pith_training_add_product(pith_training_build *build, const char *name, pith_tensor_id x, const char *factor_name,
+                                         double factor) {
   const pith_tensor_id number = add_number(build, factor_name, factor);
   return pith_build_node(&build->rewriter.builder, name, PITH_OP_MUL, 2, (pith_tensor_id[]){x, number}, 0, NULL);
 }
@@ -37,11 +36,11 @@ static pith_tensor_id add_divergence(pith_training_build *build, pith_tensor_id 
 
 /* Labels that hold or not, each by itself: T^2 times the cross entropy of s(x / T) against s(teacher / T), s the sigmoid. */
 static pith_tensor_id add_sigmoids(pith_training_build *build, pith_tensor_id x, pith_tensor_id teacher, double t) {
-  const pith_tensor_id cool = add_product(build, "distill.student", x, "distill.student_factor", 1 / t);
-  const pith_tensor_id cool_teacher = add_product(build, "distill.logits", teacher, "distill.teacher_factor", 1 / t);
+  const pith_tensor_id cool = pith_training_add_product(build, "distill.student", x, "distill.student_factor", 1 / t);
+  const pith_tensor_id cool_teacher = pith_training_add_product(build, "distill.logits", teacher, "distill.teacher_factor", 1 / t);
   const pith_tensor_id targets =
       pith_build_node(&build->rewriter.builder, "distill.targets", PITH_OP_SIGMOID, 1, &cool_teacher, 0, NULL);
-  return add_product(build, "distill.scaled", add_soft(build, &pith_operator_SIGMOID_CROSS_ENTROPY, cool, targets), "distill.scale", t * t);
+  return pith_training_add_product(build, "distill.scaled", add_soft(build, &pith_operator_SIGMOID_CROSS_ENTROPY, cool, targets), "distill.scale", t * t);
 }
 
 static pith_tensor_id add_teacher_loss(pith_training_build *build, pith_tensor_id x) {
@@ -73,34 +72,7 @@ pith_tensor_id pith_training_add_distillation(pith_training_build *build, pith_t
   const pith_tensor_id soft = add_teacher_loss(build, output);
   if (weight == 1)
     return soft;
-  const pith_tensor_id of_labels = add_product(build, "distill.of_labels", hard, "distill.label_weight", 1 - weight);
-  const pith_tensor_id of_teacher = add_product(build, "distill.of_teacher", soft, "distill.teacher_weight", weight);
+  const pith_tensor_id of_labels = pith_training_add_product(build, "distill.of_labels", hard, "distill.label_weight", 1 - weight);
+  const pith_tensor_id of_teacher = pith_training_add_product(build, "distill.of_teacher", soft, "distill.teacher_weight", weight);
   return pith_build_node(&build->rewriter.builder, "distill.sum", PITH_OP_ADD, 2, (pith_tensor_id[]){of_labels, of_teacher}, 0, NULL);
-}
-
-pith_tensor_id pith_training_add_hidden(pith_training_build *build, pith_tensor_id loss) {
-  pith_builder *builder = &build->rewriter.builder;
-  const uint32_t count = build->options->hidden_count;
-  const double weight = build->options->distill_hidden;
-  pith_tensor_id states[PITH_HIDDEN_MOST], sum = PITH_NONE;
-  if (builder->status == PITH_OK && (count == 0 || count > PITH_HIDDEN_MOST || !(weight > 0)))
-    pith_builder_fail(builder, PITH_INVALID_ARGUMENT, "distill-hidden is %g for %u layers", weight, count);
-  if (builder->status == PITH_OK)
-    builder->status = pith_hidden_find(build->from, count, states, builder->error);
-  for (uint32_t i = 0; i < count && builder->status == PITH_OK; i++) {
-    char input[32], error[32], both[32];
-    snprintf(input, sizeof input, "teacher_hidden_%u", i + 1);
-    snprintf(error, sizeof error, "distill.hidden_%u", i + 1);
-    snprintf(both, sizeof both, "distill.hidden_sum_%u", i + 1);
-    const pith_tensor_id own = pith_rewriter_get(&build->rewriter, states[i]);
-    if (builder->status != PITH_OK)
-      break;
-    const pith_dim dims[2] = {builder->graph->tensors[own].dims[0], builder->graph->tensors[own].dims[1]};
-    const pith_tensor_id teacher = pith_build_input(builder, input, PITH_DTYPE_F32, 2, dims);
-    const pith_tensor_id one =
-        pith_build_operator(builder, error, &pith_operator_MEAN_SQUARED_ERROR, 2, (pith_tensor_id[]){own, teacher}, 0, NULL);
-    sum = i == 0 ? one : pith_build_node(builder, both, PITH_OP_ADD, 2, (pith_tensor_id[]){sum, one}, 0, NULL);
-  }
-  const pith_tensor_id scaled = add_product(build, "distill.hidden", sum, "distill.hidden_weight", weight / (double)count);
-  return pith_build_node(builder, "distill.with_hidden", PITH_OP_ADD, 2, (pith_tensor_id[]){loss, scaled}, 0, NULL);
 }

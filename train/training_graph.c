@@ -1,5 +1,6 @@
 #include "train/training_graph.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "engine/format/stored_layout.h"
@@ -91,7 +92,7 @@ static pith_status add_gradients(training *t, pith_training_build *build, pith_t
                                  pith_gradient **out_gradients, size_t *out_count, pith_error *error) {
   const pith_graph *from = build->from;
   pith_graph *graph = build->rewriter.builder.graph;
-  pith_gradient *gradients = PITH_ARENA_NEW(&t->arena, pith_gradient, from->tensor_count);
+  pith_gradient *gradients = PITH_ARENA_NEW(&t->arena, pith_gradient, from->tensor_count + 1);
   pith_differentiate_options options;
   size_t count = 0;
   if (gradients == NULL)
@@ -105,6 +106,8 @@ static pith_status add_gradients(training *t, pith_training_build *build, pith_t
         .by_rows = tensor->rank == 2 && tensor->dims[0].constant > (int64_t)build->options->dense_rows,
     };
   }
+  if (build->projection != PITH_NONE)
+    gradients[count++] = (pith_gradient){.of = build->projection};
   PITH_TRY(find_segments(build, groups, build->options->recompute_layers, &t->arena, &options, error));
   PITH_TRY(pith_differentiate(graph, loss, gradients, count, &options, error));
   *out_gradients = gradients;
@@ -151,12 +154,31 @@ static pith_status place_parameters(training *t, const pith_training_parameter *
   return PITH_OK;
 }
 
+/* The parameter's outputs, where it has gradients. */
+static void add_parameter(training *t, pith_builder *builder, pith_training_parameter *parameter, const pith_gradient *gradients,
+                          size_t gradient_count) {
+  const pith_gradient *gradient = NULL;
+  parameter->gradient = parameter->ids = PITH_NONE;
+  for (size_t g = 0; g < gradient_count && parameter->tensor != PITH_NONE; g++)
+    if (gradients[g].of == parameter->tensor)
+      gradient = &gradients[g];
+  if (gradient == NULL || gradient->gradient == PITH_NONE || builder->status != PITH_OK)
+    return;
+  parameter->gradient = builder->graph->output_count;
+  t->outputs_given[parameter->gradient] = gradient->ids == PITH_NONE;
+  pith_build_output(builder, gradient->gradient, NULL);
+  if (gradient->ids == PITH_NONE || builder->status != PITH_OK)
+    return;
+  parameter->ids = builder->graph->output_count;
+  pith_build_output(builder, gradient->ids, NULL);
+}
+
 /* Outputs: the loss, then what there is of each parameter in the model's order. */
 static pith_status add_outputs(training *t, pith_training_build *build, pith_tensor_id loss, const pith_gradient *gradients,
                                size_t gradient_count, pith_error *error) {
   pith_builder *builder = &build->rewriter.builder;
   const pith_graph *from = build->from;
-  pith_training_parameter *found = PITH_ARENA_NEW(&t->arena, pith_training_parameter, from->tensor_count);
+  pith_training_parameter *found = PITH_ARENA_NEW(&t->arena, pith_training_parameter, from->tensor_count + 1);
   const uint32_t observers = t->public.quantized == NULL ? 0 : t->public.quantized->observer_count;
   t->outputs_given = PITH_ARENA_NEW(&t->arena, bool, 2 * gradient_count + 1 + observers);
   uint32_t count = 0;
@@ -170,22 +192,15 @@ static pith_status add_outputs(training *t, pith_training_build *build, pith_ten
     *parameter = (pith_training_parameter){.tensor = build->rewriter.map[i],
                                            .model_tensor = i,
                                            .count = (size_t)(from->tensors[i].data_bytes / sizeof(float)),
-                                           .gradient = PITH_NONE,
-                                           .ids = PITH_NONE,
                                            .pattern = t->source->tensors[i].pattern};
-    const pith_gradient *gradient = NULL;
-    for (size_t g = 0; g < gradient_count && parameter->tensor != PITH_NONE; g++)
-      if (gradients[g].of == parameter->tensor)
-        gradient = &gradients[g];
-    if (gradient == NULL || gradient->gradient == PITH_NONE || builder->status != PITH_OK)
-      continue;
-    parameter->gradient = builder->graph->output_count;
-    t->outputs_given[parameter->gradient] = gradient->ids == PITH_NONE;
-    pith_build_output(builder, gradient->gradient, NULL);
-    if (gradient->ids == PITH_NONE || builder->status != PITH_OK)
-      continue;
-    parameter->ids = builder->graph->output_count;
-    pith_build_output(builder, gradient->ids, NULL);
+    add_parameter(t, builder, parameter, gradients, gradient_count);
+  }
+  if (build->projection != PITH_NONE && builder->status == PITH_OK) {
+    pith_training_parameter *parameter = &found[count++];
+    *parameter = (pith_training_parameter){.tensor = build->projection,
+                                           .model_tensor = PITH_NONE,
+                                           .count = (size_t)(builder->graph->tensors[build->projection].data_bytes / sizeof(float))};
+    add_parameter(t, builder, parameter, gradients, gradient_count);
   }
   pith_training_add_observers(build);
   PITH_TRY(builder->status);
@@ -202,9 +217,16 @@ static pith_status find_inputs(pith_training_graph *public, pith_error *error) {
   };
   for (int id = 0; id < PITH_TRAINING_INPUT_COUNT; id++)
     public->inputs[id] = PITH_NONE;
+  for (int i = 0; i < PITH_TEACHER_VALUES_MOST; i++)
+    public->teacher_values[i] = PITH_NONE;
   for (uint32_t i = 0; i < public->graph->input_count; i++) {
     const char *name = public->graph->tensors[public->graph->inputs[i]].name;
+    unsigned value;
     int id = 0;
+    if (sscanf(name, PITH_TEACHER_VALUE_NAME, &value) == 1 && value >= 1 && value <= PITH_TEACHER_VALUES_MOST) {
+      public->teacher_values[value - 1] = i;
+      continue;
+    }
     while (id < PITH_TRAINING_INPUT_COUNT && strcmp(names[id], name) != 0)
       id++;
     if (id == PITH_TRAINING_INPUT_COUNT)
@@ -240,7 +262,7 @@ static pith_status create(training *t, const pith_model_data *model, const pith_
   PITH_TRY(clone_model(t, model, options, allocator, error));
   PITH_TRY(pith_training_find_output(model, t->public.model, &output, error));
   PITH_TRY(pith_parameter_groups_find(t->public.model, 1, options->freeze, options->freeze_count, &t->arena, &groups, error));
-  pith_training_build build = {.model = model, .options = options, .from = t->public.model, .error = error,
+  pith_training_build build = {.model = model, .options = options, .from = t->public.model, .error = error, .projection = PITH_NONE,
                                .quantized = t->public.quantized};
   pith_status status = pith_rewriter_init(&build.rewriter, build.from, allocator, error);
   if (status == PITH_OK)
@@ -284,9 +306,14 @@ pith_status pith_training_graph_load(pith_training_graph *public, float *values,
   memset(values, 0, public->value_count * sizeof *values); /* what lies between two parameters */
   for (uint32_t i = 0; i < public->parameter_count; i++) {
     const pith_training_parameter *parameter = &public->parameters[i];
-    const pith_tensor *stored = &t->source->tensors[parameter->model_tensor];
     float *at = values + parameter->offset;
     const uint64_t bytes = (uint64_t)parameter->count * sizeof *at;
+    if (parameter->model_tensor == PITH_NONE) {
+      memcpy(at, public->graph->tensors[parameter->tensor].data, bytes);
+      pith_graph_set_data(public->graph, parameter->tensor, at, bytes);
+      continue;
+    }
+    const pith_tensor *stored = &t->source->tensors[parameter->model_tensor];
     if (stored->data == NULL)
       return pith_fail(error, PITH_INVALID_ARGUMENT, "tensor '%s' has no data", stored->name);
     PITH_TRY(pith_tensor_unpack(stored, at, t->arena.allocator, error));
@@ -302,7 +329,7 @@ pith_status pith_training_graph_load(pith_training_graph *public, float *values,
 
 const pith_training_parameter *pith_training_graph_find(const pith_training_graph *training, pith_tensor_id model_tensor) {
   for (uint32_t i = 0; i < training->parameter_count; i++)
-    if (training->parameters[i].model_tensor == model_tensor)
+    if (model_tensor != PITH_NONE && training->parameters[i].model_tensor == model_tensor)
       return &training->parameters[i];
   return NULL;
 }

@@ -10,7 +10,7 @@
 
 #include "engine/format/model_data.h"
 #include "engine/lower/lower.h"
-#include "train/hidden.h"
+#include "train/compare.h"
 #include "train/training_quantized.h"
 
 /* Identifier, name of the graph's input, what it is. Sizes are the graph's symbols: tokens, sequences, rows, pairs. */
@@ -26,9 +26,6 @@
   X(FIRSTS, "firsts", "s32 [pairs], embeddings: the sequence that is the first of each pair")                                \
   X(SECONDS, "seconds", "s32 [pairs], and the second")                                                                       \
   X(TEACHER, "teacher", "f32, distillation: a teacher's logits or embeddings, the shape of the model's own")                \
-  X(HIDDEN_1, "teacher_hidden_1", "f32 [tokens, features], distillation: a teacher's hidden states (train/hidden.h)")         \
-  X(HIDDEN_2, "teacher_hidden_2", "f32 [tokens, features]")                                                                   \
-  X(HIDDEN_3, "teacher_hidden_3", "f32 [tokens, features]")                                                                   \
   X(RANDOM_KEY, "random_key", "s32 [4], dropout: ops/dropout/dropout.h; absent where nothing is dropped")
 typedef enum pith_training_input {
 #define PITH_TRAINING_INPUT_ENUM(id, name, doc) PITH_TRAINING_INPUT_##id,
@@ -45,8 +42,7 @@ typedef struct pith_training_graph_options {
   double temperature;             /* contrastive: cosines are divided by it; above 0 */
   double distill_weight;          /* share of the loss that a teacher's answers have: 0, there is none, to 1, labels are no input */
   double distill_temperature;     /* logits of both are divided by it; above 0 */
-  double distill_hidden;          /* factor of what hidden states add to that: the mean of their mean squared errors; 0: there are none */
-  uint32_t hidden_count;          /* of layers that are compared, 1 to PITH_HIDDEN_MOST; of no meaning where distill_hidden is 0 */
+  const pith_comparisons *comparisons; /* of layers with a teacher's, which add to that; NULL: there are none */
   const char *const *freeze;      /* [freeze_count] names of parameters with * and ?, which stay as they are */
   uint32_t freeze_count;
   uint32_t dense_rows;            /* a table that one Gather alone reads has its gradient by rows where it has more rows than this */
@@ -57,19 +53,20 @@ typedef struct pith_training_graph_options {
 
 typedef struct pith_training_parameter {
   pith_tensor_id tensor; /* of the training graph: f32, row-major; PITH_NONE: no node reads it */
-  pith_tensor_id model_tensor; /* the same of the model's graph */
+  pith_tensor_id model_tensor; /* the same of the model's graph; PITH_NONE: training alone has it */
   size_t offset, count;  /* elements, in the buffer of all values; offsets are multiples of 16 */
   uint32_t gradient;     /* output of the graph that is its gradient; PITH_NONE: frozen, or nothing that counts reads it */
   uint32_t ids;          /* output: its gradient is by rows (pith_gradient of differentiate.h); PITH_NONE: it is not */
   pith_pattern pattern;  /* of zeros, that the model's weight came with */
 } pith_training_parameter;
 
-/* Dense ones first, then those by rows, then what is not trained; each in the model's order. What lies between two in a buffer is
+/* Dense ones first, then those by rows, then what is not trained; each in the model's order, what training alone has behind them. What lies between two in a buffer is
  * never written: 0 in that of the values. */
 typedef struct pith_training_graph {
   pith_graph *graph;     /* verified */
   pith_graph *model;     /* the model's own graph, in floats; its parameters read the same values */
   uint32_t inputs[PITH_TRAINING_INPUT_COUNT]; /* place among the graph's inputs; PITH_NONE: it has none */
+  uint32_t teacher_values[PITH_TEACHER_VALUES_MOST]; /* the same of the comparisons' values, f32 [tokens, width] each */
   uint32_t parameter_count, trained_count, dense_count; /* all; those that have a gradient; those whose gradient is dense */
   const pith_training_parameter *parameters;            /* [parameter_count] */
   size_t value_count, trained_values, dense_values;     /* elements of the buffer; of its beginning, as above */

@@ -5,12 +5,16 @@
 #include "compiler/rewrite/rewriter.h"
 #include "train/training_graph.h"
 
+/* Inputs for a teacher's values, from 1. */
+#define PITH_TEACHER_VALUE_NAME "teacher_value_%u"
+
 typedef struct pith_training_build {
   const pith_model_data *model;
   const pith_training_graph_options *options;
   const pith_graph *from; /* the model's graph in floats */
   pith_rewriter rewriter; /* of it, to the training graph */
   pith_error *error;
+  pith_tensor_id projection; /* a parameter that the model has not (train/compare.h); PITH_NONE: there is none */
   /* Where an INT8 model is trained as such (training_quantized.h). */
   pith_training_quantized *quantized; /* NULL: it is not */
   pith_readers quantized_readers;     /* of its graph */
@@ -31,8 +35,11 @@ pith_tensor_id pith_training_add_loss(pith_training_build *build, pith_tensor_id
 /* An input for a teacher's answers, and the sum of `hard`, the loss by labels, and that by the teacher in their shares; of a share of 1
  * `hard` is not read. */
 pith_tensor_id pith_training_add_distillation(pith_training_build *build, pith_tensor_id output, pith_tensor_id hard);
-/* `loss` and what hidden states add to it; inputs for a teacher's. The model's operators are there already. */
-pith_tensor_id pith_training_add_hidden(pith_training_build *build, pith_tensor_id loss);
+/* `loss` and what comparisons of layers add to it; inputs for a teacher's values. The model's operators are there already. */
+pith_tensor_id pith_training_add_comparisons(pith_training_build *build, pith_tensor_id loss);
+/* x times a number, which becomes data called `factor_name`. */
+pith_tensor_id pith_training_add_product(pith_training_build *build, const char *name, pith_tensor_id x, const char *factor_name,
+                                         double factor);
 
 /* Where an INT8 model is trained as such; else they do nothing. After the rewriter is there; before node `n` of the model is added, for
  * what it shall read; after, for what its output is then; and after the other outputs. */

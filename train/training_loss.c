@@ -147,5 +147,5 @@ pith_tensor_id pith_training_add_loss(pith_training_build *build, pith_tensor_id
   const double weight = build->options->distill_weight;
   const pith_tensor_id hard = weight == 1 ? PITH_NONE : add_task_loss(build, output);
   const pith_tensor_id loss = weight == 0 ? hard : pith_training_add_distillation(build, output, hard);
-  return build->options->distill_hidden == 0 ? loss : pith_training_add_hidden(build, loss);
+  return build->options->comparisons == NULL ? loss : pith_training_add_comparisons(build, loss);
 }

@@ -65,6 +65,17 @@ typedef struct pith_mean_squared_error_f32_args {
 extern const pith_kernel *const pith_mean_squared_error_f32_kernels[];
 extern const pith_kernel *const pith_mean_squared_error_grad_f32_kernels[];
 
+/* The mean over elements, added in double in ascending order. */
+typedef struct pith_mean_f32_args {
+  const float *x; /* [count] */
+  size_t count;
+  float *loss;
+  const float *dloss;
+  float *dx; /* [count]: dloss / count each */
+} pith_mean_f32_args;
+extern const pith_kernel *const pith_mean_f32_kernels[];
+extern const pith_kernel *const pith_mean_grad_f32_kernels[];
+
 /* c = x z / (|x| |z|), each norm at least 1e-8, of each row; the mean over rows of 1 - c, or with targets of (c - target)^2. */
 typedef struct pith_cosine_loss_f32_args {
   const float *x, *z;   /* [rows, features] */

@@ -25,5 +25,9 @@ extern const pith_kernel pith_mean_squared_error_grad_f32_plain, pith_mean_squar
     pith_mean_squared_error_grad_f32_avx512;
 extern const pith_kernel pith_cosine_loss_f32_plain, pith_cosine_loss_f32_avx2, pith_cosine_loss_f32_avx512;
 extern const pith_kernel pith_cosine_loss_grad_f32_plain, pith_cosine_loss_grad_f32_avx2, pith_cosine_loss_grad_f32_avx512;
+extern const pith_kernel pith_mean_f32_plain, pith_mean_f32_avx2, pith_mean_f32_avx512;
+extern const pith_kernel pith_mean_grad_f32_plain, pith_mean_grad_f32_avx2, pith_mean_grad_f32_avx512;
+extern const pith_kernel pith_relation_f32_plain, pith_relation_f32_avx2, pith_relation_f32_avx512;
+extern const pith_kernel pith_relation_grad_f32_plain, pith_relation_grad_f32_avx2, pith_relation_grad_f32_avx512;
 
 #endif

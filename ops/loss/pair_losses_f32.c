@@ -55,3 +55,21 @@ const pith_kernel *const pith_cosine_loss_grad_f32_kernels[] = {
 #endif
     NULL,
 };
+
+const pith_kernel *const pith_mean_f32_kernels[] = {
+    &pith_mean_f32_plain,
+#if defined(__x86_64__)
+    &pith_mean_f32_avx2,
+    &pith_mean_f32_avx512,
+#endif
+    NULL,
+};
+
+const pith_kernel *const pith_mean_grad_f32_kernels[] = {
+    &pith_mean_grad_f32_plain,
+#if defined(__x86_64__)
+    &pith_mean_grad_f32_avx2,
+    &pith_mean_grad_f32_avx512,
+#endif
+    NULL,
+};

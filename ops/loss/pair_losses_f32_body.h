@@ -133,6 +133,46 @@ const pith_kernel V16_NAME(pith_mean_squared_error_grad_f32) = {
     .run = squared_grad_run,
 };
 
+/* ---- mean ------------------------------------------------------------------------------------------------------------ */
+
+static void mean_run(const void *args, size_t threads, size_t task, void *scratch) {
+  (void)threads, (void)task, (void)scratch;
+  const pith_mean_f32_args *a = args;
+  double sum = 0;
+  for (size_t i = 0; i < a->count; ++i)
+    sum += (double)a->x[i];
+  *a->loss = a->count > 0 ? (float)(sum / (double)a->count) : 0;
+}
+
+const pith_kernel V16_NAME(pith_mean_f32) = {
+    .name = "mean_f32_" V16_ISA_TEXT,
+    .needs = V16_NEEDS,
+    .count_tasks = pair_one_task,
+    .run = mean_run,
+};
+
+static size_t mean_grad_count(const void *args, size_t threads) {
+  const pith_mean_f32_args *a = args;
+  return pith_split_count(pair_units(a->count), PAIR_GRAIN, threads);
+}
+
+static void mean_grad_run(const void *args, size_t threads, size_t task, void *scratch) {
+  (void)scratch;
+  const pith_mean_f32_args *a = args;
+  size_t begin, end;
+  pair_part(a->count, mean_grad_count(args, threads), task, &begin, &end);
+  const float each = (float)((double)*a->dloss / (double)a->count);
+  for (size_t i = begin; i < end; ++i)
+    a->dx[i] = each;
+}
+
+const pith_kernel V16_NAME(pith_mean_grad_f32) = {
+    .name = "mean_grad_f32_" V16_ISA_TEXT,
+    .needs = V16_NEEDS,
+    .count_tasks = mean_grad_count,
+    .run = mean_grad_run,
+};
+
 /* ---- cosine ---------------------------------------------------------------------------------------------------------- */
 
 typedef struct cosine_row {

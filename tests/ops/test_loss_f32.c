@@ -481,6 +481,36 @@ static void test_kl(void **state) {
   }
 }
 
+static double mean(const double *x, size_t n, const void *context) {
+  double sum = 0;
+  (void)context;
+  for (size_t i = 0; i < n; ++i)
+    sum += x[i];
+  return n > 0 ? sum / (double)n : 0;
+}
+
+static void test_mean(void **state) {
+  (void)state;
+  static const size_t counts[] = {0, 1, 15, 16, 17, 101, 150001};
+  for (int kind = 0; kind < 2; ++kind) {
+    tester t;
+    tester_init(&t, kind == LOSS ? pith_mean_f32_kernels : pith_mean_grad_f32_kernels);
+    for (size_t i = 0; i < COUNT(counts); ++i) {
+      tester_begin(&t, "mean %d: %zu", kind, counts[i]);
+      const float *x = tester_floats(&t, counts[i], -3, 3), *dloss = tester_floats(&t, 1, 0.5f, 2);
+      const pith_mean_f32_args a = {x, counts[i], kind == LOSS ? tester_output(&t, 1) : NULL, dloss,
+                                    kind == LOSS ? NULL : tester_output(&t, counts[i])};
+      tester_reference(&t, &a);
+      if (kind == LOSS)
+        check_loss(&t, mean, &a, x, counts[i], a.loss);
+      else if (counts[i] < 200)
+        check_gradient(&t, mean, &a, x, counts[i], a.dx, (double)*dloss);
+      tester_compare(&t, &a, NULL);
+    }
+    tester_deinit(&t);
+  }
+}
+
 static void test_log(void **state) {
   (void)state;
   for (int e = -300; e < 300; ++e)
@@ -497,6 +527,7 @@ int main(void) {
       cmocka_unit_test(test_log),    cmocka_unit_test(test_golden),      cmocka_unit_test(test_cross_entropy),
       cmocka_unit_test(test_span),   cmocka_unit_test(test_elements),    cmocka_unit_test(test_cosine),
       cmocka_unit_test(test_cosine_bounded), cmocka_unit_test(test_kl),
+      cmocka_unit_test(test_mean),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -8,6 +8,7 @@
 #include "engine/ir/operator.h"
 #include "ops/attention/attention_train_f32.h"
 #include "ops/dropout/dropout.h"
+#include "ops/loss/relation_f32.h"
 #include "tests/engine/ir_fixture.h"
 #include "train/operators.h"
 
@@ -386,6 +387,43 @@ static void run_kl(const context *c) {
   out(c, 0)->values[0] = sum / (double)rows;
 }
 
+static void run_mean(const context *c) {
+  double sum = 0;
+  for (size_t i = 0; i < in(c, 0)->count; i++)
+    sum += values(c, 0)[i];
+  out(c, 0)->values[0] = sum / (double)in(c, 0)->count;
+}
+
+/* Of token i of a sequence, one number for each of its `n` tokens. */
+static void get_relations(const context *c, uint32_t operand, const char *scale_name, size_t begin, size_t n, size_t i, size_t head, double *out) {
+  const size_t heads = (size_t)integer(c, "num_heads"), width = size(c, shape(c, operand), 1), head_size = width / heads;
+  const double scale = number(c, scale_name) == 0 ? 1 / sqrt((double)head_size) : number(c, scale_name);
+  for (size_t j = 0; j < n; j++) {
+    out[j] = 0;
+    for (size_t f = head * head_size; f < (head + 1) * head_size; f++)
+      out[j] += scale * values(c, operand)[(begin + i) * width + f] * values(c, operand + 1)[(begin + j) * width + f];
+  }
+}
+
+static void run_relations(const context *c) {
+  const size_t heads = (size_t)integer(c, "num_heads"), sequences = in(c, 4)->count - 1, tokens = (size_t)get_index(c, 4, sequences);
+  double *s = malloc(2 * tokens * sizeof *s), *t = s + tokens;
+  for (size_t sequence = 0; sequence < sequences; sequence++) {
+    const size_t begin = (size_t)get_index(c, 4, sequence), n = (size_t)get_index(c, 4, sequence + 1) - begin;
+    for (size_t i = 0; i < n * heads; i++) {
+      double error = 0;
+      get_relations(c, 0, "scale", begin, n, i / heads, i % heads, s);
+      get_relations(c, 2, "teacher_scale", begin, n, i / heads, i % heads, t);
+      const double all_p = log_sum(s, n, 1, 1), all_q = log_sum(t, n, 1, 1);
+      for (size_t j = 0; j < n; j++)
+        error += integer(c, "error") == PITH_RELATION_KL ? exp(t[j] - all_q) * (t[j] - all_q - s[j] + all_p)
+                                                         : (s[j] - t[j]) * (s[j] - t[j]) / (double)n;
+      out(c, 0)->values[begin * heads + i] = error;
+    }
+  }
+  free(s);
+}
+
 /* ---- all of it --------------------------------------------------------------------------------------------------------------- */
 
 static void (*const runners[PITH_TRAINING_OP_END])(const context *c) = {
@@ -416,6 +454,8 @@ static void (*const runners[PITH_TRAINING_OP_END])(const context *c) = {
     [PITH_OP_MEAN_SQUARED_ERROR] = run_targets,
     [PITH_OP_COSINE_LOSS] = run_cosine,
     [PITH_OP_KL_DIVERGENCE] = run_kl,
+    [PITH_OP_MEAN] = run_mean,
+    [PITH_OP_RELATION_ERRORS] = run_relations,
 };
 
 void double_graph_create(double_graph *run, const pith_graph *graph, const int64_t *symbols, const void *const *feeds) {

@@ -18,8 +18,10 @@ typedef struct golden_case {
   training_batch batch;
   pith_training_graph_options options;
   int32_t *integers; /* all that the batch points to */
-  float *floats;
+  float *floats, *next_float;
   const int32_t *ids;
+  pith_arena arena;
+  pith_comparisons comparisons;
 } golden_case;
 
 static size_t count_numbers(const cJSON *json) {
@@ -77,17 +79,9 @@ static golden_case read_case(const cJSON *json) {
   c.batch.data[PITH_TRAINING_INPUT_FIRSTS] = firsts;
   c.batch.data[PITH_TRAINING_INPUT_SECONDS] = seconds;
   const cJSON *teacher = cJSON_GetObjectItem(json, "teacher"), *share = cJSON_GetObjectItem(options, "distill_weight");
-  const cJSON *hidden = cJSON_GetObjectItem(json, "hidden"), *factor = cJSON_GetObjectItem(options, "distill_hidden");
-  float *number = c.floats = calloc(
-      count_numbers(targets) + count_numbers(weights) + count_numbers(teacher) + count_numbers(hidden) + 1, sizeof *number);
-  if (factor != NULL) {
-    c.options.distill_hidden = factor->valuedouble;
-    c.options.hidden_count = (uint32_t)cJSON_GetArraySize(hidden);
-    for (uint32_t i = 0; i < c.options.hidden_count; i++) {
-      c.batch.data[PITH_TRAINING_INPUT_HIDDEN_1 + i] = number;
-      read_floats(cJSON_GetArrayItem(hidden, (int)i), &number);
-    }
-  }
+  float *number = c.floats =
+      calloc(count_numbers(targets) + count_numbers(weights) + count_numbers(teacher) + count_numbers(cJSON_GetObjectItem(json, "values")) + 1,
+             sizeof *number);
   if (teacher != NULL) {
     c.options.distill_weight = share->valuedouble;
     c.options.distill_temperature = cJSON_GetObjectItem(options, "distill_temperature")->valuedouble;
@@ -99,6 +93,7 @@ static golden_case read_case(const cJSON *json) {
   if (weights != NULL)
     c.options.class_weights = number;
   read_floats(weights, &number);
+  c.next_float = number;
   c.options.label_smoothing = smoothing == NULL ? 0 : smoothing->valuedouble;
   if (strcmp(cJSON_GetObjectItem(json, "kind")->valuestring, "pairs") == 0) {
     c.options.contrastive = true;
@@ -111,9 +106,75 @@ static golden_case read_case(const cJSON *json) {
   return c;
 }
 
+static double get_option(const golden_case *c, const char *name) {
+  const cJSON *item = cJSON_GetObjectItem(cJSON_GetObjectItem(c->json, "options"), name);
+  return item == NULL ? 0 : item->valuedouble;
+}
+
+/* A teacher of which only the values are there: as many layers, as wide, as the case says, or like the student. */
+static pith_layers make_teacher(golden_case *c, const pith_layers *student) {
+  const cJSON *shape = cJSON_GetObjectItem(cJSON_GetObjectItem(c->json, "options"), "teacher");
+  const uint32_t count = shape == NULL ? student->count : (uint32_t)cJSON_GetArrayItem(shape, 0)->valueint;
+  pith_layer *layers = PITH_ARENA_NEW(&c->arena, pith_layer, count);
+  for (uint32_t i = 0; i < count; i++) {
+    layers[i].heads = shape == NULL ? student->list[0].heads : cJSON_GetArrayItem(shape, 2)->valueint;
+    for (uint32_t what = 0; what < PITH_LAYER_VALUE_COUNT; what++) {
+      layers[i].tensors[what] = i * PITH_LAYER_VALUE_COUNT + what;
+      layers[i].widths[what] = shape == NULL ? student->list[0].widths[0] : cJSON_GetArrayItem(shape, 1)->valueint;
+    }
+  }
+  return (pith_layers){layers, count};
+}
+
+static void compare_layers(golden_case *c, const pith_graph *model) {
+  const cJSON *values = cJSON_GetObjectItem(c->json, "values");
+  const pith_compare_options options = {.hidden = get_option(c, "distill_hidden"),
+                                        .attention = get_option(c, "distill_attention"),
+                                        .relations = get_option(c, "distill_relations"),
+                                        .relation_heads = (uint64_t)get_option(c, "relation_heads"),
+                                        .relation_layer = (uint64_t)get_option(c, "relation_layer")};
+  pith_error error = {PITH_OK, ""};
+  pith_layers student;
+  pith_arena_init(&c->arena, NULL);
+  if (values == NULL)
+    return;
+  assert_int_equal(pith_layers_find(model, &c->arena, &student, &error), PITH_OK);
+  const pith_layers teacher = make_teacher(c, &student);
+  if (pith_comparisons_make(&options, &student, &teacher, "t", &c->arena, &c->comparisons, &error) != PITH_OK)
+    fail_msg("%s: %s", c->name, error.message);
+  assert_int_equal(c->comparisons.value_count, cJSON_GetArraySize(values));
+  for (uint32_t i = 0; i < c->comparisons.value_count; i++) {
+    char key[32];
+    const pith_tensor_id id = c->comparisons.values[i].tensor;
+    snprintf(key, sizeof key, "%u.%u", id / PITH_LAYER_VALUE_COUNT, id % PITH_LAYER_VALUE_COUNT);
+    c->batch.teacher_values[i] = c->next_float;
+    assert_non_null(cJSON_GetObjectItem(values, key));
+    read_floats(cJSON_GetObjectItem(values, key), &c->next_float);
+  }
+  c->options.comparisons = &c->comparisons;
+}
+
+/* The case's own projection in the place of a random one. */
+static void open_case(const golden_case *c, training_fixture *f, const pith_model_data *model, const pith_training_graph_options *options,
+                      pith_cpu_set cpu, size_t threads) {
+  const cJSON *projection = cJSON_GetObjectItem(c->json, "projection");
+  training_open(f, model, options, &c->batch, cpu, threads);
+  if (projection == NULL)
+    return;
+  const pith_training_parameter *parameter = training_find(f, "distill.projection");
+  float *at = f->values + parameter->offset;
+  double squares = 0;
+  assert_int_equal(parameter->count, cJSON_GetArraySize(projection));
+  for (size_t i = 0; i < parameter->count; i++)
+    squares += (double)at[i] * (double)at[i];
+  assert_true(fabs(sqrt(squares / (double)parameter->count) - 0.02) < 2e-3); /* as it is drawn */
+  read_floats(projection, &at);
+}
+
 /* Where element k of those that are kept stands (get_places of make.py). */
 static size_t get_place(const golden_case *c, const pith_training_graph *training, const pith_training_parameter *parameter, size_t k) {
-  const pith_tensor *tensor = &training->model->tensors[parameter->model_tensor];
+  const pith_tensor *tensor = parameter->model_tensor == PITH_NONE ? &training->graph->tensors[parameter->tensor]
+                                                                   : &training->model->tensors[parameter->model_tensor];
   const char *table = strstr(tensor->name, "word_embeddings.weight");
   const size_t features = (size_t)tensor->dims[tensor->rank - 1].constant;
   if (table != NULL)
@@ -164,7 +225,7 @@ static void assert_same(const golden_case *c, const training_fixture *a, float a
   if (memcmp(&a_loss, &b_loss, sizeof a_loss) != 0)
     fail_msg("%s, %s: the loss is %.9g and %.9g", c->name, what, (double)a_loss, (double)b_loss);
   for (uint32_t i = 0; i < a->training->parameter_count; i++) {
-    const char *name = a->training->model->tensors[a->training->parameters[i].model_tensor].name;
+    const char *name = training_name(a, &a->training->parameters[i]);
     float *x = training_gradient(a, &a->training->parameters[i]), *y = training_gradient(b, training_find(b, name));
     assert_true((x == NULL) == (y == NULL));
     if (x != NULL && memcmp(x, y, a->training->parameters[i].count * sizeof *x) != 0)
@@ -184,7 +245,8 @@ static void run_case(const cJSON *json, const float *golden, const char *directo
     fail_msg("%s: %s", directory, error.message);
   const pith_cpu_set here = pith_cpu_detect();
   training_fixture base, other;
-  training_open(&base, &import.data, &c.options, &c.batch, here, 1);
+  compare_layers(&c, import.data.graph);
+  open_case(&c, &base, &import.data, &c.options, here, 1);
   const float loss = training_run(&base, &c.batch);
   const double want = cJSON_GetObjectItem(json, "loss")->valuedouble;
   const double worst = compare(&c, &base, golden);
@@ -202,7 +264,7 @@ static void run_case(const cJSON *json, const float *golden, const char *directo
       options.recompute_layers = 99;
     if (variant == 3)
       options.dense_rows = 8;
-    training_open(&other, &import.data, &options, &c.batch, variant == 1 ? 0 : here, variant == 0 ? 2 : 1);
+    open_case(&c, &other, &import.data, &options, variant == 1 ? 0 : here, variant == 0 ? 2 : 1);
     const float other_loss = training_run(&other, &c.batch);
     /* By rows the test adds up, in the same ascending order. */
     assert_same(&c, &base, loss, &other, other_loss, names[variant]);
@@ -212,6 +274,7 @@ static void run_case(const cJSON *json, const float *golden, const char *directo
   }
   training_close(&base);
   pith_import_deinit(&import);
+  pith_arena_deinit(&c.arena);
   free(c.integers);
   free(c.floats);
 }

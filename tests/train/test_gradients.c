@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "ops/elementwise/elementwise_f32.h"
+#include "ops/loss/relation_f32.h"
 #include "tests/train/gradient_fixture.h"
 #include "train/gradients.h"
 
@@ -146,6 +147,21 @@ static void build_kl(gradient_fixture *f, const gradient_case *row) {
   gradient_check(f, gradient_node(f, row->op, 3, IDS(x, teacher, offsets), 1, &temperature));
 }
 
+static void build_mean(gradient_fixture *f, const gradient_case *row) {
+  gradient_check(f, gradient_node(f, row->op, 1, IDS(gradient_floats(f, row->shapes[0])), 0, NULL));
+}
+
+/* options: heads, error, scale, 1: of one tensor with itself */
+static void build_relations(gradient_fixture *f, const gradient_case *row) {
+  const pith_attribute_setting attributes[4] = {PITH_SET_INT("num_heads", (int64_t)row->options[0]),
+                                                PITH_SET_ENUM("error", (int64_t)row->options[1]), PITH_SET_FLOAT("scale", row->options[2]),
+                                                PITH_SET_FLOAT("teacher_scale", 2 * row->options[2])};
+  const pith_tensor_id x = gradient_floats(f, row->shapes[0]), z = row->options[3] != 0 ? x : gradient_floats(f, row->shapes[0]);
+  const pith_tensor_id teacher_x = gradient_fixed(f, row->shapes[1], -1, 1);
+  const pith_tensor_id teacher_z = row->options[3] != 0 ? teacher_x : gradient_fixed(f, row->shapes[1], -1, 1);
+  gradient_check(f, gradient_node(f, row->op, 5, IDS(x, z, teacher_x, teacher_z, gradient_offsets(f)), 4, attributes));
+}
+
 /* ---- the table --------------------------------------------------------------------------------------------------------------- */
 
 static const gradient_case cases[] = {
@@ -220,6 +236,12 @@ static const gradient_case cases[] = {
     {"kl", PITH_OP_KL_DIVERGENCE, 1, build_kl, {"rows,6"}, {1}},
     {"kl warm", PITH_OP_KL_DIVERGENCE, 1, build_kl, {"rows,6"}, {3}},
     {"kl spans", PITH_OP_KL_DIVERGENCE, 1, build_kl, {"tokens,2"}, {2, 1}},
+    {"mean", PITH_OP_MEAN, 1, build_mean, {"tokens,3"}, {0}},
+    {"relations", PITH_OP_RELATION_ERRORS, 3, build_relations, {"tokens,8", "tokens,12"}, {2, PITH_RELATION_KL, 0, 0}},
+    {"relations of one", PITH_OP_RELATION_ERRORS, 3, build_relations, {"tokens,9", "tokens,6"}, {3, PITH_RELATION_KL, 0.7, 1}},
+    {"relations wide", PITH_OP_RELATION_ERRORS, 3, build_relations, {"tokens,37", "tokens,20"}, {1, PITH_RELATION_KL, 0, 1}},
+    {"scores", PITH_OP_RELATION_ERRORS, 3, build_relations, {"tokens,8", "tokens,12"}, {4, PITH_RELATION_SQUARED, 0, 0}},
+    {"scores scaled", PITH_OP_RELATION_ERRORS, 3, build_relations, {"tokens,34", "tokens,4"}, {2, PITH_RELATION_SQUARED, 0.3, 0}},
 };
 
 /* Runs the cases of each operator; one without gradient gives its reason, and no float input is left out without one. */

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "ops/elementwise/elementwise_f32.h"
+#include "ops/loss/relation_f32.h"
 #include "tests/train/gradient_fixture.h"
 
 /* Inputs: '.' absent, "i:" s32, "l:" s64 before a shape, else f32. */
@@ -18,6 +19,7 @@ typedef struct refusal {
 static const int64_t middle[] = {1}, both[] = {0, 2}, wrong[] = {3}, first[] = {0}, last[] = {-1}, two[] = {1, 2};
 #define AXES(list) {"axes", {.type = PITH_ATTRIBUTE_INTS, .ints = {sizeof list / sizeof *list, list}}}
 #define HEADS PITH_SET_INT("num_heads", 2)
+#define SQUARED PITH_SET_ENUM("error", PITH_RELATION_SQUARED)
 #define RATIO(value) PITH_SET_FLOAT("ratio", value)
 #define T6 "tokens,6"
 #define Q "tokens,8"
@@ -113,6 +115,24 @@ static const refusal refusals[] = {
     {PITH_OP_KL_DIVERGENCE, {T6, "tokens,5"}, {{0}}, 0, "x [tokens, 6] and teacher [tokens, 5] differ", NULL},
     {PITH_OP_KL_DIVERGENCE, {T6, T6, OFFSETS}, {{0}}, 0, NULL, "[]"},
     {PITH_OP_KL_DIVERGENCE_GRAD, {T6, T6, OFFSETS, ""}, {{0}}, 0, NULL, "[tokens, 6]"},
+    {PITH_OP_MEAN, {T6}, {{0}}, 0, NULL, "[]"},
+    {PITH_OP_MEAN_GRAD, {T6, ""}, {{0}}, 0, NULL, "[tokens, 6]"},
+    {PITH_OP_MEAN_GRAD, {T6, "1"}, {{0}}, 0, "dLoss is [1], rank 0 is needed", NULL},
+    {PITH_OP_RELATION_ERRORS, {T6, T6, Q, Q, OFFSETS}, {HEADS, SQUARED}, 2, NULL, "[tokens, 2]"},
+    {PITH_OP_RELATION_ERRORS, {T6, T6, Q, Q, OFFSETS}, {HEADS}, 1, "needs attribute 'error'", NULL},
+    {PITH_OP_RELATION_ERRORS, {T6, T6, Q, "tokens,7", OFFSETS}, {HEADS, SQUARED}, 2,
+     "teacher_z is [tokens, 7], its features must be a multiple of num_heads 2", NULL},
+    {PITH_OP_RELATION_ERRORS, {T6, Q, Q, Q, OFFSETS}, {HEADS, SQUARED}, 2, "x [tokens, 6] and z [tokens, 8] differ", NULL},
+    {PITH_OP_RELATION_ERRORS, {T6, T6, Q, T6, OFFSETS}, {HEADS, SQUARED}, 2, "teacher_x [tokens, 8] and teacher_z [tokens, 6] differ", NULL},
+    {PITH_OP_RELATION_ERRORS, {T6, T6, "rows,8", "rows,8", OFFSETS}, {HEADS, SQUARED}, 2,
+     "x [tokens, 6] and teacher_x [rows, 8] do not go together", NULL},
+    {PITH_OP_RELATION_ERRORS, {T6, T6, Q, Q, OFFSETS}, {HEADS, SQUARED, PITH_SET_FLOAT("teacher_scale", -1)}, 3,
+     "scale or teacher_scale is below 0", NULL},
+    {PITH_OP_RELATION_ERRORS, {T6, T6, Q, Q, "i:3,3"}, {HEADS, SQUARED}, 2, "offsets is [3, 3], rank 1 is needed", NULL},
+    {PITH_OP_RELATION_ERRORS_GRAD, {T6, T6, Q, Q, OFFSETS, "tokens,2"}, {HEADS, SQUARED}, 2, NULL, "[tokens, 6]"},
+    {PITH_OP_RELATION_ERRORS_GRAD, {T6, T6, Q, Q, OFFSETS, "rows,2"}, {HEADS, SQUARED}, 2,
+     "x [tokens, 6] and dErrors [rows, 2] do not go together", NULL},
+    {PITH_OP_RELATION_ERRORS_GRAD, {T6, T6, Q, Q, OFFSETS, T6}, {HEADS, SQUARED}, 2, "dErrors is [tokens, 6], not one number a head", NULL},
 };
 
 static void write_text(void *context, const char *text, size_t bytes) {

@@ -163,7 +163,7 @@ static void test_hidden(void **state) {
   MUST(pith_batch_room_init(&room, &data, MOST, BATCH, &arena, &error));
   pith_teacher teacher;
   const pith_teacher_options options = {.path = path, .student = &student, .data = &data, .most_tokens = MOST, .most_sequences = BATCH,
-                                        .hidden_count = 2, .folder = place.path};
+                                        .compare = {.hidden = 1, .attention = 1, .relations = 1}, .folder = place.path};
   MUST(pith_teacher_open(&teacher, &options, &error));
   const pith_tensor *weight = &own.data.graph->tensors[pith_graph_find_tensor(own.data.graph, "classifier.weight")];
   const pith_tensor *bias = &own.data.graph->tensors[pith_graph_find_tensor(own.data.graph, "classifier.bias")];
@@ -178,14 +178,16 @@ static void test_hidden(void **state) {
     ask(&teacher, &data, &room, samples, 3, &answers, &batch);
     assert_int_equal(teacher.runs, again + 1);
   }
-  assert_true(batch.hidden[0] != NULL && batch.hidden[1] != NULL && batch.hidden[2] == NULL);
+  assert_int_equal(teacher.comparisons.value_count, 2 + 2 * 2 + 1); /* states, queries and keys of both layers, values of the last */
   const size_t tokens = (size_t)batch.offsets[batch.sequences];
-  assert_memory_not_equal(batch.hidden[0], batch.hidden[1], tokens * features * sizeof(float));
+  for (uint32_t i = 0; i < teacher.comparisons.value_count; i++)
+    for (uint32_t j = 0; j < i; j++)
+      assert_memory_not_equal(batch.teacher_values[i], batch.teacher_values[j], tokens * features * sizeof(float));
   for (size_t t = 0; t < tokens; t++)
     for (size_t l = 0; l < labels; l++) {
       double sum = (double)((const float *)bias->data)[l];
       for (size_t f = 0; f < features; f++)
-        sum += (double)w[l * features + f] * (double)batch.hidden[1][t * features + f];
+        sum += (double)w[l * features + f] * (double)batch.teacher_values[1][t * features + f];
       if (!(fabs(sum - (double)answers[t * labels + l]) < 1e-5))
         fail_msg("token %zu, label %zu: %g from the hidden state, %g", t, l, sum, (double)answers[t * labels + l]);
     }

@@ -61,17 +61,17 @@ void training_close(training_fixture *f) {
 
 pith_status training_try(training_fixture *f, const training_batch *batch, pith_error *run_error) {
   const pith_graph *graph = f->training->graph;
-  pith_feed feeds[PITH_TRAINING_INPUT_COUNT] = {{0}};
+  pith_feed feeds[PITH_TRAINING_INPUT_COUNT + PITH_TEACHER_VALUES_MOST] = {{0}};
   int64_t sizes[8];
   for (uint32_t s = 0; s < graph->symbol_count; s++)
     sizes[s] = get_size(batch, graph->symbols[s]);
-  assert_true(graph->input_count <= PITH_TRAINING_INPUT_COUNT);
-  for (int id = 0; id < PITH_TRAINING_INPUT_COUNT; id++) {
-    const uint32_t i = f->training->inputs[id];
+  for (int id = 0; id < PITH_TRAINING_INPUT_COUNT + PITH_TEACHER_VALUES_MOST; id++) {
+    const int value = id - PITH_TRAINING_INPUT_COUNT;
+    const uint32_t i = value < 0 ? f->training->inputs[id] : f->training->teacher_values[value];
     if (i == PITH_NONE)
       continue;
     const pith_tensor *input = &graph->tensors[graph->inputs[i]];
-    feeds[i].data = batch->data[id];
+    feeds[i].data = value < 0 ? batch->data[id] : batch->teacher_values[value];
     for (uint32_t d = 0; d < input->rank; d++) {
       int64_t size;
       MUST(pith_dim_evaluate(&input->dims[d], sizes, &size, error));
@@ -107,10 +107,15 @@ float *training_gradient(const training_fixture *f, const pith_training_paramete
   return sum;
 }
 
+const char *training_name(const training_fixture *f, const pith_training_parameter *parameter) {
+  return parameter->model_tensor == PITH_NONE ? f->training->graph->tensors[parameter->tensor].name
+                                              : f->training->model->tensors[parameter->model_tensor].name;
+}
+
 const pith_training_parameter *training_find(const training_fixture *f, const char *name) {
   for (uint32_t i = 0; i < f->training->parameter_count; i++) {
     const pith_training_parameter *parameter = &f->training->parameters[i];
-    if (strcmp(f->training->model->tensors[parameter->model_tensor].name, name) == 0)
+    if (strcmp(training_name(f, parameter), name) == 0)
       return parameter;
   }
   fail_msg("no parameter is called %s", name);

@@ -17,6 +17,7 @@ typedef struct training_fixture {
 /* What a run reads, by input; NULL: what the graph has no input for. Sizes are those of the symbols. */
 typedef struct training_batch {
   const void *data[PITH_TRAINING_INPUT_COUNT];
+  const float *teacher_values[PITH_TEACHER_VALUES_MOST];
   size_t tokens, sequences, rows, pairs;
 } training_batch;
 
@@ -31,7 +32,9 @@ pith_status training_try(training_fixture *f, const training_batch *batch, pith_
 float training_run(training_fixture *f, const training_batch *batch);
 /* That parameter's gradient, [count] of it, of the last run; one by rows is added up. The caller frees it. NULL: it has none. */
 float *training_gradient(const training_fixture *f, const pith_training_parameter *parameter);
-/* By its name in the model; fails the test where there is none. */
+/* Its name in the model, or in the training graph where that alone has it. */
+const char *training_name(const training_fixture *f, const pith_training_parameter *parameter);
+/* By that name; fails the test where there is none. */
 const pith_training_parameter *training_find(const training_fixture *f, const char *name);
 
 #endif

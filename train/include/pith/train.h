@@ -57,8 +57,7 @@ typedef struct pith_trainer_options {
   const float *class_weights;   /* [labels], or NULL; read while the trainer is created */
   double temperature;           /* contrastive: cosines are divided by it */
   double distill_weight, distill_temperature; /* of a teacher's answers in the loss, 0 to 1 (0: there is no teacher; docs/training.md) */
-  double distill_hidden;        /* what its hidden states weigh in it */
-  uint32_t hidden_count;        /* of them in a batch; at most PITH_HIDDEN_MOST */
+  const struct pith_comparisons *comparisons; /* NULL: only what `pith train` makes compares layers with a teacher's; borrowed */
   int contrastive;              /* embeddings of pairs: not 0: in-batch negatives; else their cosine against a target */
   const char *const *freeze;    /* [freeze_count] names of parameters with * and ?, which stay as they are; read while it is created */
   uint32_t freeze_count;
@@ -85,7 +84,7 @@ typedef struct pith_trainer_options {
  * sequences. Tables of over 1,024 rows are updated by rows: fewer are less work than looking after their rows. */
 #define PITH_TRAINER_OPTIONS_INIT                                                                          \
   {sizeof(pith_trainer_options), PITH_OPTIMIZER_ADAMW, 0.9, 0.999, 1e-8, 0.9, 0, 0.01, 1, 1, 0, 0.1, 0.1, 0.1, 0, NULL, 0.05, 0, \
-   2, 0, 0, 0, NULL, 0, 1024, NULL, 0, 4096, 32, 1024, 0, NULL, 0, NULL, NULL, NULL, 0, PITH_RANGE_TRAINING_FIXED, 0.99, UINT64_MAX}
+   2, NULL, 0, NULL, 0, 1024, NULL, 0, 4096, 32, 1024, 0, NULL, 0, NULL, NULL, NULL, 0, PITH_RANGE_TRAINING_FIXED, 0.99, UINT64_MAX}
 
 /* Copies the weights as floats, of a statically quantized model what its levels stand for: unless `dequantize` says otherwise such a model
  * stays one, and without dropout a batch's loss is that of the INT8 model that comes out, bit for bit. The task is that of the model's head. `model` must stay open as long as the trainer.
@@ -103,8 +102,6 @@ PITH_API const pith_profile_entry *pith_trainer_get_profile(pith_trainer *traine
 
 /* ---- one step ---------------------------------------------------------------------------------------- */
 
-enum { PITH_HIDDEN_MOST = 3 }; /* hidden states of a teacher: a session gives four outputs */
-
 /* Token ids of sequences without padding, and what the model shall answer. What is not of the task is NULL. */
 typedef struct pith_train_batch {
   size_t struct_size;
@@ -119,10 +116,10 @@ typedef struct pith_train_batch {
   const int32_t *rows;     /* fill-mask: tokens whose ids are to be found [row_count] */
   size_t row_count;
   const float *teacher;    /* where there is one: its output for the batch, [rows, columns] as the model's own */
-  const float *hidden[PITH_HIDDEN_MOST]; /* of the first hidden_count of them [tokens, features] of a teacher's */
+  const float *const *teacher_values; /* NULL, or what options.comparisons compares with: [tokens, width] each, a teacher's */
   uint64_t first_sample;   /* number of the first sequence in its epoch: dropout depends on it and the step, not on the batch */
 } pith_train_batch;
-#define PITH_TRAIN_BATCH_INIT {sizeof(pith_train_batch), 0, NULL, NULL, NULL, NULL, NULL, NULL, 0, NULL, {NULL}, 0}
+#define PITH_TRAIN_BATCH_INIT {sizeof(pith_train_batch), 0, NULL, NULL, NULL, NULL, NULL, NULL, 0, NULL, NULL, 0}
 
 /* Adds the gradients of the batch's mean loss, times `share`, to the gradient buffer (the first batch after apply begins it), and
  * gives the loss. Batches of one step whose shares add up to 1 make one larger batch. */

@@ -1,0 +1,3 @@
+#include "ops/math/v16_avx512.h"
+
+#include "ops/loss/relation_f32_body.h"
