@@ -109,6 +109,17 @@ static void test_sensitivity(void **state) {
   unlink(out);
 }
 
+/* A student of the model's second layer that learns from the model's layers. */
+static void test_layers(void **state) {
+  (void)state;
+  write_recipe("{\"stages\":[{\"train\":{\"task\":\"$task\",\"data\":\"$data\",\"eval-data\":\"$eval-data\",\"teacher\":\"$teacher\",\"layers\":\"1\","
+               "\"lr\":3e-3,\"batch\":20,\"max-steps\":30,\"distill-hidden\":1,\"distill-attention\":0.5,\"distill-relations\":1,"
+               "\"distill-relation-layer\":2,\"distill-relation-heads\":4}}]}");
+  outcome o = run_pith(NULL, "compress", bare, RECIPE, "--json", "-o", out, NULL);
+  assert_success(&o);
+  cJSON_Delete(read_last_line(&o));
+}
+
 /* The data of the second stage comes late: the first one is not made again. */
 static void test_resume(void **state) {
   (void)state;
@@ -156,6 +167,7 @@ static void test_refusals(void **state) {
       {"{\"stages\":[{\"train\":{\"task\":\"sst2\",\"data\":\"x\",\"lr\":\"fast\"}}]}", "lr takes a number", 1},
       {"{\"stages\":[{\"train\":{\"task\":\"sst3\",\"data\":\"x\"}}]}", "sst3", 2},
       {"{\"stages\":[{\"prune\":{\"pattern\":\"4x1\",\"sparsity\":1.5}}]}", "sparsity is '1.5'", 1},
+      {"{\"stages\":[{\"train\":{\"task\":\"$task\",\"data\":\"x\",\"distill-attention\":1}}]}", "distill-attention needs a teacher", 2},
       {"{\"stages\":[]}", "no stages", 1},
       {"{\"stages\":[{\"prune\":{},\"train\":{}}]}", "stage 1 is no object with one technique", 1},
       {"{\"stage\":[]}", "no key 'stage'", 1},
@@ -216,6 +228,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_stages),
       cmocka_unit_test(test_sensitivity),
+      cmocka_unit_test(test_layers),
       cmocka_unit_test(test_ready),
       cmocka_unit_test(test_schema),
       cmocka_unit_test(test_resume),

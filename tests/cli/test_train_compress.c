@@ -20,7 +20,7 @@
 
 #include "tests/cli/classifier_fixture.h"
 
-static char unlabelled[PATH_BYTES], teacher[PATH_BYTES];
+static char unlabelled[PATH_BYTES], teacher[PATH_BYTES], bare_wide[PATH_BYTES], wide[PATH_BYTES];
 
 #define FAST "--lr", "3e-3", "--batch", "20", "--epochs", "4"
 
@@ -29,6 +29,8 @@ static int make_models(void **state) {
   make_classifier();
   set_path(unlabelled, "unlabelled.jsonl");
   set_path(teacher, "teacher.pith");
+  set_path(bare_wide, "bare-wide.pith");
+  set_path(wide, "wide.pith");
   write_rows(unlabelled, 5, 600, false);
   outcome o = run_pith(NULL, "train", bare, TASK, FAST, "-o", teacher, NULL);
   assert_success(&o);
@@ -93,18 +95,57 @@ static void test_hidden(void **state) {
   assert_non_null(text);
   memcpy(strstr(text, "\"hidden_size\":32"), "\"hidden_size\":48", 16);
   write_text(in_folder("config.json"), text, strlen(text));
-  o = run_pith(NULL, "new", in_folder("config.json"), "--seed", "3", "-o", other, NULL);
+  o = run_pith(NULL, "new", in_folder("config.json"), "--seed", "3", "-o", bare_wide, NULL);
   assert_success(&o);
-  o = run_pith(NULL, "train", bare, TASK, "--teacher", other, "--distill-hidden", "1", "-o", out, NULL);
-  assert_failure(&o, 1, "its hidden states have 48 features, the student's 32");
   strcpy(text, classifier_config);
   memcpy(strstr(text, "\"num_hidden_layers\":2"), "\"num_hidden_layers\":1", 21);
   write_text(in_folder("config.json"), text, strlen(text));
   o = run_pith(NULL, "new", in_folder("config.json"), "--seed", "3", "-o", other, NULL);
   assert_success(&o);
   o = run_pith(NULL, "train", bare, TASK, "--teacher", other, "--distill-hidden", "1", "-o", out, NULL);
-  assert_failure(&o, 1, "has 1 layers, fewer than 2");
+  assert_failure(&o, 1, "it has 1 layers, fewer than the 2 that distill-hidden compares");
+  strcpy(text, classifier_config);
+  memcpy(strstr(text, "\"num_attention_heads\":2"), "\"num_attention_heads\":4", 23);
+  write_text(in_folder("config.json"), text, strlen(text));
+  o = run_pith(NULL, "new", in_folder("config.json"), "--seed", "3", "-o", other, NULL);
+  assert_success(&o);
+  o = run_pith(NULL, "train", bare, TASK, "--teacher", other, "--distill-attention", "1", "-o", out, NULL);
+  assert_failure(&o, 1, "its attention has 4 heads, the student's 2");
+  o = run_pith(NULL, "train", bare, TASK, "--teacher", other, "--distill-relations", "1", "--distill-relation-heads", "5", "-o", out, NULL);
+  assert_failure(&o, 1, "5 relation heads (distill-relation-heads) do not divide the student's width 32");
+  o = run_pith(NULL, "train", bare, TASK, "--teacher", other, "--distill-relations", "1", "--distill-relation-layer", "3", "-o", out, NULL);
+  assert_failure(&o, 1, "it has 2 layers, distill-relation-layer is 3");
   free(text);
+}
+
+#define LAYERS "--distill-hidden", "0.5", "--distill-attention", "0.1", "--distill-relations", "0.5", "--distill-relation-heads", "4"
+
+/* Of a teacher with wider layers: what it teaches does not hinder; what came out has none of the training's own parameters; one and two
+ * threads give the same file; an INT8 student learns alike. */
+static void test_layers(void **state) {
+  (void)state;
+  char quantized[PATH_BYTES];
+  set_path(quantized, "student8.pith");
+  outcome o = run_pith(NULL, "train", bare_wide, TASK, FAST, "-o", wide, NULL);
+  assert_success(&o);
+  o = run_pith(NULL, "train", bare, TASK, FAST, "--teacher", wide, LAYERS, "--threads", "1", "-o", out, NULL);
+  assert_success(&o);
+  assert_true(measure(out) > 0.95);
+  o = run_pith(NULL, "inspect", out, "--json", NULL);
+  assert_success(&o);
+  assert_null(strstr(o.out, "distill."));
+  o = run_pith(NULL, "train", bare, TASK, FAST, "--teacher", wide, LAYERS, "--threads", "2", "-o", other, NULL);
+  assert_success(&o);
+  assert_true(same_file(out, other));
+  o = run_pith(NULL, "quantize", out, "--mode", "static", "--data", unlabelled, "-o", quantized, NULL);
+  assert_success(&o);
+  o = run_pith(NULL, "train", quantized, TASK, FAST, "--teacher", wide, LAYERS, "--threads", "1", "-o", out, NULL);
+  assert_success(&o);
+  assert_true(measure(out) > 0.95);
+  o = run_pith(NULL, "inspect", out, "--json", NULL);
+  assert_null(strstr(o.out, "distill."));
+  o = run_pith(NULL, "train", bare, TASK, FAST, "--teacher", quantized, LAYERS, "--distill-weight", "0", "-o", out, NULL);
+  assert_success(&o);
 }
 
 #define PRUNE "--prune-pattern", "4x1", "--prune-sparsity", "0.75", "--prune-end", "0.4"
@@ -177,14 +218,12 @@ static double now(void) {
 }
 
 /* Killed at moments of the run, each time going on; another teacher is another run. */
-static void test_ends(void **state) {
-  (void)state;
+static void end_often(const char *keys, const char *model) {
   char text[2400];
   const int bytes = snprintf(text, sizeof text,
                              "{\"task\":\"classification\",\"data\":\"%s\",\"eval-data\":\"%s\",\"lr\":3e-3,\"batch\":20,\"epochs\":4,"
-                             "\"prune-pattern\":\"4x1\",\"prune-sparsity\":0.75,\"prune-end\":0.4,\"prune-score\":\"movement\","
-                             "\"teacher\":\"%s\",\"eval-every\":10,\"save-every\":5}",
-                             train, dev, teacher);
+                             "%s,\"teacher\":\"%s\",\"eval-every\":10,\"save-every\":5}",
+                             train, dev, keys, model);
   write_text(recipe, text, (size_t)bytes);
   const double begin = now();
   assert_int_equal(wait_for(start(out, NULL)), 0);
@@ -201,7 +240,13 @@ static void test_ends(void **state) {
   }
   assert_int_equal(wait_for(start(other, "--resume")), 0);
   assert_true(same_file(out, other));
+}
+
+static void test_ends(void **state) {
+  (void)state;
+  end_often("\"prune-pattern\":\"4x1\",\"prune-sparsity\":0.75,\"prune-end\":0.4,\"prune-score\":\"movement\"", teacher);
   expect_zeros(out, 0.75, "4x1");
+  end_often("\"distill-hidden\":1,\"distill-attention\":0.2,\"distill-relations\":1", wide);
 }
 
 static void test_refused(void **state) {
@@ -213,6 +258,10 @@ static void test_refused(void **state) {
       {"--distill-weight", "0.5", "--distill-weight needs a teacher", 2},
       {"--distill-temperature", "3", "--distill-temperature needs a teacher", 2},
       {"--distill-hidden", "3", "--distill-hidden needs a teacher", 2},
+      {"--distill-attention", "3", "--distill-attention needs a teacher", 2},
+      {"--distill-relations", "3", "--distill-relations needs a teacher", 2},
+      {"--distill-relation-heads", "3", "--distill-relation-heads needs a teacher", 2},
+      {"--distill-relation-layer", "3", "--distill-relation-layer needs a teacher", 2},
       {"--teacher", "/nowhere.pith", "/nowhere.pith", 1},
       {"--prune-sparsity", "0.5", "--prune-sparsity needs prune-pattern", 2},
       {"--prune-score", "movement", "--prune-score needs prune-pattern", 2},
@@ -226,6 +275,8 @@ static void test_refused(void **state) {
   }
   outcome o = run_pith(NULL, "train", bare, TASK, "--teacher", teacher, "--distill-weight", "0", "-o", out, NULL);
   assert_failure(&o, 2, "--distill-weight is 0");
+  o = run_pith(NULL, "train", bare, TASK, "--teacher", teacher, "--distill-relation-heads", "2", "-o", out, NULL);
+  assert_failure(&o, 2, "--distill-relation-heads needs distill-relations");
   o = run_pith(NULL, "train", bare, TASK, PRUNE, "--prune-lasso", "0.1", "-o", out, NULL);
   assert_failure(&o, 2, "--prune-lasso goes with prune-score group_lasso");
   o = run_pith(NULL, "train", bare, TASK, PRUNE, "--max-steps", "20", "--prune-begin", "20", "-o", out, NULL);
@@ -237,7 +288,7 @@ static void test_refused(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(test_unlabelled), cmocka_unit_test(test_quantized_teacher),
-                                     cmocka_unit_test(test_hidden), cmocka_unit_test(test_prune),
+                                     cmocka_unit_test(test_hidden), cmocka_unit_test(test_layers), cmocka_unit_test(test_prune),
                                      cmocka_unit_test(test_prune_int8),
                                      cmocka_unit_test(test_ends), cmocka_unit_test(test_refused)};
   return cmocka_run_group_tests(tests, make_models, remove_models);

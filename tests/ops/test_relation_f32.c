@@ -79,13 +79,13 @@ static void check_errors(tester *t, const plain *p) {
 /* Where x and z are one, its gradient is the sum of both. */
 static void check_gradients(tester *t, const plain *p, double *values, size_t n, bool same) {
   const pith_relation_f32_args *a = p->a;
-  double size = 1e-2; /* p and q nearly cancel */
+  double size = 1e-3;
   for (size_t i = 0; i < n; ++i)
     size = fmax(size, fmax(fabs((double)a->dx[i]), fabs((double)a->dz[i])));
   for (size_t i = 0; i < (same ? n : 2 * n); ++i) {
     const double want = difference(weighted, values, same ? n : 2 * n, i, p);
     const double got = same ? (double)a->dx[i] + (double)a->dz[i] : i < n ? (double)a->dx[i] : (double)a->dz[i - n];
-    tester_check_near(t, i < n ? "dx" : "dz", 0, i % n, got, want, 1e-5 * size);
+    tester_check_near(t, i < n ? "dx" : "dz", 0, i % n, got, want, 1e-5 * size + 1e-6); /* of p - q, which nearly cancel */
   }
 }
 

@@ -21,7 +21,8 @@ static const char all_keys[] =
     "\"classifier-dropout\":0,\"label-smoothing\":0.5,\"class-weights\":\"1,2\",\"temperature\":0.5,\"freeze\":[\"a*\",\"b?\"],\"dequantize\":true,\"qat-ranges\":\"ema\","
     "\"qat-momentum\":0.5,\"qat-freeze\":0.75,\"seed\":9007199254740992,"
     "\"max-memory\":11,\"eval-every\":12,\"save-every\":13,\"patience\":14,\"metric\":\"f1\",\"log\":\"l.jsonl\",\"tensorboard\":\"d\",\"log-every\":15,"
-    "\"teacher\":\"t.pith\",\"distill-weight\":0.5,\"distill-temperature\":4,\"distill-hidden\":8,\"prune-pattern\":\"4x1\",\"prune-sparsity\":0.75,"
+    "\"teacher\":\"t.pith\",\"distill-weight\":0.5,\"distill-temperature\":4,\"distill-hidden\":8,\"distill-attention\":3,\"distill-relations\":0.5,"
+    "\"distill-relation-heads\":48,\"distill-relation-layer\":21,\"prune-pattern\":\"4x1\",\"prune-sparsity\":0.75,"
     "\"prune-score\":\"movement\",\"prune-scope\":\"layer\",\"prune-schedule\":\"linear\",\"prune-begin\":0.25,\"prune-end\":100,"
     "\"prune-every\":16,\"prune-exclude\":[\"c*\"],\"prune-minimum\":0.125,\"prune-maximum\":0.875,\"prune-lasso\":0.5,"
     "\"graph\":\"0123\"}";
