@@ -89,7 +89,7 @@ static int read_recipe(job *j) {
     bytes = j->file.size;
   }
   if (status == PITH_OK)
-    status = pith_cli_stages_read(&j->stages, text, bytes, j->name, places, &j->arena, &error);
+    status = pith_cli_stages_read(&j->stages, text, bytes, j->name, places, s->output, &j->arena, &error);
   return status == PITH_OK ? PITH_EXIT_OK : pith_report_error(&error);
 }
 
@@ -128,7 +128,7 @@ static pith_status make_key(job *j, pith_error *error) {
 
 /* The file that stage i (from 1) makes; 0: the model. */
 static const char *get_path(job *j, uint32_t i) {
-  return i == 0 ? j->settings->operand : pith_arena_format(&j->arena, "%s.stage.%u", j->settings->output, i);
+  return i == 0 ? j->settings->operand : pith_cli_stage_path(&j->arena, j->settings->output, i);
 }
 
 static pith_status read_state(job *j, pith_error *error) {

@@ -135,6 +135,8 @@ static int check_options(job *j) {
     return pith_usage_error("--method sensitivity needs labelled texts: --data and --data-task");
   if (!uses_gradients(j) && given->batch != pith_prune_defaults.batch)
     return pith_usage_error("--batch goes with --method sensitivity");
+  if (given->vocabulary_size != 0 && given->vocabulary == NULL)
+    return pith_usage_error("--vocabulary-size goes with --vocabulary");
   if (given->data_task != NULL && pith_cli_task_find(given->data_task) == NULL)
     return PITH_EXIT_USAGE;
   return PITH_EXIT_OK;
@@ -180,7 +182,8 @@ static pith_status prune(job *j, pith_error *error) {
                                       .context = j};
   j->model = *j->open.model;
   if (j->options.vocabulary != NULL)
-    PITH_TRY(pith_cli_shrink_words(&j->shrink, &j->model, j->options.vocabulary, j->options.data_task, error));
+    PITH_TRY(pith_cli_shrink_words(&j->shrink, &j->model, j->options.vocabulary, j->options.data_task,
+                                   (uint32_t)j->options.vocabulary_size, error));
   pith_progress_begin(&j->progress, "prune", 0);
   pith_status status = PITH_OK;
   if (removes_parts(j))

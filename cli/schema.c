@@ -72,7 +72,7 @@ void pith_cli_print_schema(FILE *out) {
   fprintf(out, "{\n  \"$schema\": \"https://json-schema.org/draft/2020-12/schema\",\n"
                "  \"title\": \"Recipe of pith compress\",\n"
                "  \"description\": \"Stages, each on what the one before it made. $model, $teacher, $task, $data and $eval-data stand for what "
-               "the command line says.\",\n"
+               "the command line says, $stage.2 for what the second stage made.\",\n"
                "  \"type\": \"object\",\n  \"required\": [\"stages\"],\n  \"additionalProperties\": false,\n  \"properties\": {\n"
                "    \"stages\": {\"type\": \"array\", \"minItems\": 1, \"maxItems\": %d, \"items\": {\n      \"oneOf\": [\n", PITH_MAX_STAGES);
   for (const pith_cli_stage_kind *kind = pith_cli_stage_kinds; kind->name != NULL; kind++) {

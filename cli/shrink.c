@@ -26,7 +26,7 @@ static pith_status see_row(void *context, const pith_dataset_row *row, pith_erro
 }
 
 pith_status pith_cli_shrink_words(pith_cli_shrink *shrink, pith_model *model, const char *path,
-                                  const char *task, pith_error *error) {
+                                  const char *task, uint32_t limit, pith_error *error) {
   reading r = {0};
   pith_status status = pith_vocabulary_init(&r.vocabulary, model, error);
   pith_progress_begin(&r.progress, "vocabulary", 0);
@@ -34,7 +34,7 @@ pith_status pith_cli_shrink_words(pith_cli_shrink *shrink, pith_model *model, co
     status = pith_texts_visit(path, task, see_row, &r, error);
   pith_progress_end(&r.progress);
   if (status == PITH_OK)
-    status = pith_vocabulary_prune(&r.vocabulary, &shrink->words, error);
+    status = pith_vocabulary_prune(&r.vocabulary, limit, &shrink->words, error);
   shrink->texts = r.vocabulary.texts;
   shrink->tokens = r.vocabulary.tokens;
   shrink->unknown = r.vocabulary.unknown;

@@ -12,11 +12,11 @@ typedef struct pith_cli_shrink {
   uint64_t texts, tokens, unknown; /* that the words are of */
 } pith_cli_shrink;
 
-/* The words of a file of texts (its task as in pith_texts_open) stay. `model->data` becomes the
+/* The words of a file of texts (its task as in pith_texts_open) stay, at most `limit` tokens (0: all). `model->data` becomes the
  * smaller one's; the model outlives what `shrink` holds. */
 PITH_WARN_UNUSED pith_status pith_cli_shrink_words(pith_cli_shrink *shrink, pith_model *model,
                                                    const char *path, const char *task,
-                                                   pith_error *error);
+                                                   uint32_t limit, pith_error *error);
 /* Heads, neurons or layers leave, as the request's options say; the model as above. */
 PITH_WARN_UNUSED pith_status pith_cli_shrink_parts(pith_cli_shrink *shrink, pith_model *model,
                                                    const pith_prune_request *request,

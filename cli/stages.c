@@ -1,5 +1,6 @@
 #include "cli/stages.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "compiler/import/json.h"
@@ -31,28 +32,59 @@ static pith_status find_kind(const char *where, const char *name, const pith_cli
                    pith_suggest_to(name, next_kind, &next, suggestion));
 }
 
+const char *pith_cli_stage_path(pith_arena *arena, const char *output, uint32_t i) {
+  return pith_arena_format(arena, "%s.stage.%u", output, i);
+}
+
+typedef struct reading {
+  pith_cli_stages *stages;
+  const char *name; /* of the recipe */
+  const pith_cli_place *places;
+  const char *output;
+  pith_arena *arena;
+} reading;
+
+static pith_status fill(cJSON *item, const char *value, pith_error *error) {
+  return value != NULL && cJSON_SetValuestring(item, value) != NULL
+             ? PITH_OK
+             : pith_fail(error, PITH_OUT_OF_MEMORY, "no memory for a recipe");
+}
+
+/* "$stage.2", whose number is one of a stage before. */
+static pith_status fill_stage(const reading *r, const char *where, cJSON *item, const char *number, pith_error *error) {
+  char *end;
+  const unsigned long stage = strtoul(number, &end, 10);
+  if (number[0] < '1' || number[0] > '9' || *end != '\0' || stage > r->stages->count)
+    return pith_fail(error, PITH_INVALID_ARGUMENT, "%s: %s is '%.60s', which is none of the %u stages before it", where,
+                     item->string, item->valuestring, r->stages->count);
+  return fill(item, pith_cli_stage_path(r->arena, r->output, (uint32_t)stage), error);
+}
+
 /* "$data" becomes what the command line said. */
-static pith_status fill_place(const char *where, cJSON *item, const pith_cli_place *places, pith_error *error) {
+static pith_status fill_place(const reading *r, const char *where, cJSON *item, pith_error *error) {
+  static const char stage[] = "stage.";
+  if (strncmp(item->valuestring + 1, stage, strlen(stage)) == 0)
+    return fill_stage(r, where, item, item->valuestring + 1 + strlen(stage), error);
+  const pith_cli_place *places = r->places;
   for (const pith_cli_place *place = places; place->name != NULL; place++) {
     if (strcmp(item->valuestring + 1, place->name) != 0)
       continue;
     if (place->value == NULL)
       return pith_fail(error, PITH_INVALID_ARGUMENT, "--%s is missing: %s has it as its %s", place->name, where, item->string);
-    return cJSON_SetValuestring(item, place->value) != NULL
-               ? PITH_OK
-               : pith_fail(error, PITH_OUT_OF_MEMORY, "no memory for a recipe");
+    return fill(item, place->value, error);
   }
   return pith_fail(error, PITH_INVALID_ARGUMENT, "%s: %s is '%.60s', which stands for nothing", where, item->string,
                    item->valuestring);
 }
 
-static pith_status read_stage(pith_cli_stages *stages, cJSON *item, const char *name, const pith_cli_place *places,
-                              pith_arena *arena, pith_error *error) {
+static pith_status read_stage(const reading *r, cJSON *item, pith_error *error) {
+  pith_cli_stages *stages = r->stages;
+  const char *name = r->name;
   const uint32_t i = stages->count;
   cJSON *options = item->child;
   if (!cJSON_IsObject(item) || options == NULL || options->next != NULL || !cJSON_IsObject(options))
     return pith_fail(error, PITH_FORMAT, "%s: stage %u is no object with one technique, such as {\"prune\": {..}}", name, i + 1);
-  const char *where = pith_arena_format(arena, "%s: stage %u (%.60s)", name, i + 1, options->string);
+  const char *where = pith_arena_format(r->arena, "%s: stage %u (%.60s)", name, i + 1, options->string);
   if (where == NULL)
     return pith_fail(error, PITH_OUT_OF_MEMORY, "no memory for a recipe");
   stages->stages[i].where = where;
@@ -60,13 +92,14 @@ static pith_status read_stage(pith_cli_stages *stages, cJSON *item, const char *
   PITH_TRY(find_kind(where, options->string, &stages->stages[i].kind, error));
   for (cJSON *option = options->child; option != NULL; option = option->next)
     if (cJSON_IsString(option) && option->valuestring[0] == '$')
-      PITH_TRY(fill_place(where, option, places, error));
+      PITH_TRY(fill_place(r, where, option, error));
   stages->count++;
   return PITH_OK;
 }
 
 pith_status pith_cli_stages_read(pith_cli_stages *stages, const char *text, size_t bytes, const char *name,
-                                 const pith_cli_place *places, pith_arena *arena, pith_error *error) {
+                                 const pith_cli_place *places, const char *output, pith_arena *arena, pith_error *error) {
+  const reading r = {.stages = stages, .name = name, .places = places, .output = output, .arena = arena};
   *stages = (pith_cli_stages){0};
   PITH_TRY(pith_json_parse(text, bytes, name, &stages->json, error));
   const cJSON *list = cJSON_GetObjectItemCaseSensitive(stages->json, "stages");
@@ -79,7 +112,7 @@ pith_status pith_cli_stages_read(pith_cli_stages *stages, const char *text, size
   for (cJSON *item = list->child; item != NULL; item = item->next) {
     if (stages->count == PITH_MAX_STAGES)
       return pith_fail(error, PITH_LIMIT, "%s: more than %d stages", name, PITH_MAX_STAGES);
-    PITH_TRY(read_stage(stages, item, name, places, arena, error));
+    PITH_TRY(read_stage(&r, item, error));
   }
   return PITH_OK;
 }

@@ -52,10 +52,15 @@ typedef struct pith_cli_place {
   const char *name, *value;
 } pith_cli_place;
 
+/* The file of stage i (from 1) of the run with this output. NULL: no memory. */
+const char *pith_cli_stage_path(pith_arena *arena, const char *output, uint32_t i);
+
 /* {"stages": [{"prune": {...}}, {"train": {...}}, ..]}. `text` is what is read, `name` what messages call it; `places` ends with a NULL name.
+ * "$stage.2" is what the second stage of the run with this `output` makes, in those behind it.
  * pith_cli_stages_deinit follows, whether this fails or not. */
 PITH_WARN_UNUSED pith_status pith_cli_stages_read(pith_cli_stages *stages, const char *text, size_t bytes, const char *name,
-                                                  const pith_cli_place *places, pith_arena *arena, pith_error *error);
+                                                  const pith_cli_place *places, const char *output, pith_arena *arena,
+                                                  pith_error *error);
 void pith_cli_stages_deinit(pith_cli_stages *stages);
 
 /* Recipes that come with the command (models/recipes). */

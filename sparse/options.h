@@ -39,6 +39,7 @@ typedef struct pith_prune_options {
   double damping;           /* of OBS: share of the mean diagonal of the second moments added to it */
   uint64_t samples, seed;   /* of data, as in pith_quant_options */
   uint64_t batch;           /* of SENSITIVITY: samples whose mean loss has one gradient */
+  uint64_t vocabulary_size; /* most tokens that stay of `vocabulary`; 0: all that its texts have */
   const char *graph;        /* what pith_recipe_hash_graph gives for the model that this is meant for; NULL: any */
   /* What the command reads; the library opens no files. NULL where there is none. */
   const char *data, *data_task, *vocabulary, *eval, *eval_data, *max_loss;
@@ -75,6 +76,8 @@ extern const pith_prune_options pith_prune_defaults;
   X(seed, "seed", COUNT, "N", 0, 9007199254740992.0, NULL, "draw the texts at random (default 0: the first ones)") \
   X(vocabulary, "vocabulary", FILE, "FILE", 0, 0, NULL,                                                    \
     "keep the tokens of these texts (as --data) and single characters or bytes, and leave out the rest")   \
+  X(vocabulary_size, "vocabulary-size", COUNT, "N", 0, 1e7, NULL,                                           \
+    "with --vocabulary: keep at most N tokens, the texts' most frequent ones (0: all)")                     \
   X(eval, "eval", TEXT, "TASK", 0, 0, NULL, "measure this task before and after")                          \
   X(eval_data, "eval-data", FILE, "FILE", 0, 0, NULL, "the task's data")                                   \
   X(max_loss, "max-loss", TEXT, "LOSS", 0, 0, NULL, "refuse a larger loss: 1% of the metric, or 0.005 of it absolute")

@@ -4,7 +4,8 @@
  * Kept are the tokens of the texts, special and added ones, what begins or goes on a word with a
  * single character (WordPiece), and all bytes and the merges that lead to a kept token (byte-level
  * BPE). Ids close up in their old order. The given texts become the same tokens as before; other
- * words fall back to shorter pieces, down to characters. */
+ * words fall back to shorter pieces, down to characters. With a limit the tokens that the texts have
+ * most often are kept, and rare words of theirs fall back likewise. */
 #ifndef PITH_SPARSE_VOCABULARY_H
 #define PITH_SPARSE_VOCABULARY_H
 
@@ -12,7 +13,7 @@
 
 typedef struct pith_vocabulary {
   const pith_model *model;
-  bool *kept;                      /* [token_count] by id */
+  uint64_t *counts;                /* [token_count] by id: how often it was seen */
   uint64_t texts, tokens, unknown; /* seen; unknown ones among them */
   size_t capacity;                 /* of the encoding */
   int32_t *ids, *type_ids;
@@ -39,10 +40,11 @@ typedef struct pith_vocabulary_pruned {
   pith_arena arena;
 } pith_vocabulary_pruned;
 
-/* PITH_INVALID_ARGUMENT where no text was seen, nothing would leave, or the graph reads the table
- * in a way that is none of looking up and decoding. pith_vocabulary_pruned_deinit follows, whether
- * this fails or not. */
-PITH_WARN_UNUSED pith_status pith_vocabulary_prune(pith_vocabulary *vocabulary,
+/* Keeps at most `limit` tokens (0: all that were seen). PITH_INVALID_ARGUMENT where no text was seen,
+ * nothing would leave, what stays in any case is over the limit, or the graph reads the table in a
+ * way that is none of looking up and decoding. pith_vocabulary_pruned_deinit follows, whether this
+ * fails or not. */
+PITH_WARN_UNUSED pith_status pith_vocabulary_prune(pith_vocabulary *vocabulary, uint32_t limit,
                                                    pith_vocabulary_pruned *out, pith_error *error);
 void pith_vocabulary_pruned_deinit(pith_vocabulary_pruned *pruned);
 

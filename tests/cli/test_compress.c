@@ -96,13 +96,13 @@ static void test_sensitivity(void **state) {
   write_recipe("{\"stages\":[{\"prune\":{\"pattern\":\"head\",\"sparsity\":0.25,\"method\":\"sensitivity\",\"data\":\"$data\",\"data-task\":"
                "\"$task\",\"batch\":16}},{\"prune\":{\"pattern\":\"neuron\",\"sparsity\":0.25,\"method\":\"sensitivity\",\"data\":\"$data\","
                "\"data-task\":\"$task\",\"samples\":60,\"seed\":2}},{\"train\":{\"task\":\"$task\",\"data\":\"$data\",\"eval-data\":\"$eval-data\","
-               "\"lr\":3e-3,\"batch\":20,\"epochs\":6}}]}");
+               "\"lr\":3e-3,\"batch\":20,\"epochs\":6,\"teacher\":\"$stage.2\",\"distill-weight\":0.1}}]}");
   outcome o = run_pith(NULL, "compress", bare, RECIPE, "--json", "-o", out, NULL);
   assert_success(&o);
   assert_true(measure(out) > 0.9);
   o = run_pith(NULL, "inspect", out, NULL);
   assert_success(&o);
-  static const char *const told[] = {"\"pattern\":\"head\"", "\"method\":\"sensitivity\"", "\"batch\":16", "\"tokens\":"};
+  static const char *const told[] = {".stage.2\"", "\"pattern\":\"head\"", "\"method\":\"sensitivity\"", "\"batch\":16", "\"tokens\":"};
   for (size_t i = 0; i < sizeof told / sizeof *told; i++)
     if (strstr(o.out, told[i]) == NULL)
       fail_msg("'%s' is not in '%s'", told[i], o.out);
@@ -164,6 +164,9 @@ static void test_refusals(void **state) {
       {"{\"stages\":[{\"prune\":{\"patern\":\"4x1\"}}]}", "stage 1 (prune): no key 'patern' in recipes of prune, did you mean 'pattern'?", 1},
       {"{\"stages\":[{\"prune\":{\"pattern\":\"4x1\",\"sparsity\":0.5}},{\"tarin\":{}}]}", "stage 2 (tarin): no stage 'tarin', did you mean 'train'?", 1},
       {"{\"stages\":[{\"train\":{\"task\":\"$task\",\"data\":\"$dat\"}}]}", "data is '$dat', which stands for nothing", 1},
+      {"{\"stages\":[{\"prune\":{\"pattern\":\"4x1\",\"sparsity\":0.5}},{\"train\":{\"task\":\"$task\",\"data\":\"$data\",\"teacher\":\"$stage.2\"}}]}",
+       "teacher is '$stage.2', which is none of the 1 stages before it", 1},
+      {"{\"stages\":[{\"train\":{\"task\":\"$task\",\"data\":\"$data\",\"teacher\":\"$stage.0\"}}]}", "'$stage.0'", 1},
       {"{\"stages\":[{\"train\":{\"task\":\"sst2\",\"data\":\"x\",\"lr\":\"fast\"}}]}", "lr takes a number", 1},
       {"{\"stages\":[{\"train\":{\"task\":\"sst3\",\"data\":\"x\"}}]}", "sst3", 2},
       {"{\"stages\":[{\"prune\":{\"pattern\":\"4x1\",\"sparsity\":1.5}}]}", "sparsity is '1.5'", 1},

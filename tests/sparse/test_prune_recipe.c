@@ -27,7 +27,7 @@ static pith_status read_text(const char *text, pith_recipe_section *sections, pi
 static const char all_keys[] =
     "{\"pattern\":\"4x1\",\"sparsity\":0.75,\"method\":\"magnitude\",\"scope\":\"layer\",\"schedule\":\"cubic\",\"steps\":7,"
     "\"exclude\":[\"a*\"],\"minimum\":0.25,\"maximum\":0.5,\"damping\":0.125,\"data\":\"a.txt\",\"data-task\":\"sst2\","
-    "\"samples\":9,\"batch\":5,\"seed\":3,\"vocabulary\":\"v.txt\",\"eval\":\"stsb\",\"eval-data\":\"b.csv\",\"max-loss\":\"1%\",\"graph\":\"0123\"}";
+    "\"samples\":9,\"batch\":5,\"seed\":3,\"vocabulary\":\"v.txt\",\"vocabulary-size\":77,\"eval\":\"stsb\",\"eval-data\":\"b.csv\",\"max-loss\":\"1%\",\"graph\":\"0123\"}";
 
 static void test_sections(void **unused) {
   (void)unused;

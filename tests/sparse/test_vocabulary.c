@@ -127,7 +127,7 @@ static void test_words_leave(void **state) {
   MUST(pith_vocabulary_init(&v, &fixture.model, &error));
   MUST(pith_vocabulary_see(&v, "ABcd dad", "c", &error)); /* abc ##d dad, c */
   pith_vocabulary_pruned out;
-  MUST(pith_vocabulary_prune(&v, &out, &error));
+  MUST(pith_vocabulary_prune(&v, 0, &out, &error));
   pith_vocabulary_deinit(&v);
   assert_int_equal(out.before, EXEC_VOCABULARY);
   assert_int_equal(out.after, 15); /* specials, characters, abc and dad */
@@ -171,17 +171,37 @@ static void test_unknown_stays_unknown(void **state) {
   assert_ids(&tokenizer, "abx", 3, (const char *const[]){"[CLS]", "[UNK]", "[SEP]"});
   MUST(pith_vocabulary_see(&v, "abx", NULL, &error));
   assert_int_equal(v.unknown, 1);
-  v.kept[18] = true; /* ##bx, by another text */
+  v.counts[18]++; /* ##bx, by another text */
   pith_vocabulary_pruned out;
-  MUST(pith_vocabulary_prune(&v, &out, &error));
+  MUST(pith_vocabulary_prune(&v, 0, &out, &error));
   assert_ids(&out.tokenizer, "abx", 3, (const char *const[]){"[CLS]", "[UNK]", "[SEP]"});
   pith_vocabulary_pruned_deinit(&out);
   pith_vocabulary_deinit(&v);
 }
 
-static void refuse(pith_vocabulary *v, const char *words) {
+/* Of two words one has room: the more frequent one, not the one with the lower id. */
+static void test_limit(void **state) {
+  (void)state;
+  pith_vocabulary v;
+  MUST(pith_vocabulary_init(&v, &fixture.model, &error));
+  MUST(pith_vocabulary_see(&v, "abc dad", "dad", &error));
+  for (uint32_t limit = 13; limit <= 16; limit++) {
+    pith_vocabulary_pruned out;
+    MUST(pith_vocabulary_prune(&v, limit, &out, &error));
+    assert_int_equal(out.after, limit > 15 ? 15 : limit);
+    assert_int_equal(out.new_ids[16] >= 0, limit >= 14); /* dad */
+    assert_int_equal(out.new_ids[13] >= 0, limit >= 15); /* abc */
+    if (limit == 14)
+      assert_ids(&out.tokenizer, "abc dad", 6,
+                 (const char *const[]){"[CLS]", "a", "##b", "##c", "dad", "[SEP]"});
+    pith_vocabulary_pruned_deinit(&out);
+  }
+  pith_vocabulary_deinit(&v);
+}
+
+static void refuse(pith_vocabulary *v, uint32_t limit, const char *words) {
   pith_vocabulary_pruned out;
-  const pith_status status = pith_vocabulary_prune(v, &out, &error);
+  const pith_status status = pith_vocabulary_prune(v, limit, &out, &error);
   if (status != PITH_INVALID_ARGUMENT || strstr(error.message, words) == NULL)
     fail_msg("status %d, \"%s\" without \"%s\"", status, error.message, words);
   pith_vocabulary_pruned_deinit(&out);
@@ -191,7 +211,9 @@ static void test_refused(void **state) {
   (void)state;
   pith_vocabulary v;
   MUST(pith_vocabulary_init(&v, &fixture.model, &error));
-  refuse(&v, "no text");
+  refuse(&v, 0, "no text");
+  MUST(pith_vocabulary_see(&v, "abc dad", NULL, &error));
+  refuse(&v, 12, "at most 12 tokens: 13 stay");
   pith_vocabulary_deinit(&v);
   fixture.model.data.tokenizer = NULL;
   assert_int_equal(pith_vocabulary_init(&v, &fixture.model, &error), PITH_INVALID_ARGUMENT);
@@ -243,10 +265,13 @@ static void check_real(const char *probe, double most) {
     if (i % 2 == 0)
       MUST(pith_vocabulary_see(&v, line, NULL, &error));
   assert_true(v.tokens > 100000);
-  MUST(pith_vocabulary_keep_needed(&real, v.kept, &error));
+  bool *kept = calloc(real.token_count, sizeof *kept);
+  for (uint32_t id = 0; id < real.token_count; id++)
+    kept[id] = v.counts[id] != 0;
+  MUST(pith_vocabulary_keep_needed(&real, kept, &error));
   int32_t *new_ids = calloc(real.token_count, sizeof *new_ids), count = 0;
   for (uint32_t id = 0; id < real.token_count; id++)
-    new_ids[id] = v.kept[id] ? count++ : -1;
+    new_ids[id] = kept[id] ? count++ : -1;
   if (!(count > 1000 && count < most * real.token_count))
     fail_msg("%d of %u tokens stay", count, real.token_count);
   MUST(pith_vocabulary_make_tokenizer(&real, new_ids, &arena, &made, &error));
@@ -271,6 +296,7 @@ static void check_real(const char *probe, double most) {
   assert_true(after > before); /* words fell back to shorter pieces */
   fclose(texts);
   free(new_ids);
+  free(kept);
   pith_vocabulary_deinit(&v);
 }
 
@@ -287,7 +313,7 @@ static void test_real_byte_level(void **state) {
 int main(void) {
 #define TEST(function) cmocka_unit_test_setup_teardown(function, open_model, close_model)
   const struct CMUnitTest tests[] = {
-      TEST(test_words_leave),     TEST(test_unknown_stays_unknown), TEST(test_refused),
+      TEST(test_words_leave),     TEST(test_unknown_stays_unknown), TEST(test_limit), TEST(test_refused),
       TEST(test_real_word_piece), TEST(test_real_byte_level),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
