@@ -340,7 +340,7 @@ static int run(const void *given) {
 #define FIELD(name) offsetof(compress_settings, name)
 static const pith_option options[] = {
     {"output", 'o', true, PITH_OPTION_FILE, "OUT.pith", FIELD(output), 0, 0, "the file to write"},
-    {"for", 0, false, PITH_OPTION_TEXT, "GOAL", FIELD(goal), 0, 0, "a recipe that comes with pith: int8, qat, sparse or small"},
+    {"for", 0, false, PITH_OPTION_TEXT, "GOAL", FIELD(goal), 0, 0, "a recipe that comes with pith: int8, qat, sparse, small, or another of those that a wrong name lists"},
     {"recipe", 0, false, PITH_OPTION_FILE, "FILE", FIELD(recipe), 0, 0,
      "JSON: {\"stages\": [{\"prune\": {..}}, {\"train\": {..}}, {\"quantize\": {..}}]}, the keys being those subcommands' options"},
     {"task", 0, false, PITH_OPTION_TEXT, "TASK", FIELD(task), 0, 0, "what stands for $task in the recipe"},
