@@ -129,10 +129,28 @@ static const pith_score_rule rules[PITH_PRUNE_SCORE_COUNT] = {
     [PITH_PRUNE_SCORE_MOVEMENT] = {.accumulates = true, .regrows = true, .update = update_movement},
     [PITH_PRUNE_SCORE_GROUP_LASSO] = {.penalized = true, .update = update_group_lasso},
     [PITH_PRUNE_SCORE_GEOMETRIC_MEDIAN] = {.whole = true, .update = update_geometric_median},
+    [PITH_PRUNE_SCORE_OBERT] = {.fisher = true},
+    [PITH_PRUNE_SCORE_RB] = {.regrows = true, .learned = true},
+    [PITH_PRUNE_SCORE_SOFT_MOVEMENT] = {.regrows = true, .learned = true},
 };
+
+#define WORD(name, text) text,
+const char *const pith_prune_score_words[] = {PITH_PRUNE_SCORE_LIST(WORD) NULL};
+#undef WORD
 
 const pith_score_rule *pith_score_rule_get(pith_prune_score score) {
   return &rules[score];
+}
+
+void pith_score_sum_products(const pith_score_args *a, float *out_sums) {
+  double sums[CHUNK];
+  for (size_t r = 0; r < a->grid->rows; r++)
+    for (size_t first = 0; first < a->grid->columns; first += CHUNK) {
+      const size_t count = a->grid->columns - first < CHUNK ? a->grid->columns - first : CHUNK;
+      sum_blocks(a, r, first, count, get_product, sums);
+      for (size_t c = 0; c < count; c++)
+        out_sums[r * a->grid->columns + first + c] = (float)sums[c];
+    }
 }
 
 void pith_score_add_penalty(const pith_mask_grid *grid, const float *w, double a, float *g) {

@@ -10,6 +10,8 @@
  *                       a w / ||w||                                            Yuan and Lin 2006
  *     geometric_median  sum over the weight's other blocks of ||w - w_j||, whole outputs or inputs alone: what is nearest to the
  *                       middle of all is what others can stand in for          He et al. 2019, arXiv:1811.00250
+ *     obert             what the loss gains without it by the second order, with a Fisher matrix (sparse/fisher.h), over n
+ *     rb, soft_movement a score that is trained as weights are (sparse/learned.h)
  *
  * A mean and not a sum, so that smaller last blocks have the same chance. Sums are in double, in the order of the weight. */
 #ifndef PITH_SPARSE_SCORE_H
@@ -19,7 +21,8 @@
 
 #define PITH_PRUNE_SCORE_LIST(X)                                                                           \
   X(MAGNITUDE, "magnitude") X(SNIP, "snip") X(SNIP_MOMENTUM, "snip_momentum") X(MOVEMENT, "movement")      \
-  X(GROUP_LASSO, "group_lasso") X(GEOMETRIC_MEDIAN, "geometric_median")
+  X(GROUP_LASSO, "group_lasso") X(GEOMETRIC_MEDIAN, "geometric_median") X(OBERT, "obert") X(RB, "rb")      \
+  X(SOFT_MOVEMENT, "soft_movement")
 typedef enum pith_prune_score {
 #define PITH_PRUNE_SCORE_ENUM(name, text) PITH_PRUNE_SCORE_##name,
   PITH_PRUNE_SCORE_LIST(PITH_PRUNE_SCORE_ENUM)
@@ -39,10 +42,16 @@ typedef struct pith_score_rule {
   bool regrows;     /* weights live on under the mask and may come back */
   bool whole;       /* blocks are whole outputs or inputs */
   bool penalized;   /* pith_score_add_penalty goes with it */
-  void (*update)(const pith_score_args *args);
+  bool fisher;      /* of sparse/fisher.h */
+  bool learned;     /* of sparse/learned.h */
+  void (*update)(const pith_score_args *args); /* NULL where one of the last two */
 } pith_score_rule;
 
+extern const char *const pith_prune_score_words[]; /* ends with NULL */
 const pith_score_rule *pith_score_rule_get(pith_prune_score score);
+
+/* The sum of w g over each block, to `out_sums` [rows * columns]. */
+void pith_score_sum_products(const pith_score_args *args, float *out_sums);
 
 /* Adds a w / ||w|| of each block to its gradient; nothing where all of it is 0. */
 void pith_score_add_penalty(const pith_mask_grid *grid, const float *w, double a, float *g);

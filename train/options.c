@@ -38,12 +38,16 @@ const pith_train_options pith_train_defaults = {
     .prune_every = 10,
     .prune_maximum = 0.98,
     .prune_lasso = 1e-4,
+    .prune_penalty = 100,
+    .prune_score_rate = 1000,
+    .prune_fisher_gradients = 1024,
+    .prune_fisher_block = 50,
+    .prune_fisher_damp = 1e-7,
 };
 
 #define WORD(name, text) text,
 static const char *const pith_rate_words[] = {PITH_RATE_LIST(WORD) NULL};
 static const char *const pith_optimizer_words[] = {PITH_OPTIMIZER_LIST(WORD) NULL};
-static const char *const pith_train_score_words[] = {PITH_PRUNE_SCORE_LIST(WORD) NULL};
 static const char *const pith_train_ranges_words[] = {PITH_RANGE_TRAINING_LIST(WORD) NULL};
 #undef WORD
 static const char *const pith_train_alike_words[] = {"dropout", NULL}; /* -1 */
@@ -154,7 +158,12 @@ pith_status pith_train_get_prune(const pith_train_options *o, uint64_t steps, pi
   *out_prunes = o->prune_pattern != NULL;
   *out = (pith_train_prune){.what = pith_prune_defaults,
                             .score = o->prune_score,
-                            .penalty = o->prune_lasso,
+                            .penalty = o->prune_score == PITH_PRUNE_SCORE_SOFT_MOVEMENT ? o->prune_penalty : o->prune_lasso,
+                            .score_rate = o->prune_score_rate,
+                            .fisher_gradients = o->prune_fisher_gradients,
+                            .fisher_block = o->prune_fisher_block,
+                            .fisher_damp = o->prune_fisher_damp,
+                            .compensates = !o->prune_no_update,
                             .begin = pith_rate_get_warmup(o->prune_begin, steps),
                             .end = pith_rate_get_warmup(o->prune_end, steps),
                             .every = o->prune_every};
@@ -176,9 +185,31 @@ pith_status pith_train_get_prune(const pith_train_options *o, uint64_t steps, pi
                                       (unsigned long long)steps);
 }
 
+/* Keys of some scores alone. */
+static pith_status check_prune_scores(const pith_train_options *o, pith_error *error) {
+  const pith_train_options *d = &pith_train_defaults;
+  const pith_score_rule *rule = pith_score_rule_get(o->prune_score);
+  const struct {
+    const char *name, *scores;
+    bool given, read;
+  } own[] = {{"prune-lasso", "group_lasso", o->prune_lasso != d->prune_lasso, rule->penalized},
+             {"prune-penalty", "soft_movement", o->prune_penalty != d->prune_penalty, o->prune_score == PITH_PRUNE_SCORE_SOFT_MOVEMENT},
+             {"prune-score-rate", "rb or soft_movement", o->prune_score_rate != d->prune_score_rate, rule->learned},
+             {"prune-every", "other scores than rb and soft_movement", o->prune_every != d->prune_every, !rule->learned},
+             {"prune-fisher-gradients", "obert", o->prune_fisher_gradients != d->prune_fisher_gradients, rule->fisher},
+             {"prune-fisher-block", "obert", o->prune_fisher_block != d->prune_fisher_block, rule->fisher},
+             {"prune-fisher-damp", "obert", o->prune_fisher_damp != d->prune_fisher_damp, rule->fisher},
+             {"prune-no-update", "obert", o->prune_no_update, rule->fisher}};
+  for (size_t i = 0; i < sizeof own / sizeof *own; i++)
+    if (own[i].given && !own[i].read)
+      return pith_fail(error, PITH_INVALID_ARGUMENT, "%s goes with prune-score %s", own[i].name, own[i].scores);
+  return PITH_OK;
+}
+
 /* Keys that only mean something beside others. What depends on the number of steps comes later. */
 static pith_status check_prune(const pith_train_options *o, pith_error *error) {
   const pith_train_options *d = &pith_train_defaults;
+  PITH_TRY(check_prune_scores(o, error));
   const struct {
     const char *name;
     bool given;
@@ -191,8 +222,6 @@ static pith_status check_prune(const pith_train_options *o, pith_error *error) {
   for (size_t i = 0; i < sizeof needs / sizeof *needs && o->prune_pattern == NULL; i++)
     if (needs[i].given)
       return pith_fail(error, PITH_INVALID_ARGUMENT, "%s needs prune-pattern", needs[i].name);
-  if (o->prune_lasso != d->prune_lasso && o->prune_score != PITH_PRUNE_SCORE_GROUP_LASSO)
-    return pith_fail(error, PITH_INVALID_ARGUMENT, "prune-lasso goes with prune-score group_lasso");
   if (o->prune_scope == PITH_PRUNE_LAYER && (o->prune_minimum != d->prune_minimum || o->prune_maximum != d->prune_maximum))
     return pith_fail(error, PITH_INVALID_ARGUMENT, "%s goes with prune-scope global",
                      o->prune_minimum != d->prune_minimum ? "prune-minimum" : "prune-maximum");

@@ -60,7 +60,10 @@ typedef struct pith_train_options {
   double prune_begin, prune_end;        /* as `warmup` */
   uint64_t prune_every;                 /* steps */
   pith_name_patterns prune_exclude;
-  double prune_minimum, prune_maximum, prune_lasso;
+  double prune_minimum, prune_maximum, prune_lasso, prune_penalty, prune_score_rate;
+  uint64_t prune_fisher_gradients, prune_fisher_block;
+  double prune_fisher_damp;
+  bool prune_no_update;
   const char *graph;                    /* what pith_recipe_hash_graph gives for the model that this is meant for; NULL: any */
 } pith_train_options;
 

@@ -22,8 +22,9 @@
   X(prune_pattern, "prune-pattern", TEXT, "PATTERN", 0, 0, NULL,                                           \
     "set weights to 0 while training: element, blocks of outputs x inputs such as 4x1, N:M, row or column") \
   X(prune_sparsity, "prune-sparsity", NUMBER, "S", 0, 1, pith_prune_sparsity_words, "share of zeros, 0 to 1; N:M says it itself") \
-  X(prune_score, "prune-score", WORD, "NAME", 0, 0, pith_train_score_words,                                \
-    "what goes first: least magnitude, snip, snip_momentum (default), movement, group_lasso or geometric_median") \
+  X(prune_score, "prune-score", WORD, "NAME", 0, 0, pith_prune_score_words,                                \
+    "what goes first: least magnitude, snip, snip_momentum (default), movement, group_lasso, geometric_median, obert; or "\
+    "learned: rb, soft_movement")                                                                          \
   X(prune_scope, "prune-scope", WORD, "SCOPE", 0, 0, pith_prune_scope_words,                               \
     "global: one threshold for all weights (default); layer: the same sparsity in each")                   \
   X(prune_schedule, "prune-schedule", WORD, "NAME", 0, 0, pith_schedule_words,                 \
@@ -37,6 +38,17 @@
   X(prune_minimum, "prune-minimum", NUMBER, "S", 0, 1, NULL, "global scope: no weight has a sparsity below") \
   X(prune_maximum, "prune-maximum", NUMBER, "S", 0, 1, NULL, "global scope: no weight has a sparsity above (default 0.98)") \
   X(prune_lasso, "prune-lasso", NUMBER, "A", 0, 1e3, NULL,                                                 \
-    "group_lasso: the penalty's factor, whose gradient is A w over the norm of w, block by block (default 1e-4)")
+    "group_lasso: the penalty's factor, whose gradient is A w over the norm of w, block by block (default 1e-4)") \
+  X(prune_fisher_gradients, "prune-fisher-gradients", COUNT, "N", 1, 1e9, NULL,                            \
+    "obert: steps whose gradients its Fisher matrix is the mean of; before, it fades (default 1024)")      \
+  X(prune_fisher_block, "prune-fisher-block", COUNT, "N", 1, 64, NULL,                                     \
+    "obert: inputs of a block of it: 2 (N + 1) bytes a weight (default 50)")                               \
+  X(prune_fisher_damp, "prune-fisher-damp", NUMBER, "D", 1e-30, 1e3, NULL, "obert: added to its diagonal (default 1e-7)") \
+  X(prune_no_update, "prune-no-update", FLAG, NULL, 0, 0, NULL,                                            \
+    "obert: the weights that stay do not make good for those that go")                                     \
+  X(prune_score_rate, "prune-score-rate", NUMBER, "F", 0, 1e9, NULL,                                       \
+    "rb, soft_movement: the learning rate of scores is F times that of weights (default 1000)")            \
+  X(prune_penalty, "prune-penalty", NUMBER, "P", 0, 1e9, NULL,                                             \
+    "soft_movement: the loss has P times the mean of sigmoid(score), P growing along the schedule (default 100)")
 
 #endif

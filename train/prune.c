@@ -1,13 +1,21 @@
 #include "train/prune.h"
 
 bool pith_train_prune_is_due(const pith_train_prune *prune, uint64_t step) {
+  if (pith_score_rule_get(prune->score)->learned)
+    return step == prune->end;
   return step >= prune->begin && step <= prune->end && ((step - prune->begin) % prune->every == 0 || step == prune->end);
 }
 
+static double get_way(const pith_train_prune *prune, uint64_t step) {
+  return step >= prune->end ? 1 : (double)(step - prune->begin) / (double)(prune->end - prune->begin);
+}
+
 double pith_train_prune_get_sparsity(const pith_train_prune *prune, double before, double target, uint64_t step) {
-  const double all = (double)(prune->end - prune->begin);
-  const double t = step >= prune->end ? 1 : (double)(step - prune->begin) / all;
-  return before >= target ? before : pith_schedule_get(prune->what.schedule, before, target, t);
+  return before >= target ? before : pith_schedule_get(prune->what.schedule, before, target, get_way(prune, step));
+}
+
+double pith_train_prune_get_penalty(const pith_train_prune *prune, uint64_t step) {
+  return prune->penalty * pith_schedule_get(prune->what.schedule, 0, 1, get_way(prune, step));
 }
 
 bool pith_train_prune_is_done(const pith_train_prune *prune, uint64_t steps) {
@@ -33,5 +41,15 @@ pith_status pith_train_prune_check(const pith_train_prune *prune, pith_pattern *
                      "prune-pattern is row or column, not %s", prune->what.pattern);
   if (rule->whole && prune->what.scope != PITH_PRUNE_LAYER)
     return pith_fail(error, PITH_INVALID_ARGUMENT, "prune-score geometric_median compares parts of one weight: prune-scope is layer");
+  if (rule->learned && out_pattern->kind == PITH_PATTERN_N_OF_M)
+    return pith_fail(error, PITH_INVALID_ARGUMENT, "prune-score %s learns which of all weights stay, and prune-pattern %s says how many of "
+                     "each few: it goes with other patterns", pith_prune_score_words[prune->score], prune->what.pattern);
+  if (rule->learned && !(prune->score_rate > 0))
+    return pith_fail(error, PITH_INVALID_ARGUMENT, "prune-score-rate is %g: scores would never change", prune->score_rate);
+  if (rule->fisher && (prune->fisher_block == 0 || prune->fisher_block > PITH_FISHER_MOST || prune->fisher_gradients == 0 ||
+                       !(prune->fisher_damp > 0)))
+    return pith_fail(error, PITH_INVALID_ARGUMENT, "prune-fisher-block %llu, prune-fisher-gradients %llu, prune-fisher-damp %g: from 1 to %d, "
+                     "from 1, above 0", (unsigned long long)prune->fisher_block, (unsigned long long)prune->fisher_gradients,
+                     prune->fisher_damp, PITH_FISHER_MOST);
   return PITH_OK;
 }

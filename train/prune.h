@@ -2,26 +2,36 @@
  *
  *     gradients ─► scores ─► [a pruning step: masks] ─► gradients * M ─► optimizer ─► W * M
  *
+ * Where scores are trained themselves (rb, soft_movement), each step between the first and the last draws masks of its own before its
+ * first batch, and between steps masks are those without noise; the last one chooses by the scores like any other.
+ *
  * A pattern that the model comes with is locked: blocks that are 0 as a whole stay so. What is pruned stays pruned, unless its score
- * lets weights live on under the mask (movement): then a block that is worth more than another comes back with what it has become.
+ * lets weights live on under the mask (movement, rb, soft_movement): then a block that is worth more than another comes back with what it has become.
  * The optimizer never sees the gradient of a weight under a mask, and neither do norms. */
 #ifndef PITH_TRAIN_PRUNE_H
 #define PITH_TRAIN_PRUNE_H
 
+#include "sparse/fisher.h"
 #include "sparse/options.h"
 #include "sparse/score.h"
 
 typedef struct pith_train_prune {
   pith_prune_options what; /* pattern, sparsity, scope, schedule, exclude, minimum, maximum; the rest is not read */
   pith_prune_score score;
-  double penalty;          /* of group_lasso: its factor */
+  double penalty;          /* of group_lasso, soft_movement: its factor */
   uint64_t begin, end;     /* the first and the last step, counted from 0, in which masks are chosen: sparsity grows between them */
-  uint64_t every;          /* steps from one choice to the next; the last step always chooses */
+  uint64_t every;          /* steps from one choice to the next; the last step always chooses; rb, soft_movement: not read */
+  double score_rate;       /* rb, soft_movement: the scores' learning rate over the weights' */
+  uint64_t fisher_gradients, fisher_block; /* obert: steps whose gradients F is the mean of, at most; inputs of a block */
+  double fisher_damp;      /* obert: as in pith_fisher */
+  bool compensates;        /* obert: what stays makes good for what goes */
 } pith_train_prune;
 
 /* Whether masks are chosen in the step after `step` were made, and the sparsity that they reach, from `before`. N:M has its own. */
 bool pith_train_prune_is_due(const pith_train_prune *prune, uint64_t step);
 double pith_train_prune_get_sparsity(const pith_train_prune *prune, double before, double target, uint64_t step);
+/* The factor of soft_movement's penalty in that step: it grows along the schedule from 0. */
+double pith_train_prune_get_penalty(const pith_train_prune *prune, uint64_t step);
 /* Whether after `steps` the sparsity is the one that was asked for. */
 bool pith_train_prune_is_done(const pith_train_prune *prune, uint64_t steps);
 

@@ -491,6 +491,8 @@ pith_status pith_trainer_forward_backward(pith_trainer *t, const pith_train_batc
   PITH_TRY(check_batch(t, batch, share, error));
   PITH_TRY(fill_feeds(t, batch, feeds, error));
   pith_trainer_use_weights(t);
+  if (!t->begun && t->pruning != NULL)
+    pith_trainer_prune_draw(t);
   uint64_t begin = pith_trainer_begin(t);
   PITH_TRY(prepare_rows(t, batch, error));
   pith_trainer_end(t, PITH_TRAINER_CATCHING_UP, begin);

@@ -14,6 +14,8 @@ PITH_WARN_UNUSED pith_status pith_trainer_prune_create(pith_trainer *trainer, pi
  * weights and averages likewise. */
 PITH_WARN_UNUSED pith_status pith_trainer_prune_gradients(pith_trainer *trainer, double rate, pith_error *error);
 void pith_trainer_prune_weights(pith_trainer *trainer);
+/* Before the first batch of a step: where scores are trained, weights under the masks that this step draws. */
+void pith_trainer_prune_draw(pith_trainer *trainer);
 
 /* Sets pattern and count of the model's weights as they are now. */
 PITH_WARN_UNUSED pith_status pith_trainer_prune_describe(pith_trainer *trainer, pith_error *error);

@@ -25,7 +25,8 @@ static pith_trainer_options make_options(void) {
 }
 
 static pith_train_prune make_prune(pith_prune_score score, const char *pattern) {
-  pith_train_prune prune = {.what = pith_prune_defaults, .score = score, .penalty = 1e-3, .begin = 1, .end = 9, .every = 2};
+  pith_train_prune prune = {.what = pith_prune_defaults, .score = score, .penalty = 1e-3, .begin = 1, .end = 9, .every = 2,
+                            .score_rate = 500, .fisher_gradients = 5, .fisher_block = 20, .fisher_damp = 1e-6, .compensates = true};
   prune.what.pattern = pattern;
   prune.what.sparsity = 0.75;
   prune.what.schedule = PITH_SCHEDULE_CUBIC;
@@ -132,7 +133,12 @@ static const char *const scores[] = {PITH_PRUNE_SCORE_LIST(WORD) NULL}, *const s
 static pith_train_prune read_prune(const cJSON *json) {
   pith_train_prune prune = {.what = pith_prune_defaults,
                             .score = (pith_prune_score)find_word(scores, json, "score"),
-                            .penalty = number(json, "lasso"),
+                            .penalty = number(json, "lasso") + number(json, "penalty"), /* of different scores */
+                            .score_rate = number(json, "score_rate"),
+                            .fisher_gradients = (uint64_t)number(json, "gradients"),
+                            .fisher_block = (uint64_t)number(json, "block"),
+                            .fisher_damp = number(json, "damp"),
+                            .compensates = cJSON_IsTrue(cJSON_GetObjectItem(json, "update")),
                             .begin = (uint64_t)number(json, "begin"),
                             .end = (uint64_t)number(json, "end"),
                             .every = (uint64_t)number(json, "every")};

@@ -7,7 +7,8 @@ prune.json holds the batches and a case each: options, losses, and of each prune
 are removed at the end, as bits in hexadecimal; prune.f32 holds 128 elements of each such weight at the end, one case after the other.
 
 What is written down here is the definition and nothing of the library: masks by sorting, the gradient by scores of movement through
-autograd of W' = W * M.
+autograd of W' = W * M, of scores that are trained through autograd of a threshold that lets gradients pass; inverses of Fisher blocks by
+numpy, changes by - F^-1 E_R ([F^-1]_RR)^-1 w_R.
 """
 
 import json
@@ -26,7 +27,8 @@ FOLDER = os.path.join(HERE, "..", "models", "bert-sequence")
 STEPS, SAMPLES, RATE = 14, 128, 1e-3
 
 COMMON = {"pattern": "4x1", "sparsity": 0.8, "scope": "global", "schedule": "cubic", "begin": 1, "end": 11, "every": 2, "lasso": 0.0,
-          "clip": 0.0, "distill_weight": 0.0, "distill_temperature": 2.0}
+          "clip": 0.0, "distill_weight": 0.0, "distill_temperature": 2.0, "score_rate": 1.0, "penalty": 0.0, "gradients": 1024, "block": 50,
+          "damp": 1e-5, "update": True}
 CASES = [
     {"name": "magnitude", "score": "magnitude", "clip": 0.5},
     {"name": "snip", "score": "snip", "pattern": "4x4", "scope": "layer", "schedule": "linear", "sparsity": 0.7},
@@ -37,6 +39,12 @@ CASES = [
     {"name": "geometric_median", "score": "geometric_median", "pattern": "row", "scope": "layer", "sparsity": 0.5},
     {"name": "2:4", "score": "magnitude", "pattern": "2:4", "sparsity": 0.5, "schedule": "one-shot"},
     {"name": "teacher", "score": "snip_momentum", "distill_weight": 0.75, "distill_temperature": 3.0},
+    {"name": "obert", "score": "obert", "block": 20, "damp": 1e-4},
+    {"name": "obert of elements", "score": "obert", "pattern": "element", "scope": "layer", "update": False, "gradients": 4},
+    {"name": "obert of 4x4", "score": "obert", "pattern": "4x4", "schedule": "linear", "block": 10, "sparsity": 0.6},
+    {"name": "rb", "score": "rb", "score_rate": 2000.0, "schedule": "linear"},
+    {"name": "rb of layers", "score": "rb", "pattern": "4x4", "scope": "layer", "score_rate": 1000.0, "sparsity": 0.6},
+    {"name": "soft_movement", "score": "soft_movement", "score_rate": 300.0, "penalty": 10.0},
 ]
 
 
@@ -121,9 +129,104 @@ def choose(case, scores, blocks, sparsity):
     return masks
 
 
+class Fisher:
+    """The mean of g g^T, block by block of an output's inputs."""
+
+    def __init__(self, case, shape):
+        self.case, self.shape, self.count = case, shape, 0
+        self.spans = [(i, slice(j, min(j + case["block"], shape[1]))) for i in range(shape[0]) for j in range(0, shape[1], case["block"])]
+        self.values = [np.zeros((s.stop - s.start,) * 2) for _, s in self.spans]
+
+    def add(self, g):
+        self.count += 1
+        for (i, s), f in zip(self.spans, self.values):
+            f += (np.outer(g[i, s], g[i, s]) - f) / min(self.count, self.case["gradients"])
+
+    def get_inverses(self, alive):
+        """Of each block: output, inputs that are alive, the inverse of their F."""
+        for (i, s), f in zip(self.spans, self.values):
+            places = np.flatnonzero(alive[i, s])
+            if places.size:
+                yield i, s.start + places, np.linalg.inv(f[np.ix_(places, places)] + self.case["damp"] * np.eye(places.size))
+
+    def get_scores(self, w, mask, block):
+        a, b = block
+        scores = np.zeros(mask.shape)
+        for i, inputs, inverse in self.get_inverses(spread(mask, block)):
+            for column in set(inputs // b):
+                part = np.flatnonzero(inputs // b == column)
+                wb = w[i, inputs[part]]
+                scores[i // a, column] += 0.5 * wb @ np.linalg.inv(inverse[np.ix_(part, part)]) @ wb
+        return scores / (a * b)
+
+    def update(self, w, old, new, block):
+        goes = spread(old, block) - spread(new, block)
+        for i, inputs, inverse in self.get_inverses(spread(old, block)):
+            part = np.flatnonzero(goes[i, inputs])
+            if part.size:
+                w[i, inputs] -= inverse[:, part] @ np.linalg.inv(inverse[np.ix_(part, part)]) @ w[i, inputs[part]]
+
+
+def get_philox(counter, key):
+    """Philox4x32-10 of Salmon et al. 2011."""
+    x, k = list(counter), list(key)
+    for _ in range(10):
+        a, b = 0xD2511F53 * x[0], 0xCD9E8D57 * x[2]
+        x = [(b >> 32) ^ x[1] ^ k[0], b & 0xFFFFFFFF, (a >> 32) ^ x[3] ^ k[1], a & 0xFFFFFFFF]
+        k = [(k[0] + 0x9E3779B9) & 0xFFFFFFFF, (k[1] + 0xBB67AE85) & 0xFFFFFFFF]
+    return x
+
+
+def get_noise(step, weight, shape):
+    """logit u: four blocks of a weight share a counter; the key is the stream's name by FNV-1a and the seed, 0."""
+    stream = 0xCBF29CE484222325
+    for c in b"rb":
+        stream = ((stream ^ c) * 0x100000001B3) % 2**64
+    key = (stream & 0xFFFFFFFF, stream >> 32)
+    count = int(np.prod(shape))
+    words = [x for quad in range((count + 3) // 4) for x in get_philox((quad, weight, step & 0xFFFFFFFF, step >> 32), key)]
+    u = (np.array(words[:count]) + 0.5) / 2**32
+    return np.log(u / (1 - u)).reshape(shape)
+
+
+class Learned:
+    """Scores that are trained."""
+
+    def __init__(self, case, shapes, blocks):
+        self.rb = case["score"] == "rb"
+        first = float(np.float32(np.log(0.99 / 0.01))) if self.rb else 0.0
+        self.case, self.blocks = case, blocks
+        self.scores = {n: torch.full(s, first, dtype=torch.float64, requires_grad=True) for n, s in shapes.items()}
+        self.optimizer = torch.optim.AdamW(list(self.scores.values()), lr=RATE * case["score_rate"], weight_decay=0.0)
+
+    def get_masks(self, step):
+        masks = {}
+        for i, (name, s) in enumerate(self.scores.items()):
+            soft = torch.sigmoid(s + torch.tensor(get_noise(step, i, s.shape))) if self.rb else s
+            hard = soft > 0.5 if self.rb else torch.sigmoid(s) > 0.1
+            masks[name] = soft + (hard.double() - soft).detach()
+        return masks
+
+    def get_loss(self, step):
+        """What is added to the task's."""
+        s = get_sparsity(self.case, step)
+        sums, counts, loss = [], [], 0
+        for name, score in self.scores.items():
+            soft = torch.sigmoid(score)
+            kept = soft + ((soft > 0.5).double() - soft).detach() if self.rb else soft
+            sums.append(kept.sum() * self.blocks[name][0] * self.blocks[name][1])
+            counts.append(score.numel() * self.blocks[name][0] * self.blocks[name][1])
+        groups = [(sum(sums), sum(counts))] if self.case["scope"] == "global" else list(zip(sums, counts))
+        for total, count in groups:
+            loss += (((total / count - (1 - s)) / 0.05) ** 2 if self.rb
+                     else self.case["penalty"] * s / self.case["sparsity"] * total / count)
+        return loss
+
+
 def run_case(case, batches):
     case = COMMON | case
-    regrows = case["score"] == "movement"
+    learns = case["score"] in ("rb", "soft_movement")
+    regrows = case["score"] == "movement" or learns
     model = hf.BertForSequenceClassification.from_pretrained(FOLDER, attn_implementation="eager", hidden_dropout_prob=0.0,
                                                              attention_probs_dropout_prob=0.0).double()
     parameters = dict(model.named_parameters())
@@ -132,6 +235,8 @@ def run_case(case, batches):
     blocks = {name: get_block(case["pattern"], before[name].shape) for name in targets}
     scores = {name: np.zeros(to_blocks(before[name], blocks[name]).shape[:2]) for name in targets}
     masks = {name: np.ones_like(scores[name]) for name in targets}
+    learned = Learned(case, {name: s.shape for name, s in scores.items()}, blocks) if learns else None
+    fishers = {name: Fisher(case, before[name].shape) for name in targets} if case["score"] == "obert" else {}
     optimizer = torch.optim.AdamW([{"params": [p for p in model.parameters() if p.dim() > 1], "weight_decay": 0.1},
                                    {"params": [p for p in model.parameters() if p.dim() == 1], "weight_decay": 0.0}], lr=RATE)
     losses, closest = [], np.inf
@@ -140,9 +245,11 @@ def run_case(case, batches):
         ids = torch.tensor([s + [0] * (width - len(s)) for s in batch["ids"]])
         attention = torch.tensor([[1] * len(s) + [0] * (width - len(s)) for s in batch["ids"]])
         optimizer.zero_grad()
+        learning = learns and case["begin"] <= step <= case["end"]
+        drawn = learned.get_masks(step) if learning else {name: torch.tensor(masks[name]) for name in targets}
         masked = {}
         for name in targets:
-            masked[name] = parameters[name] * torch.tensor(spread(masks[name], blocks[name]))
+            masked[name] = parameters[name] * torch.kron(drawn[name], torch.ones(blocks[name], dtype=torch.float64))
             masked[name].retain_grad()
         logits = functional_call(model, masked, kwargs={"input_ids": ids, "attention_mask": attention}).logits
         hard = F.cross_entropy(logits, torch.tensor(batch["labels"]))
@@ -150,12 +257,16 @@ def run_case(case, batches):
         soft = F.kl_div(F.log_softmax(logits / t, 1), F.softmax(torch.tensor(batch["teacher"], dtype=torch.float64) / t, 1),
                         reduction="batchmean") * t * t
         loss = (1 - w) * hard + w * soft
-        loss.backward()
+        (loss + (learned.get_loss(step) if learning else 0)).backward()
         losses.append(loss.item())
-        due = case["begin"] <= step <= case["end"] and ((step - case["begin"]) % case["every"] == 0 or step == case["end"])
+        due = step == case["end"] if learns else case["begin"] <= step <= case["end"] and ((step - case["begin"]) % case["every"] == 0 or step == case["end"])
         for name in targets:
             wn = parameters[name].detach().numpy()
-            if case["score"] in ("snip_momentum", "movement") or due:
+            if fishers and step <= case["end"]:
+                fishers[name].add(masked[name].grad.numpy())
+            if fishers and due:
+                scores[name] = fishers[name].get_scores(wn, masks[name], blocks[name])
+            elif not fishers and not learns and (case["score"] in ("snip_momentum", "movement") or due):
                 scores[name] = get_score(case["score"], scores[name], wn, masked[name].grad.numpy(), blocks[name], RATE)
             if case["score"] == "group_lasso":
                 norms = np.linalg.norm(to_blocks(wn, blocks[name]), axis=2)
@@ -163,9 +274,16 @@ def run_case(case, batches):
                 parameters[name].grad += torch.tensor(case["lasso"] * unit)
         if case["clip"]:
             torch.nn.utils.clip_grad_norm_(model.parameters(), case["clip"])
+        if learning:
+            learned.optimizer.step()
+            learned.optimizer.zero_grad()
+            scores = {name: s.detach().numpy() for name, s in learned.scores.items()}
         if due:
+            old = masks
             effective = {name: s if regrows else np.where(masks[name] == 0, -np.inf, s) for name, s in scores.items()}
             masks = choose(case, effective, blocks, get_sparsity(case, step))
+            for name in targets if fishers and case["update"] else []:
+                fishers[name].update(parameters[name].detach().numpy(), old[name], masks[name], blocks[name])
         optimizer.step()
         if not regrows:
             with torch.no_grad():
