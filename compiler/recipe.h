@@ -28,6 +28,9 @@ typedef struct pith_name_patterns {
 } pith_name_patterns;
 bool pith_name_patterns_match(const pith_name_patterns *patterns, const char *name);
 
+/* For lists of words that a key takes, X(NAME, "word"): what it does can say them, " word another". */
+#define PITH_RECIPE_SAY(name, text) " " text
+
 /* Numbers are at most 2^53, so that JSON holds them. */
 typedef struct pith_recipe_key {
   const char *name;

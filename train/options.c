@@ -195,7 +195,7 @@ static pith_status check_prune_scores(const pith_train_options *o, pith_error *e
   } own[] = {{"prune-lasso", "group_lasso", o->prune_lasso != d->prune_lasso, rule->penalized},
              {"prune-penalty", "soft_movement", o->prune_penalty != d->prune_penalty, o->prune_score == PITH_PRUNE_SCORE_SOFT_MOVEMENT},
              {"prune-score-rate", "rb or soft_movement", o->prune_score_rate != d->prune_score_rate, rule->learned},
-             {"prune-every", "other scores than rb and soft_movement", o->prune_every != d->prune_every, !rule->learned},
+             {"prune-every", "other than rb and soft_movement", o->prune_every != d->prune_every, !rule->learned},
              {"prune-fisher-gradients", "obert", o->prune_fisher_gradients != d->prune_fisher_gradients, rule->fisher},
              {"prune-fisher-block", "obert", o->prune_fisher_block != d->prune_fisher_block, rule->fisher},
              {"prune-fisher-damp", "obert", o->prune_fisher_damp != d->prune_fisher_damp, rule->fisher},

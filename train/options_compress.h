@@ -23,12 +23,11 @@
     "set weights to 0 while training: element, blocks of outputs x inputs such as 4x1, N:M, row or column") \
   X(prune_sparsity, "prune-sparsity", NUMBER, "S", 0, 1, pith_prune_sparsity_words, "share of zeros, 0 to 1; N:M says it itself") \
   X(prune_score, "prune-score", WORD, "NAME", 0, 0, pith_prune_score_words,                                \
-    "what goes first: least magnitude, snip, snip_momentum (default), movement, group_lasso, geometric_median, obert; or "\
-    "learned: rb, soft_movement")                                                                          \
+    "what a block is worth, those of least worth going first:" PITH_PRUNE_SCORE_LIST(PITH_RECIPE_SAY) " (default snip_momentum)") \
   X(prune_scope, "prune-scope", WORD, "SCOPE", 0, 0, pith_prune_scope_words,                               \
     "global: one threshold for all weights (default); layer: the same sparsity in each")                   \
   X(prune_schedule, "prune-schedule", WORD, "NAME", 0, 0, pith_schedule_words,                 \
-    "how sparsity grows: cubic (default), linear, exponential or one-shot")                                \
+    "how sparsity grows:" PITH_SCHEDULE_LIST(PITH_RECIPE_SAY) " (default cubic)")                           \
   X(prune_begin, "prune-begin", NUMBER, "N", 0, 1e12, NULL, "the first step that prunes; below 1 a share of all (default 0.05)") \
   X(prune_end, "prune-end", NUMBER, "N", 0, 1e12, NULL,                                                    \
     "the step that reaches the sparsity; below 1 a share of all (default 0.6)")                            \

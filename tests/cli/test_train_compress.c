@@ -190,6 +190,12 @@ static void test_prune_int8(void **state) {
   o = run_pith(NULL, "train", out, TASK, "--max-steps", "20", "--threads", "1", "-o", other, NULL);
   assert_success(&o);
   expect_zeros_within(other, 0.75, 0.02, "4x1");
+  static const char *const scores[] = {"obert", "rb", "soft_movement"};
+  for (size_t i = 0; i < sizeof scores / sizeof *scores; i++) {
+    o = run_pith(NULL, "train", quantized, TASK, "--max-steps", "20", PRUNE, "--prune-score", scores[i], "--threads", "1", "-o", out, NULL);
+    assert_success(&o);
+    expect_zeros_within(out, 0.75, 0.02, "4x1");
+  }
 }
 
 static pid_t start(const char *output, const char *more) {
@@ -244,7 +250,7 @@ static void end_often(const char *keys, const char *model) {
 
 static void test_ends(void **state) {
   (void)state;
-  end_often("\"prune-pattern\":\"4x1\",\"prune-sparsity\":0.75,\"prune-end\":0.4,\"prune-score\":\"movement\"", teacher);
+  end_often("\"prune-pattern\":\"4x1\",\"prune-sparsity\":0.75,\"prune-end\":0.4,\"prune-score\":\"rb\",\"prune-score-rate\":100", teacher);
   expect_zeros(out, 0.75, "4x1");
   end_often("\"distill-hidden\":1,\"distill-attention\":0.2,\"distill-relations\":1", wide);
 }

@@ -25,7 +25,8 @@ static const char all_keys[] =
     "\"distill-relation-heads\":48,\"distill-relation-layer\":21,\"prune-pattern\":\"4x1\",\"prune-sparsity\":0.75,"
     "\"prune-score\":\"movement\",\"prune-scope\":\"layer\",\"prune-schedule\":\"linear\",\"prune-begin\":0.25,\"prune-end\":100,"
     "\"prune-every\":16,\"prune-exclude\":[\"c*\"],\"prune-minimum\":0.125,\"prune-maximum\":0.875,\"prune-lasso\":0.5,"
-    "\"graph\":\"0123\"}";
+    "\"prune-fisher-gradients\":17,\"prune-fisher-block\":18,\"prune-fisher-damp\":0.0625,\"prune-no-update\":true,"
+    "\"prune-score-rate\":32,\"prune-penalty\":64,\"graph\":\"0123\"}";
 
 static void test_all(void **state) {
   (void)state;
@@ -96,6 +97,46 @@ static void test_ranges(void **state) {
   }
 }
 
+/* What goes with some scores alone. */
+static void test_scores(void **state) {
+  (void)state;
+  const struct {
+    pith_prune_score score;
+    const char *key, *value, *message;
+  } cases[] = {{PITH_PRUNE_SCORE_OBERT, "prune-fisher-block", "8", NULL},
+               {PITH_PRUNE_SCORE_OBERT, "prune-no-update", "true", NULL},
+               {PITH_PRUNE_SCORE_RB, "prune-score-rate", "10", NULL},
+               {PITH_PRUNE_SCORE_SOFT_MOVEMENT, "prune-penalty", "10", NULL},
+               {PITH_PRUNE_SCORE_SNIP, "prune-fisher-block", "8", "prune-fisher-block goes with prune-score obert"},
+               {PITH_PRUNE_SCORE_RB, "prune-no-update", "true", "prune-no-update goes with prune-score obert"},
+               {PITH_PRUNE_SCORE_RB, "prune-fisher-damp", "1", "prune-fisher-damp goes with prune-score obert"},
+               {PITH_PRUNE_SCORE_RB, "prune-fisher-gradients", "1", "prune-fisher-gradients goes with prune-score obert"},
+               {PITH_PRUNE_SCORE_RB, "prune-penalty", "10", "prune-penalty goes with prune-score soft_movement"},
+               {PITH_PRUNE_SCORE_RB, "prune-every", "5", "prune-every goes with prune-score other than rb and soft_movement"},
+               {PITH_PRUNE_SCORE_OBERT, "prune-score-rate", "5", "prune-score-rate goes with prune-score rb or soft_movement"},
+               {PITH_PRUNE_SCORE_RB, "prune-score-rate", "0", "prune-score-rate is 0: scores would never change"},
+               {PITH_PRUNE_SCORE_OBERT, "prune-lasso", "1", "prune-lasso goes with prune-score group_lasso"},
+               {PITH_PRUNE_SCORE_RB, "prune-pattern", "2:4", "prune-score rb learns which of all weights stay, and prune-pattern 2:4 says how "
+                "many of each few: it goes with other patterns"}};
+  pith_arena arena;
+  pith_arena_init(&arena, NULL);
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    pith_train_options options = pith_train_defaults;
+    pith_error error = {PITH_OK, ""};
+    options.task = "sst2";
+    options.data = "a.tsv";
+    options.prune_pattern = "4x1";
+    options.prune_score = cases[i].score;
+    options.prune_sparsity = 0.5;
+    assert_int_equal(pith_recipe_set(&options, pith_recipe_key_find(pith_train_keys, cases[i].key), cases[i].value, &arena, &error), PITH_OK);
+    const pith_status status = pith_train_check_options(&options, &error);
+    if (cases[i].message != NULL)
+      assert_string_equal(error.message, cases[i].message);
+    assert_int_equal(status, cases[i].message == NULL ? PITH_OK : PITH_INVALID_ARGUMENT);
+  }
+  pith_arena_deinit(&arena);
+}
+
 static void test_split(void **state) {
   (void)state;
   pith_arena arena;
@@ -140,6 +181,6 @@ static void test_docs(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_all), cmocka_unit_test(test_ranges), cmocka_unit_test(test_split), cmocka_unit_test(test_docs)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_all), cmocka_unit_test(test_ranges), cmocka_unit_test(test_scores), cmocka_unit_test(test_split), cmocka_unit_test(test_docs)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -292,7 +292,9 @@ static void test_state(void **state) {
 static void test_average(void **state) {
   (void)state;
   pith_import import = open_golden("bert-sequence");
-  for (pith_prune_score score = PITH_PRUNE_SCORE_SNIP_MOMENTUM; score <= PITH_PRUNE_SCORE_MOVEMENT; score++) {
+  for (pith_prune_score score = PITH_PRUNE_SCORE_SNIP_MOMENTUM; score < PITH_PRUNE_SCORE_COUNT; score++) {
+    if (pith_score_rule_get(score)->whole)
+      continue;
     const pith_train_prune prune = make_prune(score, "4x1");
     pith_trainer_options options = make_options();
     options.ema = 0.9;
@@ -408,12 +410,14 @@ static void test_lock_of_blocks(void **state) {
 static void test_lock_and_prune(void **state) {
   (void)state;
   static const char *const patterns[] = {"4x1", "4x4", "element", "4x1"};
+  static const pith_prune_score locked[] = {PITH_PRUNE_SCORE_MAGNITUDE, PITH_PRUNE_SCORE_MOVEMENT, PITH_PRUNE_SCORE_OBERT,
+                                            PITH_PRUNE_SCORE_RB, PITH_PRUNE_SCORE_SOFT_MOVEMENT};
   pith_import import = open_golden("bert-sequence");
   for (size_t p = 0; p < 4; p++)
-    for (int regrows = 0; regrows < 2; regrows++) {
+    for (size_t s = 0; s < sizeof locked / sizeof *locked; s++) {
       const bool fewer = p == 3;
       pith_pruned pruned = prune_model(&import.data, patterns[p], 0.4);
-      pith_train_prune prune = make_prune(regrows ? PITH_PRUNE_SCORE_MOVEMENT : PITH_PRUNE_SCORE_MAGNITUDE, "4x1");
+      pith_train_prune prune = make_prune(locked[s], "4x1");
       if (fewer) {
         prune.what.scope = PITH_PRUNE_LAYER;
         prune.what.sparsity = 0.4;
@@ -496,6 +500,47 @@ static void test_refusals(void **state) {
   expect_refused_pruning(&prune, "'nothing*' matches no product");
 }
 
+/* What a step sees is drawn anew each time; between steps masks are those of the scores alone, and the end is exact. */
+static void test_draws(void **state) {
+  (void)state;
+  pith_import import = open_golden("bert-sequence");
+  pith_train_prune prune = make_prune(PITH_PRUNE_SCORE_RB, "4x1");
+  pith_trainer_options options = make_options();
+  prune.score_rate = 1e-3; /* scores stay where they begin */
+  options.prune = &prune;
+  pith_trainer *trainer = create_trainer(&import.data, &options);
+  const pith_training_parameter *parameter =
+      pith_training_graph_find(trainer->training, pith_graph_find_tensor(trainer->training->model, weights[1]));
+  const float *w = trainer->values + parameter->offset;
+  enum { COUNT = 48 * 32 };
+  static float drawn[12][COUNT];
+  pith_error error = {PITH_OK, ""};
+  for (uint64_t step = 0; step < 12; step++) {
+    batch b;
+    double loss;
+    size_t zeros = 0, between = 0;
+    make_batch(&b, step);
+    assert_int_equal(pith_trainer_forward_backward(trainer, &b.batch, 0.5, &loss, &error), PITH_OK);
+    memcpy(drawn[step], w, sizeof drawn[step]);
+    assert_int_equal(pith_trainer_forward_backward(trainer, &b.batch, 0.5, &loss, &error), PITH_OK);
+    assert_memory_equal(w, drawn[step], sizeof drawn[step]); /* one mask for a step */
+    assert_int_equal(pith_trainer_apply(trainer, 1e-3, NULL, &error), PITH_OK);
+    for (size_t i = 0; i < COUNT; i++) {
+      zeros += drawn[step][i] == 0.0f;
+      between += w[i] == 0.0f;
+    }
+    /* A hundredth of 384 blocks, then three quarters of all weights. */
+    assert_true(step == 0 ? zeros == 0 : step < 10 ? zeros > 0 && zeros < 60 && zeros % 4 == 0 : zeros == between);
+    assert_true(step < 9 ? between == 0 : between > 60);
+  }
+  bool same = true;
+  for (size_t i = 0; i < COUNT; i++)
+    same &= (drawn[1][i] == 0.0f) == (drawn[2][i] == 0.0f);
+  assert_false(same);
+  pith_trainer_destroy(trainer);
+  pith_import_deinit(&import);
+}
+
 /* A sparsity below the bound of the end is reached on the way. */
 static void test_minimum(void **state) {
   (void)state;
@@ -534,6 +579,11 @@ static void test_memory(void **state) {
   const uint64_t without = get_least_bytes(&import.data, NULL), elements = 2 * (4 * 32 * 32 + 2 * 32 * 48);
   assert_int_equal(get_least_bytes(&import.data, &prune), without + elements * (1 + 1 + 4 + 4));
   assert_int_equal(get_least_bytes(&import.data, &blocks), without + elements / 4 * (1 + 1 + 4));
+  const pith_train_prune learned = make_prune(PITH_PRUNE_SCORE_RB, "4x1"), obert = make_prune(PITH_PRUNE_SCORE_OBERT, "4x1");
+  assert_int_equal(get_least_bytes(&import.data, &learned), without + elements / 4 * (1 + 1 + 4 * 4) + elements * 4);
+  /* Blocks of 20 inputs, two for 32 and three for 48, of 210 numbers. */
+  const uint64_t places = 2 * (4 * 32 * 2 + 48 * 2 + 32 * 3);
+  assert_int_equal(get_least_bytes(&import.data, &obert), without + elements / 4 * (1 + 1 + 4) + places * 210 * 4);
   pith_pruned pruned = prune_model(&import.data, "4x1", 0.5);
   assert_int_equal(get_least_bytes(&pruned.data, NULL), without + elements / 4);
   pith_trainer_options options = make_options();
@@ -552,6 +602,7 @@ int main(void) {
       cmocka_unit_test(test_average),        cmocka_unit_test(test_lock),           cmocka_unit_test(test_lock_of_blocks),
       cmocka_unit_test(test_lock_and_prune), cmocka_unit_test(test_steps),          cmocka_unit_test(test_refusals),
       cmocka_unit_test(test_minimum),        cmocka_unit_test(test_memory),
+      cmocka_unit_test(test_draws),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
