@@ -39,6 +39,7 @@ const pith_train_options pith_train_defaults = {
     .prune_maximum = 0.98,
     .prune_lasso = 1e-4,
     .prune_penalty = 100,
+    .prune_rewind = PITH_TRAIN_NEVER,
     .prune_score_rate = 1000,
     .prune_fisher_gradients = 1024,
     .prune_fisher_block = 50,
@@ -52,6 +53,7 @@ static const char *const pith_train_ranges_words[] = {PITH_RANGE_TRAINING_LIST(W
 #undef WORD
 static const char *const pith_train_alike_words[] = {"dropout", NULL}; /* -1 */
 static const char *const pith_train_auto_words[] = {"auto", NULL};     /* -1 */
+static const char *const pith_train_never_words[] = {"never", NULL};   /* -1 */
 
 const pith_recipe_key pith_train_keys[] = {
 #define ROW(field, name, type, argument, minimum, maximum, words, doc)                                     \
@@ -164,6 +166,8 @@ pith_status pith_train_get_prune(const pith_train_options *o, uint64_t steps, pi
                             .fisher_block = o->prune_fisher_block,
                             .fisher_damp = o->prune_fisher_damp,
                             .compensates = !o->prune_no_update,
+                            .rewinds = o->prune_rewind != PITH_TRAIN_NEVER,
+                            .rewind = o->prune_rewind == PITH_TRAIN_NEVER ? 0 : pith_rate_get_warmup(o->prune_rewind, steps),
                             .begin = pith_rate_get_warmup(o->prune_begin, steps),
                             .end = pith_rate_get_warmup(o->prune_end, steps),
                             .every = o->prune_every};
@@ -218,6 +222,7 @@ static pith_status check_prune(const pith_train_options *o, pith_error *error) {
                {"prune-begin", o->prune_begin != d->prune_begin},          {"prune-end", o->prune_end != d->prune_end},
                {"prune-every", o->prune_every != d->prune_every},          {"prune-exclude", o->prune_exclude.count != 0},
                {"prune-minimum", o->prune_minimum != d->prune_minimum},    {"prune-maximum", o->prune_maximum != d->prune_maximum},
+               {"prune-rewind", o->prune_rewind != d->prune_rewind},
                {"prune-lasso", o->prune_lasso != d->prune_lasso}};
   for (size_t i = 0; i < sizeof needs / sizeof *needs && o->prune_pattern == NULL; i++)
     if (needs[i].given)
@@ -229,6 +234,7 @@ static pith_status check_prune(const pith_train_options *o, pith_error *error) {
   pith_train_prune prune;
   bool prunes;
   whole.prune_begin = whole.prune_end = 0;
+  whole.prune_rewind = whole.prune_rewind == PITH_TRAIN_NEVER ? PITH_TRAIN_NEVER : 0;
   return pith_train_get_prune(&whole, 1, &prune, &prunes, error);
 }
 

@@ -13,6 +13,7 @@
 
 #define PITH_TRAIN_ALIKE (-1.0) /* what `dropout` says */
 #define PITH_TRAIN_AUTO (-1.0)  /* what the optimizer says */
+#define PITH_TRAIN_NEVER (-1.0)
 
 typedef struct pith_train_options {
   const char *task;                     /* NULL: missing, which is an error */
@@ -64,6 +65,7 @@ typedef struct pith_train_options {
   uint64_t prune_fisher_gradients, prune_fisher_block;
   double prune_fisher_damp;
   bool prune_no_update;
+  double prune_rewind;                  /* as `warmup`, or PITH_TRAIN_NEVER */
   const char *graph;                    /* what pith_recipe_hash_graph gives for the model that this is meant for; NULL: any */
 } pith_train_options;
 

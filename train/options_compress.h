@@ -48,6 +48,8 @@
   X(prune_score_rate, "prune-score-rate", NUMBER, "F", 0, 1e9, NULL,                                       \
     "rb, soft_movement: the learning rate of scores is F times that of weights (default 1000)")            \
   X(prune_penalty, "prune-penalty", NUMBER, "P", 0, 1e9, NULL,                                             \
-    "soft_movement: the loss has P times the mean of sigmoid(score), P growing along the schedule (default 100)")
+    "soft_movement: the loss has P times the mean of sigmoid(score), P growing along the schedule (default 100)") \
+  X(prune_rewind, "prune-rewind", NUMBER, "N", 0, 1e12, pith_train_never_words,                            \
+    "after each choice of zeros weights go back to what they were at step N, below 1 a share of all (default: never)")
 
 #endif

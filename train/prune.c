@@ -18,6 +18,12 @@ double pith_train_prune_get_penalty(const pith_train_prune *prune, uint64_t step
   return prune->penalty * pith_schedule_get(prune->what.schedule, 0, 1, get_way(prune, step));
 }
 
+uint64_t pith_train_prune_get_restart(const pith_train_prune *prune, uint64_t step) {
+  if (!prune->rewinds || step <= prune->begin)
+    return 0;
+  return step > prune->end ? prune->end + 1 : prune->begin + (step - 1 - prune->begin) / prune->every * prune->every + 1;
+}
+
 bool pith_train_prune_is_done(const pith_train_prune *prune, uint64_t steps) {
   return steps > prune->end;
 }
@@ -41,6 +47,12 @@ pith_status pith_train_prune_check(const pith_train_prune *prune, pith_pattern *
                      "prune-pattern is row or column, not %s", prune->what.pattern);
   if (rule->whole && prune->what.scope != PITH_PRUNE_LAYER)
     return pith_fail(error, PITH_INVALID_ARGUMENT, "prune-score geometric_median compares parts of one weight: prune-scope is layer");
+  if (prune->rewinds && (rule->regrows || rule->fisher))
+    return pith_fail(error, PITH_INVALID_ARGUMENT, "prune-rewind does not go with prune-score %s, whose weights or gradients go on",
+                     pith_prune_score_words[prune->score]);
+  if (prune->rewinds && prune->rewind > prune->begin)
+    return pith_fail(error, PITH_INVALID_ARGUMENT, "prune-rewind is step %llu, behind prune-begin, step %llu",
+                     (unsigned long long)prune->rewind, (unsigned long long)prune->begin);
   if (rule->learned && out_pattern->kind == PITH_PATTERN_N_OF_M)
     return pith_fail(error, PITH_INVALID_ARGUMENT, "prune-score %s learns which of all weights stay, and prune-pattern %s says how many of "
                      "each few: it goes with other patterns", pith_prune_score_words[prune->score], prune->what.pattern);

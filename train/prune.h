@@ -25,6 +25,9 @@ typedef struct pith_train_prune {
   uint64_t fisher_gradients, fisher_block; /* obert: steps whose gradients F is the mean of, at most; inputs of a block */
   double fisher_damp;      /* obert: as in pith_fisher */
   bool compensates;        /* obert: what stays makes good for what goes */
+  bool rewinds;            /* after each choice weights go back to what they were before step `rewind`, moments begin anew (a lottery
+                              ticket with rewinding: Frankle et al. 2020, arXiv:1912.05671) */
+  uint64_t rewind;         /* at most `begin` */
 } pith_train_prune;
 
 /* Whether masks are chosen in the step after `step` were made, and the sparsity that they reach, from `before`. N:M has its own. */
@@ -32,6 +35,8 @@ bool pith_train_prune_is_due(const pith_train_prune *prune, uint64_t step);
 double pith_train_prune_get_sparsity(const pith_train_prune *prune, double before, double target, uint64_t step);
 /* The factor of soft_movement's penalty in that step: it grows along the schedule from 0. */
 double pith_train_prune_get_penalty(const pith_train_prune *prune, uint64_t step);
+/* Steps that were made when the optimizer's moments last began, in the step after `step`. */
+uint64_t pith_train_prune_get_restart(const pith_train_prune *prune, uint64_t step);
 /* Whether after `steps` the sparsity is the one that was asked for. */
 bool pith_train_prune_is_done(const pith_train_prune *prune, uint64_t steps);
 

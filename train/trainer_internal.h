@@ -13,7 +13,7 @@
 enum { PITH_TRAINER_HISTORY = 4096 };
 
 typedef struct pith_trainer_pruning pith_trainer_pruning; /* trainer_prune.h */
-enum { PITH_TRAINER_PRUNE_PIECES = 6 };
+enum { PITH_TRAINER_PRUNE_PIECES = 7 };
 
 /* A table whose rows are updated when they are read. */
 typedef struct pith_trainer_table {

@@ -87,7 +87,8 @@ static pith_status allocate_arrays(pith_trainer *t, pith_trainer_pruning *p, pit
       !allocate(t, p->rule->regrows, p->element_count, &p->dense) ||
       !allocate(t, p->rule->learned, p->block_count, &p->learned.m) ||
       !allocate(t, p->rule->learned, p->block_count, &p->learned.v) ||
-      !allocate(t, p->rule->learned, p->block_count, &p->learned.slopes))
+      !allocate(t, p->rule->learned, p->block_count, &p->learned.slopes) ||
+      !allocate(t, p->options.rewinds, t->training->trained_values, &p->kept))
     return no_memory(error);
   return allocate(t, p->rule->fisher, p->fisher_count, &p->fisher)
              ? PITH_OK
@@ -185,6 +186,8 @@ pith_status pith_trainer_prune_count_bytes(pith_trainer *t, uint64_t *out_bytes,
   pith_trainer_pruning *p;
   *out_bytes = 0;
   PITH_TRY(look(t, &p, error));
+  if (p->options.rewinds)
+    *out_bytes += g->trained_values * sizeof(float);
   for (uint32_t i = 0; i < g->parameter_count; i++) {
     const pith_training_parameter *parameter = &g->parameters[i];
     pith_mask_grid grid;
@@ -250,7 +253,8 @@ size_t pith_trainer_prune_get_state(const pith_trainer *t, pith_trainer_piece *p
                 {p->dense, p->element_count},
                 {p->learned.m, p->block_count},
                 {p->learned.v, p->block_count},
-                {p->fisher, p->fisher_count}};
+                {p->fisher, p->fisher_count},
+                {p->kept, t->training->trained_values}};
   for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++)
     if (arrays[i].values != NULL)
       pieces[count++] = (pith_trainer_piece){arrays[i].values, arrays[i].count * sizeof *arrays[i].values};

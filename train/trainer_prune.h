@@ -17,6 +17,13 @@ void pith_trainer_prune_weights(pith_trainer *trainer);
 /* Before the first batch of a step: where scores are trained, weights under the masks that this step draws. */
 void pith_trainer_prune_draw(pith_trainer *trainer);
 
+/* Around the optimizer, where weights go back: keeps them in the step that they go back to; lets them after a choice, under the masks of
+ * now, and forgets moments, averages and what rows have missed. */
+void pith_trainer_rewind_keep(pith_trainer *trainer);
+void pith_trainer_rewind(pith_trainer *trainer);
+/* The number, from 1, that this step has for the optimizer's moments; trainer->pruning may be NULL. */
+uint64_t pith_trainer_count_step(const pith_trainer *trainer);
+
 /* Sets pattern and count of the model's weights as they are now. */
 PITH_WARN_UNUSED pith_status pith_trainer_prune_describe(pith_trainer *trainer, pith_error *error);
 /* At most PITH_TRAINER_PRUNE_PIECES, of that many always; how many. */

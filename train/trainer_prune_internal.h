@@ -36,6 +36,7 @@ struct pith_trainer_pruning {
   /* Of all targets one after the other, as a checkpoint has them. */
   uint8_t *removed;
   float *scores, *dense, *fisher;
+  float *kept; /* [trained_values] of the whole trainer: what weights go back to; NULL: they do not */
   pith_trainer_score_state learned;
   size_t block_count, element_count, fisher_count;
 };

@@ -92,7 +92,7 @@ static void add_history(pith_trainer *t, double rate) {
     if (t->options.optimizer == PITH_OPTIMIZER_SGD)
       table->steps.sgd[t->history_count] = pith_sgd_step_make(own, options.decay);
     else
-      table->steps.adamw[t->history_count] = pith_adamw_step_make(&options, own, t->step + 1);
+      table->steps.adamw[t->history_count] = pith_adamw_step_make(&options, own, pith_trainer_count_step(t));
   }
   t->history_count++;
 }
@@ -167,7 +167,7 @@ static pith_trainer_call make_dense_call(const pith_trainer *t, const pith_train
         .w_sums = w_sums,
         .u_sums = u_sums,
         .count = parameter->count,
-        .step = pith_adamw_step_make(&options, 1, t->step + 1),
+        .step = pith_adamw_step_make(&options, 1, pith_trainer_count_step(t)),
         .options = options,
         .gradient_scale = gradient_scale,
     };
@@ -179,7 +179,7 @@ static pith_trainer_call make_dense_call(const pith_trainer *t, const pith_train
         .v = t->v + offset,
         .g = t->gradients + offset,
         .count = parameter->count,
-        .step = pith_adamw_step_make(&options, rate, t->step + 1),
+        .step = pith_adamw_step_make(&options, rate, pith_trainer_count_step(t)),
         .options = options,
         .gradient_scale = gradient_scale,
     };
@@ -270,9 +270,13 @@ pith_status pith_trainer_apply(pith_trainer *t, double learning_rate, double *ou
   /* As torch.nn.utils.clip_grad_norm_ does. */
   const double scale = t->options.clip == 0 ? 1 : fmin(1, t->options.clip / (norm + 1e-6));
   begin = pith_trainer_begin(t);
-  PITH_TRY(update(t, learning_rate, (float)scale, error));
   if (t->pruning != NULL)
+    pith_trainer_rewind_keep(t);
+  PITH_TRY(update(t, learning_rate, (float)scale, error));
+  if (t->pruning != NULL) {
     pith_trainer_prune_weights(t);
+    pith_trainer_rewind(t);
+  }
   pith_trainer_quantized_settle(t);
   clear_rows(t);
   pith_trainer_end(t, PITH_TRAINER_UPDATE, begin);

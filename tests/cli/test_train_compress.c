@@ -271,6 +271,7 @@ static void test_refused(void **state) {
       {"--teacher", "/nowhere.pith", "/nowhere.pith", 1},
       {"--prune-sparsity", "0.5", "--prune-sparsity needs prune-pattern", 2},
       {"--prune-score", "movement", "--prune-score needs prune-pattern", 2},
+      {"--prune-rewind", "3", "--prune-rewind needs prune-pattern", 2},
       {"--prune-pattern", "4x1", "--prune-sparsity is missing", 2},
       {"--prune-pattern", "head", "--prune-pattern", 2},
       {"--prune-pattern", "4x", "--prune-pattern: '4x' is no pattern", 2},

@@ -26,7 +26,7 @@ static const char all_keys[] =
     "\"prune-score\":\"movement\",\"prune-scope\":\"layer\",\"prune-schedule\":\"linear\",\"prune-begin\":0.25,\"prune-end\":100,"
     "\"prune-every\":16,\"prune-exclude\":[\"c*\"],\"prune-minimum\":0.125,\"prune-maximum\":0.875,\"prune-lasso\":0.5,"
     "\"prune-fisher-gradients\":17,\"prune-fisher-block\":18,\"prune-fisher-damp\":0.0625,\"prune-no-update\":true,"
-    "\"prune-score-rate\":32,\"prune-penalty\":64,\"graph\":\"0123\"}";
+    "\"prune-score-rate\":32,\"prune-penalty\":64,\"prune-rewind\":0.125,\"graph\":\"0123\"}";
 
 static void test_all(void **state) {
   (void)state;

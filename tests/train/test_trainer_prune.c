@@ -139,6 +139,8 @@ static pith_train_prune read_prune(const cJSON *json) {
                             .fisher_block = (uint64_t)number(json, "block"),
                             .fisher_damp = number(json, "damp"),
                             .compensates = cJSON_IsTrue(cJSON_GetObjectItem(json, "update")),
+                            .rewinds = number(json, "rewind") >= 0,
+                            .rewind = (uint64_t)fmax(0, number(json, "rewind")),
                             .begin = (uint64_t)number(json, "begin"),
                             .end = (uint64_t)number(json, "end"),
                             .every = (uint64_t)number(json, "every")};
@@ -288,6 +290,84 @@ static void test_state(void **state) {
   pith_import_deinit(&import);
 }
 
+static const char *const weights[] = {"bert.encoder.layer.0.attention.self.query.weight", "bert.encoder.layer.1.intermediate.dense.weight",
+                                      "bert.encoder.layer.1.output.dense.weight",         "bert.encoder.layer.0.attention.self.key.weight",
+                                      "bert.encoder.layer.0.attention.self.value.weight", "bert.encoder.layer.1.attention.self.query.weight",
+                                      "bert.encoder.layer.1.attention.self.key.weight"};
+
+static pith_trainer_options make_rewinding(pith_train_prune *prune, uint32_t dense_rows) {
+  *prune = make_prune(PITH_PRUNE_SCORE_SNIP_MOMENTUM, "4x1");
+  prune->rewinds = true;
+  pith_trainer_options options = make_options();
+  options.dropout = 0.1;
+  options.dense_rows = dense_rows;
+  options.prune = prune;
+  return options;
+}
+
+/* Weights that go back: halted before that step and between choices, two threads, and rows of tables that are put off. */
+static void test_rewind(void **state) {
+  (void)state;
+  pith_import import = open_golden("bert-sequence");
+  pthreadpool_t pool = pthreadpool_create(2);
+  pith_train_prune prune;
+  pith_trainer_options options = make_rewinding(&prune, 4);
+  pith_trainer *whole = create_trainer(&import.data, &options), *halted = create_trainer(&import.data, &options);
+  options.threadpool = pool;
+  pith_trainer *other = create_trainer(&import.data, &options);
+  run_steps(whole, 0, 12);
+  for (uint64_t step = 0; step < 12; step += 4) {
+    run_steps(halted, step, 4);
+    run_steps(other, 100, 3);
+    copy_state(halted, other);
+    pith_trainer *between = halted;
+    halted = other;
+    other = between;
+  }
+  expect_same_state(whole, halted);
+  options = make_rewinding(&prune, 1024);
+  pith_trainer *dense = create_trainer(&import.data, &options);
+  run_steps(dense, 0, 12);
+  static const char *const tables[] = {"bert.embeddings.word_embeddings.weight", "bert.encoder.layer.1.output.dense.weight"};
+  for (size_t i = 0; i < 2; i++) {
+    const pith_tensor *a = get_weight(whole, tables[i]), *b = get_weight(dense, tables[i]);
+    assert_memory_equal(a->data, b->data, a->data_bytes);
+  }
+  pith_trainer_destroy(dense);
+  pith_trainer_destroy(other);
+  pith_trainer_destroy(halted);
+  pith_trainer_destroy(whole);
+  pthreadpool_destroy(pool);
+  pith_import_deinit(&import);
+}
+
+/* Weights that stay are, right after a choice, what they were before step `rewind`, averages too. */
+static void test_rewound(void **state) {
+  (void)state;
+  pith_import import = open_golden("bert-sequence");
+  pith_train_prune prune;
+  pith_trainer_options options = make_rewinding(&prune, 1024);
+  options.ema = 0.5;
+  prune.rewind = 1;
+  pith_trainer *early = create_trainer(&import.data, &options), *late = create_trainer(&import.data, &options);
+  run_steps(early, 0, 1);
+  run_steps(late, 0, 8); /* choices after 1, 3, 5 and 7 */
+  uint64_t zeros = 0;
+  for (size_t w = 0; w < sizeof weights / sizeof *weights; w++) {
+    const pith_training_parameter *p =
+        pith_training_graph_find(early->training, pith_graph_find_tensor(early->training->model, weights[w]));
+    for (size_t i = p->offset; i < p->offset + p->count; i++) {
+      zeros += late->values[i] == 0.0f;
+      assert_true(late->values[i] == 0.0f || late->values[i] == early->values[i]);
+      assert_true(late->average[i] == late->values[i]);
+    }
+  }
+  assert_true(zeros > 1000);
+  pith_trainer_destroy(late);
+  pith_trainer_destroy(early);
+  pith_import_deinit(&import);
+}
+
 /* A weight's zeros and its average's are the same blocks. */
 static void test_average(void **state) {
   (void)state;
@@ -326,11 +406,6 @@ static pith_pruned prune_model(const pith_model_data *data, const char *pattern,
     fail_msg("%s", error.message);
   return pruned;
 }
-
-static const char *const weights[] = {"bert.encoder.layer.0.attention.self.query.weight", "bert.encoder.layer.1.intermediate.dense.weight",
-                                      "bert.encoder.layer.1.output.dense.weight",         "bert.encoder.layer.0.attention.self.key.weight",
-                                      "bert.encoder.layer.0.attention.self.value.weight", "bert.encoder.layer.1.attention.self.query.weight",
-                                      "bert.encoder.layer.1.attention.self.key.weight"};
 
 static void test_lock(void **state) {
   (void)state;
@@ -457,6 +532,10 @@ static void test_steps(void **state) {
   static const bool due[13] = {[3] = true, [6] = true, [9] = true, [10] = true};
   for (uint64_t step = 0; step < 13; step++)
     assert_int_equal(pith_train_prune_is_due(&prune, step), due[step]);
+  prune.rewinds = true;
+  static const uint64_t restarts[13] = {0, 0, 0, 0, 4, 4, 4, 7, 7, 7, 10, 11, 11};
+  for (uint64_t step = 0; step < 13; step++)
+    assert_int_equal(pith_train_prune_get_restart(&prune, step), restarts[step]);
   assert_false(pith_train_prune_is_done(&prune, 10));
   assert_true(pith_train_prune_is_done(&prune, 11));
   /* 1 - (1 - 3/7)^3 and (1 - 0.1) of the way from 0.2 to 0.8 by hand. */
@@ -495,6 +574,19 @@ static void test_refusals(void **state) {
   prune.what.pattern = "column";
   prune.what.scope = PITH_PRUNE_GLOBAL;
   expect_refused_pruning(&prune, "prune-scope is layer");
+  prune = make_prune(PITH_PRUNE_SCORE_MAGNITUDE, "4x1");
+  prune.rewinds = true;
+  prune.rewind = 2;
+  expect_refused_pruning(&prune, "prune-rewind is step 2, behind prune-begin, step 1");
+  prune.rewind = 0;
+  prune.score = PITH_PRUNE_SCORE_MOVEMENT;
+  expect_refused_pruning(&prune, "prune-rewind does not go with prune-score movement");
+  prune = make_prune(PITH_PRUNE_SCORE_RB, "2:4");
+  prune.what.sparsity = PITH_PRUNE_SPARSITY_OF_PATTERN;
+  expect_refused_pruning(&prune, "prune-pattern 2:4 says how many of each few");
+  prune = make_prune(PITH_PRUNE_SCORE_OBERT, "4x1");
+  prune.fisher_block = PITH_FISHER_MOST + 1;
+  expect_refused_pruning(&prune, "prune-fisher-block 65");
   prune = make_prune(PITH_PRUNE_SCORE_MAGNITUDE, "4x1");
   prune.what.exclude = (pith_name_patterns){1, {"nothing*"}};
   expect_refused_pruning(&prune, "'nothing*' matches no product");
@@ -602,6 +694,7 @@ int main(void) {
       cmocka_unit_test(test_average),        cmocka_unit_test(test_lock),           cmocka_unit_test(test_lock_of_blocks),
       cmocka_unit_test(test_lock_and_prune), cmocka_unit_test(test_steps),          cmocka_unit_test(test_refusals),
       cmocka_unit_test(test_minimum),        cmocka_unit_test(test_memory),
+      cmocka_unit_test(test_rewind),          cmocka_unit_test(test_rewound),
       cmocka_unit_test(test_draws),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

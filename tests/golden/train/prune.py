@@ -28,7 +28,7 @@ STEPS, SAMPLES, RATE = 14, 128, 1e-3
 
 COMMON = {"pattern": "4x1", "sparsity": 0.8, "scope": "global", "schedule": "cubic", "begin": 1, "end": 11, "every": 2, "lasso": 0.0,
           "clip": 0.0, "distill_weight": 0.0, "distill_temperature": 2.0, "score_rate": 1.0, "penalty": 0.0, "gradients": 1024, "block": 50,
-          "damp": 1e-5, "update": True}
+          "damp": 1e-5, "update": True, "rewind": -1}
 CASES = [
     {"name": "magnitude", "score": "magnitude", "clip": 0.5},
     {"name": "snip", "score": "snip", "pattern": "4x4", "scope": "layer", "schedule": "linear", "sparsity": 0.7},
@@ -45,6 +45,7 @@ CASES = [
     {"name": "rb", "score": "rb", "score_rate": 2000.0, "schedule": "linear"},
     {"name": "rb of layers", "score": "rb", "pattern": "4x4", "scope": "layer", "score_rate": 1000.0, "sparsity": 0.6},
     {"name": "soft_movement", "score": "soft_movement", "score_rate": 300.0, "penalty": 10.0},
+    {"name": "rewind", "score": "magnitude", "schedule": "exponential", "begin": 3, "every": 3, "rewind": 2, "clip": 0.5},
 ]
 
 
@@ -223,6 +224,11 @@ class Learned:
         return loss
 
 
+def make_optimizer(model):
+    return torch.optim.AdamW([{"params": [p for p in model.parameters() if p.dim() > 1], "weight_decay": 0.1},
+                              {"params": [p for p in model.parameters() if p.dim() == 1], "weight_decay": 0.0}], lr=RATE)
+
+
 def run_case(case, batches):
     case = COMMON | case
     learns = case["score"] in ("rb", "soft_movement")
@@ -237,8 +243,8 @@ def run_case(case, batches):
     masks = {name: np.ones_like(scores[name]) for name in targets}
     learned = Learned(case, {name: s.shape for name, s in scores.items()}, blocks) if learns else None
     fishers = {name: Fisher(case, before[name].shape) for name in targets} if case["score"] == "obert" else {}
-    optimizer = torch.optim.AdamW([{"params": [p for p in model.parameters() if p.dim() > 1], "weight_decay": 0.1},
-                                   {"params": [p for p in model.parameters() if p.dim() == 1], "weight_decay": 0.0}], lr=RATE)
+    optimizer = make_optimizer(model)
+    kept = {}
     losses, closest = [], np.inf
     for step, batch in enumerate(batches):
         width = max(map(len, batch["ids"]))
@@ -284,7 +290,14 @@ def run_case(case, batches):
             masks = choose(case, effective, blocks, get_sparsity(case, step))
             for name in targets if fishers and case["update"] else []:
                 fishers[name].update(parameters[name].detach().numpy(), old[name], masks[name], blocks[name])
+        if step == case["rewind"]:
+            kept = {name: p.detach().clone() for name, p in parameters.items()}
         optimizer.step()
+        if due and kept:
+            optimizer = make_optimizer(model)
+            with torch.no_grad():
+                for name, p in parameters.items():
+                    p.copy_(kept[name])
         if not regrows:
             with torch.no_grad():
                 for name in targets:
