@@ -298,6 +298,7 @@ static const char *const weights[] = {"bert.encoder.layer.0.attention.self.query
 static pith_trainer_options make_rewinding(pith_train_prune *prune, uint32_t dense_rows) {
   *prune = make_prune(PITH_PRUNE_SCORE_SNIP_MOMENTUM, "4x1");
   prune->rewinds = true;
+  prune->rewind = 1;
   pith_trainer_options options = make_options();
   options.dropout = 0.1;
   options.dense_rows = dense_rows;
@@ -348,7 +349,6 @@ static void test_rewound(void **state) {
   pith_train_prune prune;
   pith_trainer_options options = make_rewinding(&prune, 1024);
   options.ema = 0.5;
-  prune.rewind = 1;
   pith_trainer *early = create_trainer(&import.data, &options), *late = create_trainer(&import.data, &options);
   run_steps(early, 0, 1);
   run_steps(late, 0, 8); /* choices after 1, 3, 5 and 7 */

@@ -5,7 +5,8 @@
 
 sensitivity.jsonl holds labelled rows; sensitivity.json the size of a batch and for each layer, before anything is normalised, heads: the
 sum over batches of |dL/d mask|, the gradient by autograd of masks that multiply what each head gives; neurons: that of
-|sum over inputs of g w| of the first product; and which 20 % of each go over all layers.
+|sum over inputs of g w| of the first product; and which half of the heads, where the
+layers' norms decide, and which 20 % of the neurons go over all layers.
 """
 
 import json
@@ -19,7 +20,7 @@ import transformers as hf
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 FOLDER = os.path.join(HERE, "..", "models", "bert-sequence")
-ROWS, BATCH, SHARE = 23, 4, 0.2
+ROWS, BATCH, HEADS, NEURONS = 23, 4, 0.5, 0.2
 
 
 def make_rows():
@@ -67,8 +68,8 @@ def main():
         for row in rows:
             file.write(json.dumps(row, separators=(",", ":")) + "\n")
     with open(os.path.join(HERE, "sensitivity.json"), "w") as file:
-        json.dump({"batch": BATCH, "share": SHARE, "heads": [s.tolist() for s in head_sums], "neurons": neurons,
-                   "heads_gone": find_least(normal, SHARE), "neurons_gone": find_least(neurons, SHARE)}, file, separators=(",", ":"))
+        json.dump({"batch": BATCH, "heads": [s.tolist() for s in head_sums], "neurons": neurons,
+                   "heads_gone": find_least(normal, HEADS), "neurons_gone": find_least(neurons, NEURONS)}, file, separators=(",", ":"))
         file.write("\n")
     print("heads", normal)
 
