@@ -5,6 +5,7 @@
 #include "cli/session.h"
 #include "cli/task.h"
 #include "cli/texts.h"
+#include "engine/exec/exits.h"
 #include "quant/range_check.h"
 
 typedef struct eval_settings {
@@ -19,6 +20,9 @@ typedef struct eval_settings {
 typedef struct found {
   const pith_eval_task *task; /* NULL: only ranges */
   pith_evaluation evaluation;
+  uint64_t exits[PITH_EXITS_MOST + 1]; /* rows that were done at each, the end last */
+  size_t exit_count;                   /* 0: every row went through the whole model */
+  double threshold, seconds;           /* of it; that all rows took */
   pith_range_check check;     /* empty unless asked for */
 } found;
 
@@ -33,6 +37,13 @@ static void print_text(const found *f) {
     printf("%s\t%zu rows\n", f->task->name, f->evaluation.n);
   for (size_t i = 0; i < f->evaluation.metric_count; i++)
     printf("%s\t%.4f\n", f->evaluation.metrics[i].name, f->evaluation.metrics[i].value);
+  for (size_t i = 0; i < f->exit_count; i++)
+    if (i + 1 < f->exit_count)
+      printf("exit %zu\t%llu rows\n", i + 1, (unsigned long long)f->exits[i]);
+    else
+      printf("end\t%llu rows\n", (unsigned long long)f->exits[i]);
+  if (f->exit_count != 0)
+    printf("rows/s\t%.1f\n", (double)f->evaluation.n / f->seconds);
   if (f->check.count != 0)
     puts("beyond\tsaturated\trun low\trun high\tcalibrated low\tcalibrated high\ttensor");
   for (uint32_t i = 0; i < f->check.count; i++) {
@@ -68,6 +79,15 @@ static void print_ranges(const pith_range_check *check) {
   printf("]");
 }
 
+static void print_exits(const found *f) {
+  printf(",\"exit_threshold\":");
+  pith_json_double(stdout, f->threshold);
+  for (size_t i = 0; i < f->exit_count; i++)
+    printf("%s%llu", i == 0 ? ",\"exits\":[" : ",", (unsigned long long)f->exits[i]);
+  printf("],\"rows_per_s\":");
+  pith_json_double(stdout, (double)f->evaluation.n / f->seconds);
+}
+
 static void print_json(const found *f) {
   printf("{");
   if (f->task != NULL)
@@ -77,6 +97,8 @@ static void print_json(const found *f) {
     pith_json_double(stdout, f->evaluation.metrics[i].value);
   }
   printf("%s%s", f->task != NULL ? "}" : "", f->task != NULL && f->check.count != 0 ? "," : "");
+  if (f->exit_count != 0)
+    print_exits(f);
   if (f->check.count != 0)
     print_ranges(&f->check);
   puts("}");
@@ -101,11 +123,17 @@ static pith_status evaluate(const eval_settings *settings, pith_cli_session *ope
   if (f->task == NULL)
     return PITH_OK;
   PITH_TRY(pith_session_create(open->model, &open->options, &open->session, error));
+  const uint64_t begin = pith_clock_now_ns();
   pith_progress progress;
   pith_progress_begin(&progress, settings->ranges ? "metrics" : "eval", dataset->count);
   const pith_status status =
       pith_evaluate(open->session, f->task, dataset, show_progress, &progress, &f->evaluation, error);
   pith_progress_end(&progress);
+  f->seconds = (double)(pith_clock_now_ns() - begin) * 1e-9;
+  const uint64_t *exits = pith_session_get_exits(open->session, &f->exit_count);
+  f->threshold = settings->limits.exit_threshold;
+  for (size_t i = 0; i < f->exit_count; i++)
+    f->exits[i] = exits[i];
   return status;
 }
 
@@ -143,6 +171,8 @@ static int run(const void *given) {
   const eval_settings *settings = given;
   if (settings->task == NULL && !settings->ranges)
     return pith_usage_error("--task TASK is missing (see pith eval --help)");
+  if (settings->ranges && settings->limits.exit_threshold != 0)
+    return pith_usage_error("--ranges are of the whole model: it goes without --exit-threshold");
   found f = {.task = settings->task == NULL ? NULL : pith_cli_task_find(settings->task)};
   if (settings->task != NULL && f.task == NULL)
     return PITH_EXIT_USAGE;
@@ -181,6 +211,7 @@ static const pith_option options[] = {
     PITH_OPTION_MAX_TOKENS(eval_settings),
     PITH_OPTION_BATCH(eval_settings),
     PITH_OPTION_WITHOUT(eval_settings),
+    PITH_OPTION_EXIT_THRESHOLD(eval_settings),
     {0},
 };
 
@@ -189,7 +220,8 @@ const pith_command pith_command_eval = {
     .operand = "M.pith",
     .summary = "accuracy of a model on a task's data",
     .details = "Metrics are fractions (accuracy 0.891, Spearman 0.8203). stsb takes a regression model, or an "
-               "embedding model whose vectors are compared by their cosine.",
+               "embedding model whose vectors are compared by their cosine. With --exit-threshold also how many rows were done at each exit "
+               "of the model, and rows a second.",
     .options = options,
     .defaults = &(const eval_settings){0},
     .settings_bytes = sizeof(eval_settings),

@@ -127,6 +127,8 @@ static void print_summary(const pith_model *model, const pith_model_info *info) 
          model->data.tokenizer == NULL ? "none" : pith_format_tokenizer_name(model->data.tokenizer->kind));
   if (model->data.tokenizer != NULL)
     printf(", %u tokens", model->data.tokenizer->token_count);
+  if (info->exit_count != 0)
+    printf("\nexits         %zu, where a text may be done before the end (--exit-threshold)", info->exit_count);
   printf("\ngraph         %u nodes:", graph->node_count);
   uint32_t operators[PITH_OP_COUNT];
   count_operators(graph, operators);
@@ -199,9 +201,9 @@ static pith_status print_json(const pith_model *model, const pith_model_info *in
   print_json_text("architecture", info->architecture);
   putchar(',');
   print_json_text("task", pith_task_name(info->task));
-  printf(",\"parameters\":%llu,\"bytes\":%llu,\"max_length\":%zu,\"hidden_size\":%zu,\"embedding_size\":%zu,",
+  printf(",\"parameters\":%llu,\"bytes\":%llu,\"max_length\":%zu,\"hidden_size\":%zu,\"embedding_size\":%zu,\"exits\":%zu,",
          (unsigned long long)info->parameter_count, (unsigned long long)info->file_bytes, info->max_length,
-         info->hidden_size, info->embedding_size);
+         info->hidden_size, info->embedding_size, info->exit_count);
   fputs("\"labels\":[", stdout);
   for (size_t i = 0; i < info->label_count; i++) {
     fputs(i == 0 ? "" : ",", stdout);

@@ -390,6 +390,7 @@ static const pith_option options[] = {
     PITH_OPTION_MAX_TOKENS(run_settings),
     PITH_OPTION_BATCH(run_settings),
     PITH_OPTION_WITHOUT(run_settings),
+    PITH_OPTION_EXIT_THRESHOLD(run_settings),
     {0},
 };
 

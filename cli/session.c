@@ -19,6 +19,7 @@ static pith_session_options make_options(const pith_model_info *info, const pith
   options.max_rows = limits->max_rows;
   options.profile = limits->profile;
   options.cpu_features_mask = limits->without;
+  options.exit_threshold = limits->exit_threshold;
   return options;
 }
 

@@ -13,6 +13,7 @@ typedef struct pith_cli_limits {
   uint64_t max_rows;      /* see pith_session_options */
   uint64_t without;       /* CPU features not to use */
   bool profile;
+  double exit_threshold;  /* see pith_session_options; 0: none */
 } pith_cli_limits;
 
 typedef struct pith_cli_session {
@@ -36,6 +37,10 @@ typedef struct pith_cli_session {
 #define PITH_OPTION_WITHOUT(settings)                                                                      \
   {"without", 0, false, PITH_OPTION_FEATURES, "FEATURES", offsetof(settings, limits.without), 0, 0,        \
    "CPU features not to use, such as avx512,avx2"}
+
+#define PITH_OPTION_EXIT_THRESHOLD(settings)                                                               \
+  {"exit-threshold", 0, false, PITH_OPTION_NUMBER, "P", offsetof(settings, limits.exit_threshold), 0, 0,   \
+   "a text is done at the first exit whose likeliest label has at least this probability, to 1 (models that pith train --exits made)"}
 
 enum { PITH_DEFAULT_MAX_TOKENS = 2048 };
 

@@ -1,5 +1,6 @@
 /* Opening a model, and what it says of itself. */
 #include "engine/base/mapped_file.h"
+#include "engine/exec/exits.h"
 #include "engine/exec/model.h"
 #include "engine/format/format.h"
 #include "models/tokenizer/index.h"
@@ -148,6 +149,7 @@ pith_status pith_model_get_info(const pith_model *model, pith_model_info *out_in
       .parameter_count = count_parameters(data->graph),
       .file_bytes = model->size,
       .has_tokenizer = data->tokenizer != NULL,
+      .exit_count = pith_exits_count(data->graph),
   };
   /* A newer caller's fields, which this library does not know, read as zero. */
   if (size > sizeof info)

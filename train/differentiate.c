@@ -149,8 +149,9 @@ static void mark(pith_backward *b, pith_tensor_id loss) {
   const pith_graph *graph = b->graph;
   for (pith_node_id n = 0; n < b->nodes; n++) {
     bool any = false;
+    const uint32_t stops = pith_gradient_get_stops((int)graph->nodes[n].op->id);
     for (uint32_t i = 0; i < graph->nodes[n].input_count; i++)
-      any |= pith_backward_wants(b, graph->nodes[n].inputs[i]);
+      any |= (stops >> i & 1) == 0 && pith_backward_wants(b, graph->nodes[n].inputs[i]);
     for (uint32_t i = 0; i < graph->nodes[n].output_count; i++)
       b->wanted[graph->nodes[n].outputs[i]] |= any;
   }
@@ -172,7 +173,7 @@ static bool lies_on_the_way(pith_backward *b, const pith_node *node) {
   for (uint32_t i = 0; i < node->output_count; i++)
     leads |= b->leads[node->outputs[i]];
   for (uint32_t i = 0; i < node->input_count && leads; i++) {
-    if (!pith_backward_wants(b, node->inputs[i]) || !is_float(b, node->inputs[i]))
+    if ((pith_gradient_get_stops((int)node->op->id) >> i & 1) != 0 || !pith_backward_wants(b, node->inputs[i]) || !is_float(b, node->inputs[i]))
       continue;
     wanted = true;
     if ((row->inputs >> i & 1) == 0)

@@ -334,3 +334,7 @@ static const pith_gradient_row rows[PITH_TRAINING_OP_END] = {
 const pith_gradient_row *pith_gradient_row_get(int op_id) {
   return op_id >= 0 && op_id < PITH_TRAINING_OP_END ? &rows[op_id] : NULL;
 }
+
+uint32_t pith_gradient_get_stops(int op_id) {
+  return op_id == PITH_OP_KL_DIVERGENCE ? 1u << 1 : 0;
+}

@@ -18,6 +18,10 @@ typedef struct pith_gradient_row {
 /* Of an operator's id, of either list; NULL for an id of neither. */
 const pith_gradient_row *pith_gradient_row_get(int op_id);
 
+/* Bit i: the operator takes input i as it is, and nothing flows back to what made it, even where that is learned: a teacher's answers may be
+ * another output of the model itself. */
+uint32_t pith_gradient_get_stops(int op_id);
+
 /* ---- what the functions are written with ------------------------------------------------------------------------------- */
 
 /* Whether the gradient by this tensor is wanted. PITH_NONE never is. */

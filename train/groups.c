@@ -15,6 +15,7 @@ typedef struct finder {
   const pith_graph *graph;
   before *tensors; /* [tensor_count] */
   bool *projects;     /* [node_count] its result is read by attention, through element-wise operators at most */
+  bool *leads;        /* [tensor_count] to the first output: what does not is a head of its own */
   pith_tensor_id end; /* what the last layer gives; PITH_NONE: there is no layer */
   uint32_t layers;
 } finder;
@@ -78,10 +79,24 @@ static void mark_projections(finder *f) {
   }
 }
 
+static void mark_leads(finder *f) {
+  if (f->graph->output_count != 0)
+    f->leads[f->graph->outputs[0]] = true;
+  for (uint32_t n = f->graph->node_count; n-- > 0;) {
+    const pith_node *node = &f->graph->nodes[n];
+    bool any = false;
+    for (uint32_t o = 0; o < node->output_count; o++)
+      any |= f->leads[node->outputs[o]];
+    for (uint32_t i = 0; i < node->input_count; i++)
+      if (node->inputs[i] != PITH_NONE)
+        f->leads[node->inputs[i]] |= any;
+  }
+}
+
 static uint32_t get_depth(const finder *f, pith_node_id n) {
   const pith_node *node = &f->graph->nodes[n];
   const before b = look_back(f, node);
-  if (b.past_end)
+  if (b.past_end || !f->leads[node->outputs[0]])
     return f->layers + 1;
   return b.attentions + f->projects[n];
 }
@@ -136,14 +151,16 @@ pith_status pith_parameter_groups_find(const pith_graph *graph, double layer_dec
   finder f = {.graph = graph,
               .tensors = PITH_ARENA_NEW(arena, before, graph->tensor_count),
               .projects = PITH_ARENA_NEW(arena, bool, graph->node_count),
+              .leads = PITH_ARENA_NEW(arena, bool, graph->tensor_count),
               .end = PITH_NONE};
   pith_parameter_group *list = PITH_ARENA_NEW(arena, pith_parameter_group, graph->tensor_count);
-  if (f.tensors == NULL || f.projects == NULL || list == NULL)
+  if (f.tensors == NULL || f.projects == NULL || f.leads == NULL || list == NULL)
     return pith_fail(error, PITH_OUT_OF_MEMORY, "no memory to look over graph '%s'", graph->name);
   count(&f);
   find_end(&f);
   count(&f); /* once more: now what is past the end is known */
   mark_projections(&f);
+  mark_leads(&f);
   set_groups(&f, layer_decay, list);
   PITH_TRY(freeze_parameters(graph, freeze, freeze_count, list, error));
   *out_groups = (pith_parameter_groups){f.layers, list};

@@ -17,7 +17,7 @@ typedef struct pith_parameter_groups {
 } pith_parameter_groups;
 
 /* A layer is an attention with what follows it up to the next one's projections; the last one ends with its residual sum
- * and the LayerNorm after it. A parameter of several depths has the least: tied tables are embeddings. The rate is
+ * and the LayerNorm after it; what does not lead to the first output (heads of exits) is of the head. A parameter of several depths has the least: tied tables are embeddings. The rate is
  * `layer_decay` to the power of the depths above, so that the head has 1. `freeze`: [freeze_count] names with * and ?;
  * PITH_INVALID_ARGUMENT names one that is no parameter's. In `arena`. */
 PITH_WARN_UNUSED pith_status pith_parameter_groups_find(const pith_graph *graph, double layer_decay,

@@ -131,7 +131,7 @@ static pith_status check_teacher(const pith_train_options *o, pith_error *error)
     const char *name;
     bool given, of_relations;
   } needs[] = {{"distill-weight", o->distill_weight != d->distill_weight, false},
-               {"distill-temperature", o->distill_temperature != d->distill_temperature, false},
+               {"distill-temperature", o->distill_temperature != d->distill_temperature && o->exits == NULL, false},
                {"distill-hidden", o->distill_hidden != 0, false},
                {"distill-attention", o->distill_attention != 0, false},
                {"distill-relations", o->distill_relations != 0, false},

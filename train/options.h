@@ -24,6 +24,7 @@ typedef struct pith_train_options {
   double held_out;                      /* share of the data's rows that is measured on instead of eval_data */
   uint64_t max_length;                  /* tokens of a text; 0: the model's */
   const char *head, *labels, *layers;   /* NULL: the model's own */
+  const char *exits;                    /* layers with a head of their own, between commas; NULL: those that the model has */
   uint64_t epochs, max_steps;           /* max_steps 0: by epochs, else by steps */
   uint64_t batch, tokens_per_step;      /* samples of a batch; or, where it is not 0, at most so many tokens */
   uint64_t accumulate;                  /* batches of a step */
@@ -91,6 +92,7 @@ extern const pith_train_options pith_train_defaults;
     "question-answering, fill-mask or embedding")                                                          \
   X(labels, "labels", TEXT, "A,B", 0, 0, NULL, "labels of the new head")                                   \
   X(layers, "layers", TEXT, "0,2,4", 0, 0, NULL, "keep only these layers of the model: a smaller student") \
+  X(exits, "exits", TEXT, "0,2", 0, 0, NULL, "add a head behind these layers, where a text may be done (see pith run --exit-threshold)") \
   X(epochs, "epochs", COUNT, "N", 1, 1e6, NULL, "times over the data (default 3)")                                     \
   X(max_steps, "max-steps", COUNT, "N", 0, 1e12, NULL, "so many steps, however many epochs that is (0: by epochs)") \
   X(batch, "batch", COUNT, "N", 1, 1e6, NULL, "texts (or pairs to embed) in a batch (default 32)")                      \

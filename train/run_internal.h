@@ -32,6 +32,7 @@ typedef struct pith_run {
   pith_structured kept;       /* chosen layers, where some are */
   pith_import made;           /* with a new head, where there is one */
   bool has_kept, has_made;
+  pith_graph *with_exits;     /* with more heads, where they are asked for */
   struct pith_model model;    /* what is trained: data changes with the trainer's weights, tokenizer and labels stay */
   const pith_eval_task *task, *eval_task;
   size_t metric;              /* of eval_task: the one that says which is better */

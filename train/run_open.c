@@ -4,6 +4,8 @@
 #include <stdlib.h>
 
 #include "compiler/import/new_head.h"
+#include "engine/exec/exits.h"
+#include "train/exits.h"
 #include "train/run_internal.h"
 #include "train/training_quantized.h"
 
@@ -24,20 +26,35 @@ static pith_status parse_numbers(const char *name, const char *const *parts, uin
   return PITH_OK;
 }
 
-static pith_status keep_layers(pith_run *r, pith_error *error) {
+/* Numbers of layers between commas. */
+static pith_status parse_layers(pith_run *r, const char *name, const char *text, uint32_t **out_layers, uint32_t *out_count,
+                                pith_error *error) {
   const char *const *parts;
-  uint32_t count;
-  PITH_TRY(pith_train_split(r->options->layers, &r->arena, &parts, &count, error));
-  double *numbers = PITH_ARENA_NEW(&r->arena, double, count);
-  uint32_t *layers = PITH_ARENA_NEW(&r->arena, uint32_t, count);
-  if (numbers == NULL || layers == NULL)
+  PITH_TRY(pith_train_split(text, &r->arena, &parts, out_count, error));
+  double *numbers = PITH_ARENA_NEW(&r->arena, double, *out_count);
+  *out_layers = PITH_ARENA_NEW(&r->arena, uint32_t, *out_count);
+  if (numbers == NULL || *out_layers == NULL)
     return no_memory(error);
-  PITH_TRY(parse_numbers("layers", parts, count, 1e6, numbers, error));
-  for (uint32_t i = 0; i < count; i++)
-    layers[i] = (uint32_t)numbers[i];
+  PITH_TRY(parse_numbers(name, parts, *out_count, 1e6, numbers, error));
+  for (uint32_t i = 0; i < *out_count; i++)
+    (*out_layers)[i] = (uint32_t)numbers[i];
+  return PITH_OK;
+}
+
+static pith_status keep_layers(pith_run *r, pith_error *error) {
+  uint32_t *layers, count;
+  PITH_TRY(parse_layers(r, "layers", r->options->layers, &layers, &count, error));
   r->has_kept = true;
   PITH_TRY(pith_keep_layers(&r->model, layers, count, &r->kept, error));
   r->model.data = r->kept.data;
+  return PITH_OK;
+}
+
+static pith_status add_exits(pith_run *r, pith_error *error) {
+  uint32_t *layers, count;
+  PITH_TRY(parse_layers(r, "exits", r->options->exits, &layers, &count, error));
+  PITH_TRY(pith_model_add_exits(&r->model.data, layers, count, NULL, &r->with_exits, error));
+  r->model.data.graph = r->with_exits;
   return PITH_OK;
 }
 
@@ -53,9 +70,13 @@ static pith_status set_head(pith_run *r, pith_error *error) {
 static pith_status open_model(pith_run *r, pith_error *error) {
   PITH_TRY(pith_recipe_check_graph(r->options->graph, r->request->model->data.graph, error));
   r->model = *r->request->model;
+  if (pith_exits_count(r->model.data.graph) != 0 && (r->options->layers != NULL || r->options->head != NULL))
+    return pith_fail(error, PITH_UNSUPPORTED, "%s: the model has exits, which are added last", r->options->layers != NULL ? "layers" : "head");
   if (r->options->layers != NULL)
     PITH_TRY(keep_layers(r, error));
-  return r->options->head == NULL ? PITH_OK : set_head(r, error);
+  if (r->options->head != NULL)
+    PITH_TRY(set_head(r, error));
+  return r->options->exits == NULL ? PITH_OK : add_exits(r, error);
 }
 
 /* ---- tasks and data ---------------------------------------------------------------------------------------------- */
@@ -241,6 +262,7 @@ void pith_run_close(pith_run *r) {
   pith_order_deinit(&r->order);
   pith_dataset_deinit(&r->eval_data);
   pith_train_data_deinit(&r->data);
+  pith_graph_destroy(r->with_exits);
   if (r->has_made)
     pith_import_deinit(&r->made);
   if (r->has_kept)

@@ -1,6 +1,7 @@
 /* The model's nodes in a training graph. Where dropout goes is found from what operators do, never from names. */
 #include <stdio.h>
 
+#include "engine/exec/exits.h"
 #include "engine/ir/operator.h"
 #include "train/operators.h"
 #include "train/training_graph_internal.h"
@@ -8,7 +9,9 @@
 typedef struct placer {
   pith_training_build *build;
   pith_readers readers;
-  pith_tensor_id classifier; /* what the classifier reads, of the old graph; PITH_NONE: nothing is dropped there */
+  pith_tensor_id *classifiers; /* [classifier_count] what each classifier reads, the model's own and its exits', of the old graph; PITH_NONE:
+                                 nothing is dropped there */
+  uint32_t classifier_count;
   uint32_t places;           /* numbered whether something is dropped there or not: a ratio of 0 changes no other place's mask */
   pith_tensor_id key;        /* added at the first use */
 } placer;
@@ -167,26 +170,53 @@ static bool has_classifier(pith_task task) {
          task == PITH_TASK_TOKEN_CLASSIFICATION || task == PITH_TASK_RERANK;
 }
 
+static void find_classifiers(placer *p, pith_tensor_id output) {
+  const pith_graph *graph = p->build->from;
+  const uint32_t exits = pith_exits_count(graph);
+  if (!has_classifier(p->build->model->task))
+    return;
+  p->classifiers = PITH_ARENA_NEW(&p->build->rewriter.scratch, pith_tensor_id, exits + 1);
+  if (p->classifiers == NULL) {
+    pith_builder_fail(&p->build->rewriter.builder, PITH_OUT_OF_MEMORY, "no memory to find the classifiers of graph '%s'", graph->name);
+    return;
+  }
+  for (; p->classifier_count <= exits; p->classifier_count++) {
+    const uint32_t i = p->classifier_count;
+    p->classifiers[i] = get_product_input(graph, i == 0 ? output : pith_exits_get_output(graph, i - 1));
+  }
+}
+
+/* Which classifier the node is; classifier_count: none. */
+static uint32_t find_classifier(const placer *p, const pith_node *node) {
+  uint32_t i = node->op->id == PITH_OP_GEMM || node->op->id == PITH_OP_MATMUL ? 0 : p->classifier_count;
+  while (i < p->classifier_count && (p->classifiers[i] == PITH_NONE || node->inputs[0] != p->classifiers[i]))
+    i++;
+  return i;
+}
+
 void pith_training_add_model(pith_training_build *build, pith_tensor_id output) {
   pith_builder *builder = &build->rewriter.builder;
   const pith_graph *graph = build->from;
-  placer p = {.build = build, .classifier = PITH_NONE, .key = PITH_NONE};
+  placer p = {.build = build, .key = PITH_NONE};
   if (builder->status == PITH_OK)
     builder->status = pith_readers_find(graph, &build->rewriter.scratch, &p.readers, build->error);
-  if (has_classifier(build->model->task))
-    p.classifier = get_product_input(graph, output);
+  if (builder->status == PITH_OK)
+    find_classifiers(&p, output);
   for (pith_node_id n = 0; n < graph->node_count && builder->status == PITH_OK; n++) {
     /* Before the classifier, not behind what it reads: others may read that too. */
     const pith_node *node = &graph->nodes[n];
-    const bool classifies = p.classifier != PITH_NONE && (node->op->id == PITH_OP_GEMM || node->op->id == PITH_OP_MATMUL) &&
-                            node->inputs[0] == p.classifier;
-    const pith_tensor_id kept = classifies ? pith_rewriter_get(&build->rewriter, p.classifier) : PITH_NONE;
-    if (classifies) {
-      pith_tensor_id dropped = add_dropout(&p, "classifier_dropout", kept, PITH_NONE, p.classifier, build->options->classifier_dropout);
-      pith_rewriter_set(&build->rewriter, p.classifier, dropped);
+    const uint32_t classifier = find_classifier(&p, node);
+    const pith_tensor_id classified = classifier == p.classifier_count ? PITH_NONE : p.classifiers[classifier];
+    const pith_tensor_id kept = classified != PITH_NONE ? pith_rewriter_get(&build->rewriter, classified) : PITH_NONE;
+    if (classified != PITH_NONE) {
+      char name[64] = "classifier_dropout";
+      if (classifier != 0)
+        snprintf(name, sizeof name, "exit_%u.classifier_dropout", classifier);
+      const pith_tensor_id dropped = add_dropout(&p, name, kept, PITH_NONE, classified, build->options->classifier_dropout);
+      pith_rewriter_set(&build->rewriter, classified, dropped);
     }
     add_node(&p, n);
-    if (classifies)
-      pith_rewriter_set(&build->rewriter, p.classifier, kept);
+    if (classified != PITH_NONE)
+      pith_rewriter_set(&build->rewriter, classified, kept);
   }
 }

@@ -78,7 +78,7 @@ typedef struct pith_training_graph {
  * cross entropy (multi-label, ranking), mean squared error (regression), cosine or contrastive (embeddings); always a mean over
  * what counts. With a teacher it is (1 - distill_weight) times that + distill_weight times the teacher's part: KL_DIVERGENCE (classification,
  * tokens, fill-mask, answers), T^2 times sigmoid cross entropy against its probabilities (multi-label, ranking), mean squared error (regression),
- * 1 - cosine (embeddings). Reads no weight, unless the model is quantized: its parameters are then what its levels stand for. `model` must
+ * 1 - cosine (embeddings). To that `comparisons` add, and exits (train/training_exits.c) where the model has any. Reads no weight, unless the model is quantized: its parameters are then what its levels stand for. `model` must
  * outlive the result.
  * PITH_UNSUPPORTED for a model without such a task, with an input that is not in the list above, or where an operator has no gradient (named); PITH_INVALID_ARGUMENT for an
  * option that the task has no use for, or a pattern that matches no parameter. */

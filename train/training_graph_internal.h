@@ -8,6 +8,8 @@
 /* Inputs for a teacher's values, from 1. */
 #define PITH_TEACHER_VALUE_NAME "teacher_value_%u"
 
+#define PITH_CLASS_WEIGHTS_NAME "loss.class_weights"
+
 typedef struct pith_training_build {
   const pith_model_data *model;
   const pith_training_graph_options *options;
@@ -37,6 +39,8 @@ pith_tensor_id pith_training_add_loss(pith_training_build *build, pith_tensor_id
 pith_tensor_id pith_training_add_distillation(pith_training_build *build, pith_tensor_id output, pith_tensor_id hard);
 /* `loss` and what comparisons of layers add to it; inputs for a teacher's values. The model's operators are there already. */
 pith_tensor_id pith_training_add_comparisons(pith_training_build *build, pith_tensor_id loss);
+/* `loss` and what the model's exits add to it (train/training_exits.c), which learn from `output` too; the loss itself where it has none. */
+pith_tensor_id pith_training_add_exits(pith_training_build *build, pith_tensor_id output, pith_tensor_id loss);
 /* x times a number, which becomes data called `factor_name`. */
 pith_tensor_id pith_training_add_product(pith_training_build *build, const char *name, pith_tensor_id x, const char *factor_name,
                                          double factor);

@@ -36,7 +36,7 @@ static pith_tensor_id add_class_weights(pith_training_build *build, pith_tensor_
   if (weights == NULL)
     return PITH_NONE;
   memcpy(weights, build->options->class_weights, (size_t)classes * sizeof *weights);
-  return pith_build_data(builder, PITH_TENSOR_CONSTANT, "loss.class_weights", PITH_DTYPE_F32, 1, &classes, PITH_LAYOUT_ROW_MAJOR,
+  return pith_build_data(builder, PITH_TENSOR_CONSTANT, PITH_CLASS_WEIGHTS_NAME, PITH_DTYPE_F32, 1, &classes, PITH_LAYOUT_ROW_MAJOR,
                          weights, (uint64_t)classes * sizeof *weights);
 }
 
@@ -146,6 +146,7 @@ pith_tensor_id pith_training_add_loss(pith_training_build *build, pith_tensor_id
     return PITH_NONE;
   const double weight = build->options->distill_weight;
   const pith_tensor_id hard = weight == 1 ? PITH_NONE : add_task_loss(build, output);
-  const pith_tensor_id loss = weight == 0 ? hard : pith_training_add_distillation(build, output, hard);
+  const pith_tensor_id own = weight == 0 ? hard : pith_training_add_distillation(build, output, hard);
+  const pith_tensor_id loss = pith_training_add_exits(build, output, own);
   return build->options->comparisons == NULL ? loss : pith_training_add_comparisons(build, loss);
 }

@@ -2,6 +2,7 @@
 #include <stdint.h>
 
 #include "engine/exec/executor.h"
+#include "engine/exec/exits.h"
 #include "engine/exec/model.h"
 #include "engine/exec/parallel.h"
 #include "engine/exec/session_access.h"
@@ -26,8 +27,9 @@ struct pith_session {
   const pith_model *model;
   pith_session_options options; /* defaults filled in; its allocator is the next field */
   pith_allocator allocator;
-  pith_program *program;
+  pith_program *program;        /* NULL: it runs in stages */
   pith_executor *executor;
+  pith_exits *exits;            /* NULL: it does not */
   uint32_t roles[INPUT_COUNT];  /* INPUT_* of each input of the program */
   bool has_rows;
   int32_t zeros[];              /* [max_tokens] type ids where none are given */
@@ -53,6 +55,10 @@ static pith_status read_options(const pith_model *model, const pith_session_opti
                        PITH_MAX_DIM - 1);
   if (out->allocator != NULL && (out->allocator->allocate == NULL || out->allocator->release == NULL))
     return pith_fail(error, PITH_INVALID_ARGUMENT, "pith_session_options.allocator lacks a function");
+  if (!(out->exit_threshold >= 0 && out->exit_threshold <= 1))
+    return pith_fail(error, PITH_INVALID_ARGUMENT, "exit_threshold is %g, outside 0 to 1", out->exit_threshold);
+  if (out->exit_threshold > 0 && out->profile)
+    return pith_fail(error, PITH_UNSUPPORTED, "profile goes without exit_threshold");
 #if !PITH_THREADS
   if (out->threadpool != NULL)
     return pith_fail(error, PITH_UNSUPPORTED, "this build has no threads: threadpool must be NULL");
@@ -82,38 +88,53 @@ static pith_status find_roles(const pith_graph *graph, uint32_t roles[INPUT_COUN
   return PITH_OK;
 }
 
-static pith_status lower(const pith_model *model, const pith_session_options *options,
-                         const pith_allocator *allocator, pith_program **out_program, pith_error *error) {
-  const pith_graph *graph = model->data.graph;
+/* The program and its executor, or stages of both. */
+static pith_status prepare(pith_session *session, const pith_lower_options *lowering, const pith_executor_options *execution,
+                           pith_error *error) {
+  const pith_graph *graph = session->model->data.graph;
+  const pith_session_options *options = &session->options;
+  if (options->exit_threshold > 0)
+    return pith_exits_create(graph,
+                             &(pith_exits_options){.lowering = *lowering,
+                                                   .execution = *execution,
+                                                   .max_tokens = options->max_tokens,
+                                                   .max_sequences = options->max_sequences,
+                                                   .threshold = options->exit_threshold},
+                             &session->exits, error);
+  PITH_TRY(pith_program_create(graph, lowering, &session->program, error));
+  return pith_executor_create(session->program, execution, &session->executor, error);
+}
+
+/* A name stands once among symbols, so that there are no more than sizes. */
+static pith_status find_limits(const pith_graph *graph, const pith_session_options *options, int64_t limits[SIZE_COUNT], pith_error *error) {
   const size_t sizes[SIZE_COUNT] = {options->max_tokens, options->max_sequences, options->max_rows};
-  int64_t *limits = pith_allocate(allocator, (graph->symbol_count + 1) * sizeof *limits);
-  if (limits == NULL)
-    return pith_fail(error, PITH_OUT_OF_MEMORY, "no memory for a session");
-  pith_status status = PITH_OK;
-  for (uint32_t s = 0; s < graph->symbol_count && status == PITH_OK; s++) {
+  for (uint32_t s = 0; s < graph->symbol_count; s++) {
     uint32_t size = 0;
     while (size < SIZE_COUNT && strcmp(graph->symbols[s], size_names[size]) != 0)
       size++;
-    if (size == SIZE_COUNT)
-      status = pith_fail(error, PITH_UNSUPPORTED, "the model's size '%s' is none that a session gives: tokens, "
-                         "sequences, rows", graph->symbols[s]);
-    else
-      limits[s] = (int64_t)sizes[size];
+    if (size == SIZE_COUNT || s >= SIZE_COUNT)
+      return pith_fail(error, PITH_UNSUPPORTED, "the model's size '%s' is none that a session gives: tokens, "
+                       "sequences, rows", graph->symbols[s]);
+    limits[s] = (int64_t)sizes[size];
   }
-  if (status == PITH_OK) {
-    size_t max_length = model->data.max_length;
-    pith_lower_options lowering = {
-        .allocator = allocator,
-        .cpu = pith_cpu_detect() & ~options->cpu_features_mask,
-        .threads = pith_parallel_count_threads(options->threadpool),
-        .symbol_limits = limits,
-        .max_sequence = max_length != 0 && max_length < options->max_tokens ? max_length : options->max_tokens,
-        .rewrites = PITH_REWRITES_DEFAULT,
-    };
-    status = pith_program_create(graph, &lowering, out_program, error);
-  }
-  pith_release(allocator, limits, (graph->symbol_count + 1) * sizeof *limits);
-  return status;
+  return PITH_OK;
+}
+
+static pith_status lower(pith_session *session, const pith_executor_options *execution, pith_error *error) {
+  const pith_session_options *options = &session->options;
+  const pith_model *model = session->model;
+  int64_t limits[SIZE_COUNT] = {0};
+  PITH_TRY(find_limits(model->data.graph, options, limits, error));
+  const size_t max_length = model->data.max_length;
+  const pith_lower_options lowering = {
+      .allocator = &session->allocator,
+      .cpu = pith_cpu_detect() & ~options->cpu_features_mask,
+      .threads = pith_parallel_count_threads(options->threadpool),
+      .symbol_limits = limits,
+      .max_sequence = max_length != 0 && max_length < options->max_tokens ? max_length : options->max_tokens,
+      .rewrites = PITH_REWRITES_DEFAULT,
+  };
+  return prepare(session, &lowering, execution, error);
 }
 
 static size_t count_session_bytes(size_t max_tokens) {
@@ -140,9 +161,7 @@ static pith_status create(const pith_model *model, const pith_session_options *o
   };
   pith_status status = find_roles(model->data.graph, session->roles, &session->has_rows, error);
   if (status == PITH_OK)
-    status = lower(model, options, &session->allocator, &session->program, error);
-  if (status == PITH_OK)
-    status = pith_executor_create(session->program, &execution, &session->executor, error);
+    status = lower(session, &execution, error);
   if (status != PITH_OK) {
     pith_session_destroy(session);
     return status;
@@ -166,6 +185,7 @@ pith_status pith_session_create(const pith_model *model, const pith_session_opti
 void pith_session_destroy(pith_session *session) {
   if (session == NULL)
     return;
+  pith_exits_destroy(session->exits);
   pith_executor_destroy(session->executor);
   pith_program_destroy(session->program);
   pith_allocator allocator = session->allocator;
@@ -205,7 +225,7 @@ pith_status pith_session_plan_memory(const pith_model *model, const pith_session
   pith_allocator counting = {count_allocate, count_release, &c};
   pith_session *session;
   PITH_TRY(create(model, &known, &counting, true, &session, error));
-  size_t with_block = c.now + session->program->memory_bytes;
+  size_t with_block = c.now + (session->exits != NULL ? pith_exits_count_bytes(session->exits) : session->program->memory_bytes);
   *out_bytes = with_block > c.peak ? with_block : c.peak;
   pith_session_destroy(session);
   return PITH_OK;
@@ -235,6 +255,11 @@ static pith_status check_batch(const pith_session *session, const pith_batch *ba
   return PITH_OK;
 }
 
+static void give_result(const pith_result *result, pith_result *out_result) {
+  size_t bytes = out_result->struct_size < sizeof *result ? out_result->struct_size : sizeof *result;
+  memcpy(out_result, result, bytes);
+}
+
 static void fill_result(const pith_session *session, pith_result *out_result) {
   const pith_program *program = session->program;
   /* Further outputs, as calibration adds them, are read from the executor. */
@@ -250,8 +275,14 @@ static void fill_result(const pith_session *session, pith_result *out_result) {
         .columns = vector ? 1 : view->columns,
     };
   }
-  size_t bytes = out_result->struct_size < sizeof result ? out_result->struct_size : sizeof result;
-  memcpy(out_result, &result, bytes);
+  give_result(&result, out_result);
+}
+
+static pith_status run_exits(pith_session *session, const pith_batch *batch, pith_result *out_result, pith_error *error) {
+  pith_result result = {.struct_size = out_result->struct_size, .count = 1};
+  PITH_TRY(pith_exits_run(session->exits, batch, &result.outputs[0], error));
+  give_result(&result, out_result);
+  return PITH_OK;
 }
 
 pith_status pith_session_run(pith_session *session, const pith_batch *batch, pith_result *out_result,
@@ -269,10 +300,14 @@ pith_status pith_session_run(pith_session *session, const pith_batch *batch, pit
   PITH_TRY(check_batch(session, &known, error));
   if (known.sequences == 0)
     known.offsets = no_offsets;
+  if (known.type_ids == NULL)
+    known.type_ids = session->zeros;
+  if (session->exits != NULL)
+    return run_exits(session, &known, out_result, error);
   size_t tokens = (size_t)known.offsets[known.sequences];
   const pith_feed by_role[INPUT_COUNT] = {
       [INPUT_IDS] = {known.ids, {tokens}},
-      [INPUT_TYPE_IDS] = {known.type_ids != NULL ? known.type_ids : session->zeros, {tokens}},
+      [INPUT_TYPE_IDS] = {known.type_ids, {tokens}},
       [INPUT_OFFSETS] = {known.offsets, {known.sequences + 1}},
       [INPUT_ROWS] = {known.rows, {known.row_count}},
   };
@@ -289,8 +324,13 @@ pith_status pith_session_run(pith_session *session, const pith_batch *batch, pit
 void pith_session_profile(const pith_session *session, const pith_profile_entry **out_entries, size_t *out_count) {
   *out_entries = NULL;
   *out_count = 0;
-  if (session != NULL)
+  if (session != NULL && session->executor != NULL)
     *out_entries = pith_executor_get_profile(session->executor, out_count);
+}
+
+const uint64_t *pith_session_get_exits(const pith_session *session, size_t *out_count) {
+  *out_count = 0;
+  return session == NULL || session->exits == NULL ? NULL : pith_exits_get_counts(session->exits, out_count);
 }
 
 const pith_model *pith_session_get_model(const pith_session *session) {

@@ -14,7 +14,7 @@ size_t pith_session_get_max_tokens(const pith_session *session);
 size_t pith_session_get_max_sequences(const pith_session *session);
 size_t pith_session_get_max_rows(const pith_session *session);
 
-/* For inspection and tests. */
+/* For inspection and tests; NULL where the session runs in stages (exit_threshold). */
 const struct pith_program *pith_session_get_program(const pith_session *session);
 const struct pith_executor *pith_session_get_executor(const pith_session *session);
 

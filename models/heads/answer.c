@@ -9,7 +9,7 @@
 #include "engine/exec/model.h"
 #include "engine/exec/session_access.h"
 #include "models/heads/heads.h"
-#include "models/heads/probability.h"
+#include "engine/base/probability.h"
 
 enum { WINDOW_TOKENS = 384, SHARED_TOKENS = 128, ANSWER_TOKENS = 15, WINDOW_SPANS = 12 };
 

@@ -3,7 +3,7 @@
 #include "engine/exec/model.h"
 #include "engine/exec/session_access.h"
 #include "models/heads/heads.h"
-#include "models/heads/probability.h"
+#include "engine/base/probability.h"
 
 pith_status pith_heads_check_arguments(const char *function, const pith_session *session,
                                        const pith_head_argument *arguments, size_t count, pith_error *error) {

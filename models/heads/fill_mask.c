@@ -3,7 +3,7 @@
 #include "engine/exec/model.h"
 #include "engine/exec/session_access.h"
 #include "models/heads/heads.h"
-#include "models/heads/probability.h"
+#include "engine/base/probability.h"
 
 /* The k largest logits of one row as probabilities, best first, of equals the lower id; k <= vocabulary. */
 static void fill_one(const float *logits, size_t vocabulary, size_t mask, size_t k, pith_fill *out_fills) {

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 
 #include "engine/base/error.h"
-#include "models/heads/probability.h"
+#include "engine/base/probability.h"
 
 /* ---- classes ------------------------------------------------------------------------------------------ */
 

@@ -5,7 +5,7 @@
 #include "engine/exec/model.h"
 #include "engine/exec/session_access.h"
 #include "models/heads/heads.h"
-#include "models/heads/probability.h"
+#include "engine/base/probability.h"
 
 /* One text being labelled. */
 typedef struct tag_text {

@@ -4,7 +4,7 @@
 #include "engine/exec/model.h"
 #include "engine/exec/session_access.h"
 #include "models/heads/metrics.h"
-#include "models/heads/probability.h"
+#include "engine/base/probability.h"
 #include "models/tasks/predict.h"
 
 const pith_eval_task pith_eval_tasks[] = {

@@ -7,7 +7,7 @@
 #include "engine/exec/session_access.h"
 #include "models/heads/heads.h"
 #include "models/heads/metrics.h"
-#include "models/heads/probability.h"
+#include "engine/base/probability.h"
 #include "models/tasks/labels.h"
 #include "models/tasks/hiding.h"
 

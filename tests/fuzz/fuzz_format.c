@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "engine/exec/exits.h"
 #include "engine/exec/model.h"
 #include "engine/format/format.h"
 
@@ -45,9 +46,10 @@ static void encode(const pith_model *model) {
   (void)!pith_encode(model, "Hello, w\xC3\xB6rld [MASK]", SIZE_MAX, "\xE4\xBD\xA0 x", SIZE_MAX, 32, &encoding, NULL);
 }
 
-static void run(const pith_model *model, uint64_t without) {
+static void run(const pith_model *model, uint64_t without, double exit_threshold) {
   pith_session_options options = PITH_SESSION_OPTIONS_INIT;
   options.cpu_features_mask = without;
+  options.exit_threshold = exit_threshold;
   options.max_tokens = TOKENS;
   options.max_sequences = 2;
   size_t bytes = 0;
@@ -81,8 +83,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     CHECK(pith_graph_verify(model->data.graph, NULL) == PITH_OK);
     describe(model);
     encode(model);
-    run(model, 0);
-    run(model, UINT64_MAX); /* plain C, which the address sanitizer watches: the vector kernels are built without it */
+    run(model, 0, 0);
+    run(model, UINT64_MAX, 0); /* plain C, which the address sanitizer watches: the vector kernels are built without it */
+    if (pith_exits_count(model->data.graph) != 0)
+      run(model, UINT64_MAX, 0.6);
     pith_model_close(model);
   } else {
     CHECK(model == NULL && error.status == status && error.message[0] != '\0');

@@ -10,7 +10,7 @@
 
 #include "compiler/import/json.h"
 #include "models/heads/metrics.h"
-#include "models/heads/probability.h"
+#include "engine/base/probability.h"
 #include "models/tasks/entities.h"
 
 #define assert_near(value, reference, bound)                                                               \

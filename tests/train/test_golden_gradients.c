@@ -8,6 +8,7 @@
 
 #include "tests/compiler/import_fixture.h"
 #include "tests/train/training_fixture.h"
+#include "train/exits.h"
 
 #define GOLDEN PITH_SOURCE_DIR "/tests/golden/train"
 enum { SAMPLES = 64, NUMBERS = 2 + SAMPLES };
@@ -22,6 +23,7 @@ typedef struct golden_case {
   const int32_t *ids;
   pith_arena arena;
   pith_comparisons comparisons;
+  uint32_t exits[4], exit_count;
 } golden_case;
 
 static size_t count_numbers(const cJSON *json) {
@@ -85,6 +87,9 @@ static golden_case read_case(const cJSON *json) {
   if (teacher != NULL) {
     c.options.distill_weight = share->valuedouble;
     c.options.distill_temperature = cJSON_GetObjectItem(options, "distill_temperature")->valuedouble;
+    const cJSON *exit, *exits = cJSON_GetObjectItem(options, "exits");
+    cJSON_ArrayForEach(exit, exits)
+      c.exits[c.exit_count++] = (uint32_t)exit->valueint;
     c.batch.data[PITH_TRAINING_INPUT_TEACHER] = number;
     read_floats(teacher, &number);
   }
@@ -243,10 +248,17 @@ static void run_case(const cJSON *json, const float *golden, const char *directo
   import_options.without_tokenizer = true;
   if (pith_import_huggingface(directory, &import_options, &import, &error) != PITH_OK)
     fail_msg("%s: %s", directory, error.message);
+  pith_model_data model = import.data;
+  pith_graph *with_exits = NULL;
+  if (c.exit_count != 0) {
+    if (pith_model_add_exits(&import.data, c.exits, c.exit_count, NULL, &with_exits, &error) != PITH_OK)
+      fail_msg("%s: %s", c.name, error.message);
+    model.graph = with_exits;
+  }
   const pith_cpu_set here = pith_cpu_detect();
   training_fixture base, other;
-  compare_layers(&c, import.data.graph);
-  open_case(&c, &base, &import.data, &c.options, here, 1);
+  compare_layers(&c, model.graph);
+  open_case(&c, &base, &model, &c.options, here, 1);
   const float loss = training_run(&base, &c.batch);
   const double want = cJSON_GetObjectItem(json, "loss")->valuedouble;
   const double worst = compare(&c, &base, golden);
@@ -264,7 +276,7 @@ static void run_case(const cJSON *json, const float *golden, const char *directo
       options.recompute_layers = 99;
     if (variant == 3)
       options.dense_rows = 8;
-    open_case(&c, &other, &import.data, &options, variant == 1 ? 0 : here, variant == 0 ? 2 : 1);
+    open_case(&c, &other, &model, &options, variant == 1 ? 0 : here, variant == 0 ? 2 : 1);
     const float other_loss = training_run(&other, &c.batch);
     /* By rows the test adds up, in the same ascending order. */
     assert_same(&c, &base, loss, &other, other_loss, names[variant]);
@@ -273,6 +285,7 @@ static void run_case(const cJSON *json, const float *golden, const char *directo
     training_close(&other);
   }
   training_close(&base);
+  pith_graph_destroy(with_exits);
   pith_import_deinit(&import);
   pith_arena_deinit(&c.arena);
   free(c.integers);

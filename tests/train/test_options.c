@@ -14,7 +14,7 @@
 
 static const char all_keys[] =
     "{\"task\":\"sst2\",\"data\":\"a.tsv\",\"eval-data\":\"b.tsv\",\"eval-task\":\"mrpc\",\"text-column\":\"t\",\"pair-column\":\"p\","
-    "\"label-column\":\"3\",\"header\":true,\"held-out\":0.25,\"max-length\":7,\"head\":\"regression\",\"labels\":\"x,y\",\"layers\":\"1,2\","
+    "\"label-column\":\"3\",\"header\":true,\"held-out\":0.25,\"max-length\":7,\"head\":\"regression\",\"labels\":\"x,y\",\"layers\":\"1,2\",\"exits\":\"0,3\","
     "\"epochs\":4,\"max-steps\":900719925474,\"batch\":5,\"tokens-per-step\":6,\"accumulate\":8,\"group\":9,\"lr\":0.5,\"warmup\":0.125,"
     "\"schedule\":\"cosine\",\"optimizer\":\"lamb\",\"beta1\":0.5,\"beta2\":0.25,\"epsilon\":0.0625,\"momentum\":0.75,\"nesterov\":true,"
     "\"weight-decay\":0.375,\"clip\":2,\"layer-decay\":0.875,\"ema\":0.5,\"dropout\":0.25,\"attention-dropout\":\"dropout\","

@@ -124,6 +124,7 @@ typedef struct pith_model_info {
   uint64_t parameter_count;
   uint64_t file_bytes;
   int has_tokenizer;
+  size_t exit_count;         /* heads behind earlier layers, at which a session may be done (exit_threshold) */
 } pith_model_info;
 
 PITH_API PITH_WARN_UNUSED pith_status pith_model_get_info(const pith_model *model, pith_model_info *out_info,
@@ -188,9 +189,13 @@ typedef struct pith_session_options {
   struct pthreadpool *threadpool;
   const pith_allocator *allocator; /* NULL: the model's; copied */
   uint64_t cpu_features_mask;      /* features not to be used (bits of pith_cpu_features); 0: use all */
-  int profile;                     /* not 0: time every operator (see pith_session_profile) */
+  int profile;                     /* not 0: time every operator (see pith_session_profile); not with exit_threshold */
+  /* 0: every sequence goes through the whole model. Else, to 1, and of a model with exits (pith_model_info): a sequence is done at the first
+   * exit whose largest softmax probability is at least this, and "logits", then the only output, are those of that exit. The answer for
+   * a sequence still has the same bits in any batch; buffers are held for each stage between two exits. */
+  double exit_threshold;
 } pith_session_options;
-#define PITH_SESSION_OPTIONS_INIT {sizeof(pith_session_options), 0, 0, 0, NULL, NULL, 0, 0}
+#define PITH_SESSION_OPTIONS_INIT {sizeof(pith_session_options), 0, 0, 0, NULL, NULL, 0, 0, 0}
 
 /* Lowers the model for this CPU and these limits and allocates everything that running needs. `options` may be
  * NULL. Thread-safe on the model. */
@@ -240,6 +245,10 @@ typedef struct pith_result {
  * bound. The answer for a sequence has the same bits in any batch, order and thread count, on any CPU. */
 PITH_API PITH_WARN_UNUSED pith_status pith_session_run(pith_session *session, const pith_batch *batch,
                                                        pith_result *out_result, pith_error *error);
+
+/* Of a session with an exit_threshold: sequences that each exit has answered, the model's end last, over all runs so far;
+ * [*out_count], lives in the session. NULL and 0 of any other. */
+PITH_API const uint64_t *pith_session_get_exits(const pith_session *session, size_t *out_count);
 
 /* ---- text to answers --------------------------------------------------------------------------------- */
 /* These encode, order by length, run in batches that fit the session, and answer in the order of the input. Texts

@@ -3,6 +3,7 @@
 logits of both; where layers are compared, plus their factors times
 - hidden: the mean of the layers' MSE(H_s W, H_t), with W where widths differ (TinyBERT, arXiv:1909.10351, eq. 8)
 - attention: the mean of the layers' MSE of scores before the softmax (the same, eq. 7), each row of scores counting alike
+- exits: heads behind earlier layers, which begin as the head: each adds its loss by the labels and T^2 KL from the end's logits, detached
 - relations: the sum over queries, keys and values of KL(softmax(T T^t / sqrt d) || softmax(S S^t / sqrt d)) (MiniLMv2, arXiv:2012.15828,
   section 3.1), a mean over heads and tokens
 
@@ -11,6 +12,8 @@ logits of both; where layers are compared, plus their factors times
 distill.json and distill.f32 are as those of make.py; the teacher's answers and the values of its layers are random numbers in the batch.
 """
 
+import argparse
+import copy
 import json
 import os
 import zlib
@@ -51,6 +54,10 @@ CASES = {
                                                   "teacher": [2, 24, 4]}),
     "all": ("bert-token", "tokens", {"distill_weight": 0.3, "distill_temperature": 2.0, "distill_hidden": 0.5, "distill_attention": 0.25,
                                      "distill_relations": 2.0, "relation_heads": 2, "teacher": [2, 40, 4]}),
+    "exits": ("bert-sequence", "classes", {"distill_weight": 0.0, "distill_temperature": 3.0, "label_smoothing": 0.1,
+                                           "class_weights": [0.5, 2.0, 1.25], "exits": [0]}),
+    "exits-teacher": ("bert-silu", "classes", {"distill_weight": 0.5, "distill_temperature": 2.0, "distill_hidden": 0.5, "exits": [0]}),
+    "exits-alone": ("distilbert-sequence", "classes", {"distill_weight": 1.0, "distill_temperature": 1.5, "exits": [0]}),
     "numbers": ("bert-regression", "numbers", {"distill_weight": 0.8, "distill_temperature": 2.0}),
     "cosines": ("sentence-mean-normalize", "cosines", {"distill_weight": 0.5, "distill_temperature": 2.0}),
     "pairs": ("sentence-cls-dense-normalize", "pairs", {"distill_weight": 0.3, "distill_temperature": 2.0, "temperature": 0.2}),
@@ -141,12 +148,32 @@ def compare_layers(model, options, states, heard, rng):
     return loss, values, w
 
 
+def add_exits(model, options, outputs, batch, answers):
+    """What exits add to the loss, and their parameters by name."""
+    loss, parameters = 0, []
+    t = options["distill_temperature"]
+    distil = model.config.model_type == "distilbert"
+    for number, layer in enumerate(options["exits"], 1):
+        names = ["pre_classifier", "classifier"] if distil else ["bert.pooler", "classifier"]
+        head = [copy.deepcopy(model.get_submodule(n)) for n in names]
+        for n, module in zip(names, head):
+            parameters += [("exit_%d.%s.%s" % (number, n, k), p) for k, p in module.named_parameters()]
+        states = [out.hidden_states[layer + 1] for out in outputs]
+        pooled = torch.cat([torch.relu(head[0](s[:, 0])) if distil else head[0](s) for s in states])
+        logits = head[1](pooled)
+        if options["distill_weight"] != 1:
+            loss = loss + make.get_loss("classes", [argparse.Namespace(logits=row[None]) for row in logits], batch, options)
+        loss = loss + get_teacher_loss("classes", logits, answers.detach(), t)
+    return loss, parameters
+
+
 def make_case(name, folder, kind, options):
     model = make.load(folder)
     batch = make.make_batch(model.config, name, kind)
     compares = any(key in options for key in ("distill_hidden", "distill_attention", "distill_relations"))
-    if compares:
+    if compares or "exits" in options:
         model.config.output_hidden_states = True
+    if compares:
         heard = listen(model)
     outputs = make.run(model, batch)
     answers = get_answers(kind, outputs, batch)
@@ -165,9 +192,14 @@ def make_case(name, folder, kind, options):
         given = {"values": {"%d.%d" % key: v.ravel().tolist() for key, v in values.items()}, "heads": model.config.num_attention_heads}
         if w is not None:
             given["projection"] = w.detach().ravel().tolist()
+    extra = []
+    if "exits" in options:
+        part, extra = add_exits(model, options, outputs, batch, answers)
+        loss = loss + part
     loss.backward()
     named = model.named() if isinstance(model, make.Sentence) else model.named_parameters()
     gradients = [(n, p.grad.numpy()) for n, p in named if p.grad is not None]
+    gradients += [(n, p.grad.numpy()) for n, p in extra]
     if w is not None:
         gradients.append(("distill.projection", w.grad.numpy()))
     flat = [i for ids in batch["ids"] for i in ids]

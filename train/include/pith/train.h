@@ -87,7 +87,8 @@ typedef struct pith_trainer_options {
    2, NULL, 0, NULL, 0, 1024, NULL, 0, 4096, 32, 1024, 0, NULL, 0, NULL, NULL, NULL, 0, PITH_RANGE_TRAINING_FIXED, 0.99, UINT64_MAX}
 
 /* Copies the weights as floats, of a statically quantized model what its levels stand for: unless `dequantize` says otherwise such a model
- * stays one, and without dropout a batch's loss is that of the INT8 model that comes out, bit for bit. The task is that of the model's head. `model` must stay open as long as the trainer.
+ * stays one, and without dropout a batch's loss is that of the INT8 model that comes out, bit for bit. The task is that of the model's head; exits that the model
+ * has (pith_model_info) are trained with it and learn from it. `model` must stay open as long as the trainer.
  * PITH_UNSUPPORTED where an operator has no gradient (named), the model no head, or ranges found in every run, PITH_LIMIT where max_memory cannot be kept, with
  * the bytes that would do, PITH_INVALID_ARGUMENT where an option is out of its range. */
 PITH_API PITH_WARN_UNUSED pith_status pith_trainer_create(const pith_model *model, const pith_trainer_options *options,

@@ -1,7 +1,7 @@
 /* Probabilities from logits, in double precision with an exponential of our own, so that a score has the same bits
  * whatever the C library and CPU. */
-#ifndef PITH_MODELS_PROBABILITY_H
-#define PITH_MODELS_PROBABILITY_H
+#ifndef PITH_BASE_PROBABILITY_H
+#define PITH_BASE_PROBABILITY_H
 
 #include <stddef.h>
 

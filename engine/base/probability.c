@@ -1,4 +1,4 @@
-#include "models/heads/probability.h"
+#include "engine/base/probability.h"
 
 #include <stdint.h>
 #include <string.h>
