@@ -219,13 +219,14 @@ static pith_status make_buffers(pith_trainer *t, pith_error *error) {
   const size_t pairs = t->options.max_sequences / 2;
   PITH_TRY(allocate(t, pairs, sizeof(int32_t), &t->firsts, error));
   PITH_TRY(allocate(t, pairs, sizeof(int32_t), &t->seconds, error));
-  PITH_TRY(allocate(t, pairs, sizeof(int32_t), &t->counting, error));
+  PITH_TRY(allocate(t, t->options.max_sequences + 1, sizeof(int32_t), &t->counting, error));
   PITH_TRY(allocate(t, t->options.max_tokens, sizeof(int32_t), &t->zeros, error));
   for (size_t i = 0; i < pairs; i++) {
     t->firsts[i] = (int32_t)(2 * i);
     t->seconds[i] = (int32_t)(2 * i + 1);
-    t->counting[i] = (int32_t)i;
   }
+  for (size_t i = 0; i <= t->options.max_sequences; i++)
+    t->counting[i] = (int32_t)i;
   return PITH_OK;
 }
 
@@ -325,7 +326,7 @@ void pith_trainer_destroy(pith_trainer *t) {
   release(t, t->update_sums, t->sum_count, sizeof(double));
   release(t, t->firsts, pairs, sizeof(int32_t));
   release(t, t->seconds, pairs, sizeof(int32_t));
-  release(t, t->counting, pairs, sizeof(int32_t));
+  release(t, t->counting, t->options.max_sequences + 1, sizeof(int32_t));
   release(t, t->zeros, t->options.max_tokens, sizeof(int32_t));
   pith_executor_destroy(t->executor);
   pith_trainer_quantized_destroy(t);
@@ -417,6 +418,7 @@ static pith_status fill_feeds(pith_trainer *t, const pith_train_batch *batch, pi
       [PITH_TRAINING_INPUT_TARGETS] = {batch->targets, {embeds ? pairs : batch->sequences}},
       [PITH_TRAINING_INPUT_FIRSTS] = {t->firsts, {pairs}},
       [PITH_TRAINING_INPUT_SECONDS] = {t->seconds, {pairs}},
+      [PITH_TRAINING_INPUT_SINGLES] = {t->counting, {batch->sequences + 1}},
       [PITH_TRAINING_INPUT_TEACHER] = {batch->teacher, {by_token || answers ? tokens : by_row ? batch->row_count : batch->sequences}},
       [PITH_TRAINING_INPUT_RANDOM_KEY] = {t->key, {4}},
   };

@@ -69,7 +69,7 @@ struct pith_trainer {
   uint64_t step;    /* applied */
   uint32_t stamp, read_stamp;
   size_t history_count; /* steps that some rows have not seen */
-  int32_t *firsts, *seconds, *counting, *zeros; /* [max_sequences / 2] twice and once, [max_tokens] */
+  int32_t *firsts, *seconds, *counting, *zeros; /* [max_sequences / 2] twice, [max_sequences + 1], [max_tokens] */
   int32_t key[4];
   pith_trainer_pruning *pruning; /* NULL: no weight has a mask */
   uint64_t state_step; /* what get_state gives */

@@ -101,7 +101,7 @@ static int find_joining(const placer *p, const pith_node *node) {
 static pith_tensor_id get_offsets(placer *p, pith_tensor_id old) {
   const pith_graph *graph = p->build->from;
   const pith_tensor_id offsets = pith_graph_find_tensor(graph, "offsets"), ids = pith_graph_find_tensor(graph, "input_ids");
-  const bool tokens = offsets != PITH_NONE && ids != PITH_NONE &&
+  const bool tokens = offsets != PITH_NONE && ids != PITH_NONE && !pith_training_has_first_tokens(p->build, old) &&
                       pith_dim_equal(&graph->tensors[old].dims[0], &graph->tensors[ids].dims[0]);
   return tokens ? pith_rewriter_get(&p->build->rewriter, offsets) : PITH_NONE;
 }
@@ -151,13 +151,14 @@ static void add_node(placer *p, pith_node_id n) {
   for (uint32_t i = 0; i < node->input_count; i++)
     inputs[i] = pith_rewriter_get(rewriter, node->inputs[i]);
   pith_training_quantize_inputs(p->build, n, inputs);
+  pith_training_use_first_tokens(p->build, node, inputs);
   const int joining = find_joining(p, node);
   if (node->op->id == PITH_OP_PACKED_ATTENTION)
     add_attention(p, node, inputs);
   else if (joining >= 0)
     pith_rewriter_set(rewriter, node->outputs[0],
                       add_dropout(p, node->name, inputs[joining], inputs[1 - joining], node->outputs[0], options->dropout));
-  else
+  else if (!pith_training_add_by_first_tokens(p->build, node, inputs))
     pith_rewriter_add_node(rewriter, node, inputs);
   pith_training_replace_output(p->build, n, inputs);
   if (node->op->id == PITH_OP_LAYER_NORMALIZATION && p->build->from->tensors[node->outputs[0]].rank == 2 &&
@@ -200,6 +201,7 @@ void pith_training_add_model(pith_training_build *build, pith_tensor_id output) 
   placer p = {.build = build, .key = PITH_NONE};
   if (builder->status == PITH_OK)
     builder->status = pith_readers_find(graph, &build->rewriter.scratch, &p.readers, build->error);
+  pith_training_find_first_tokens(build, &p.readers);
   if (builder->status == PITH_OK)
     find_classifiers(&p, output);
   for (pith_node_id n = 0; n < graph->node_count && builder->status == PITH_OK; n++) {

@@ -25,6 +25,7 @@
   X(TARGETS, "targets", "f32: regression, multi-label and ranking [sequences, labels]; embeddings [pairs], their cosine")    \
   X(FIRSTS, "firsts", "s32 [pairs], embeddings: the sequence that is the first of each pair")                                \
   X(SECONDS, "seconds", "s32 [pairs], and the second")                                                                       \
+  X(SINGLES, "singles", "s32 [sequences + 1], 0, 1, 2, ..: where the query of each sequence begins in an attention that has one for each") \
   X(TEACHER, "teacher", "f32, distillation: a teacher's logits or embeddings, the shape of the model's own")                \
   X(RANDOM_KEY, "random_key", "s32 [4], dropout: ops/dropout/dropout.h; absent where nothing is dropped")
 typedef enum pith_training_input {

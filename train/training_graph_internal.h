@@ -7,6 +7,14 @@
 
 /* Inputs for a teacher's values, from 1. */
 #define PITH_TEACHER_VALUE_NAME "teacher_value_%u"
+#define PITH_TRAINING_SINGLES "singles"
+
+/* Of a tensor of the model's graph: whether its rows are first tokens alone in the training graph, or, where that has all its rows, what
+ * holds the first tokens of them (PITH_NONE: nothing needed that yet). */
+typedef struct pith_training_first_token {
+  bool alone;
+  pith_tensor_id made;
+} pith_training_first_token;
 
 #define PITH_CLASS_WEIGHTS_NAME "loss.class_weights"
 
@@ -17,6 +25,7 @@ typedef struct pith_training_build {
   pith_rewriter rewriter; /* of it, to the training graph */
   pith_error *error;
   pith_tensor_id projection; /* a parameter that the model has not (train/compare.h); PITH_NONE: there is none */
+  pith_training_first_token *first_tokens; /* [from->tensor_count] */
   /* Where an INT8 model is trained as such (training_quantized.h). */
   pith_training_quantized *quantized; /* NULL: it is not */
   pith_readers quantized_readers;     /* of its graph */
@@ -30,6 +39,14 @@ PITH_WARN_UNUSED pith_status pith_training_find_output(const pith_model_data *mo
 
 /* Every node of the model, with dropout among them and attention as training has it. `output`: see above, of `from`. */
 void pith_training_add_model(pith_training_build *build, pith_tensor_id output);
+
+/* Which tensors need their sequences' first tokens alone; before the first node is added. The builder has what fails. */
+void pith_training_find_first_tokens(pith_training_build *build, const pith_readers *readers);
+bool pith_training_has_first_tokens(const pith_training_build *build, pith_tensor_id old);
+/* What a node reads whose output needs those alone; other nodes' inputs stay as they are. */
+void pith_training_use_first_tokens(pith_training_build *build, const pith_node *node, pith_tensor_id *inputs);
+/* Adds such a node, or lets go the SequencePool that they make needless; false: it is neither. */
+bool pith_training_add_by_first_tokens(pith_training_build *build, const pith_node *node, const pith_tensor_id *inputs);
 
 /* Inputs for labels or targets, and the loss of `output`, a tensor of the new graph; PITH_NONE after a failure, which the builder has. */
 pith_tensor_id pith_training_add_loss(pith_training_build *build, pith_tensor_id output);

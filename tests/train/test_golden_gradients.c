@@ -63,7 +63,7 @@ static golden_case read_case(const cJSON *json) {
   c.batch.sequences = (size_t)cJSON_GetArraySize(ids);
   c.batch.rows = count_numbers(lists[2]);
   c.batch.pairs = c.batch.sequences / 2;
-  int32_t *at = c.integers = calloc(4 * c.batch.tokens + 8 * c.batch.sequences + 64, sizeof *at);
+  int32_t *at = c.integers = calloc(4 * c.batch.tokens + 9 * c.batch.sequences + 65, sizeof *at);
   for (int i = 0; i < 4; i++) {
     c.batch.data[inputs[i]] = at;
     read_integers(lists[i], &at);
@@ -80,6 +80,10 @@ static golden_case read_case(const cJSON *json) {
   }
   c.batch.data[PITH_TRAINING_INPUT_FIRSTS] = firsts;
   c.batch.data[PITH_TRAINING_INPUT_SECONDS] = seconds;
+  int32_t *singles = c.integers + 4 * c.batch.tokens + 8 * c.batch.sequences + 64;
+  for (size_t i = 0; i <= c.batch.sequences; i++)
+    singles[i] = (int32_t)i;
+  c.batch.data[PITH_TRAINING_INPUT_SINGLES] = singles;
   const cJSON *teacher = cJSON_GetObjectItem(json, "teacher"), *share = cJSON_GetObjectItem(options, "distill_weight");
   float *number = c.floats =
       calloc(count_numbers(targets) + count_numbers(weights) + count_numbers(teacher) + count_numbers(cJSON_GetObjectItem(json, "values")) + 1,

@@ -27,14 +27,15 @@ static const int32_t ids[TOKENS] = {5, 9, 30, 7, 8, 12, 37, 3, 22, 33, 7, 7, 19,
 static const int32_t type_ids[TOKENS] = {0};
 static const int32_t wanted_rows[ROWS] = {1, 8, 19};
 static const int32_t labels[TOKENS] = {1, 0, 1, 0, 1, 1, -100};
-static const int32_t firsts[] = {0, 2}, seconds[] = {1, 3};
+static const int32_t firsts[] = {0, 2}, seconds[] = {1, 3}, singles[SEQUENCES + 1] = {0, 1, 2, 3, 4};
 static const float targets[] = {0.5f, -0.25f, 1, 0, 0.1f, 0.2f, 0.3f, 0.4f, 0.5f, 0.6f, 0.7f, 0.8f, 1, 0, 1, 0};
 static int32_t key[4] = {1, 2, 3, 100};
 
 static const training_batch batch = {
     .data = {[PITH_TRAINING_INPUT_IDS] = ids, [PITH_TRAINING_INPUT_TYPE_IDS] = type_ids, [PITH_TRAINING_INPUT_OFFSETS] = offsets,
              [PITH_TRAINING_INPUT_ROWS] = wanted_rows, [PITH_TRAINING_INPUT_LABELS] = labels, [PITH_TRAINING_INPUT_TARGETS] = targets,
-             [PITH_TRAINING_INPUT_FIRSTS] = firsts, [PITH_TRAINING_INPUT_SECONDS] = seconds, [PITH_TRAINING_INPUT_RANDOM_KEY] = key},
+             [PITH_TRAINING_INPUT_FIRSTS] = firsts, [PITH_TRAINING_INPUT_SECONDS] = seconds, [PITH_TRAINING_INPUT_RANDOM_KEY] = key,
+             [PITH_TRAINING_INPUT_SINGLES] = singles},
     .tokens = TOKENS, .sequences = SEQUENCES, .rows = ROWS, .pairs = 2};
 
 /* ---- dropout --------------------------------------------------------------------------------------------------------------------- */
@@ -226,6 +227,43 @@ static void test_dropout_gradient(void **state) {
       fail_msg("%s: the loss is %.9g, not %.9g, its slope %.9g, not %.9g", folders[i], (double)loss, values[1], slope, want);
     double_graph_destroy(&reference);
     training_close(&f);
+    pith_import_deinit(&import);
+  }
+}
+
+/* ---- first tokens ---------------------------------------------------------------------------------------------------------------- */
+
+typedef struct first_row {
+  const char *folder;
+  uint32_t products; /* of a row a sequence, on the way forward: query, attention's output, two of the FFN, and the head's */
+  bool singles;
+} first_row;
+static const first_row first_rows[] = {
+    {"bert-sequence", 6, true}, {"distilbert-sequence", 6, true}, {"roberta-sequence", 6, true},
+    {"bert-token", 0, false},   {"bert-question", 0, false},      {"sentence-mean-normalize", 0, false},
+};
+
+/* Behind the last attention there is a row for each sequence where first tokens alone are read, and no model's values change by that:
+ * golden gradients hold those. */
+static void test_first_tokens(void **state) {
+  (void)state;
+  for (size_t i = 0; i < sizeof first_rows / sizeof *first_rows; i++) {
+    pith_import import = open_golden(first_rows[i].folder);
+    pith_training_graph *training;
+    assert_int_equal(pith_training_graph_create(&import.data, &training_options, NULL, &training, NULL), PITH_OK);
+    const pith_graph *graph = training->graph;
+    const pith_tensor *tokens = &graph->tensors[pith_graph_find_tensor(graph, "input_ids")];
+    uint32_t products = 0, attentions = 0;
+    for (pith_node_id n = 0; n < graph->node_count && strcmp(graph->nodes[n].name, "loss") != 0; n++) {
+      const pith_node *node = &graph->nodes[n];
+      const bool few = !pith_dim_equal(&graph->tensors[node->outputs[0]].dims[0], &tokens->dims[0]);
+      products += few && node->op->id == PITH_OP_GEMM;
+      attentions += few && node->op == &pith_operator_TRAINING_ATTENTION;
+    }
+    if (products != first_rows[i].products || attentions != first_rows[i].singles ||
+        (training->inputs[PITH_TRAINING_INPUT_SINGLES] != PITH_NONE) != first_rows[i].singles)
+      fail_msg("%s: %u products and %u attentions have a row for each sequence", first_rows[i].folder, products, attentions);
+    pith_training_graph_destroy(training);
     pith_import_deinit(&import);
   }
 }
@@ -477,7 +515,7 @@ static void test_out_of_memory(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_dropout_places), cmocka_unit_test(test_dropout_ratios), cmocka_unit_test(test_dropout_runs),
-      cmocka_unit_test(test_dropout_gradient), cmocka_unit_test(test_parameters), cmocka_unit_test(test_recompute), cmocka_unit_test(test_quantized),
+      cmocka_unit_test(test_dropout_gradient), cmocka_unit_test(test_first_tokens), cmocka_unit_test(test_parameters), cmocka_unit_test(test_recompute), cmocka_unit_test(test_quantized),
       cmocka_unit_test(test_refusals), cmocka_unit_test(test_names), cmocka_unit_test(test_labels), cmocka_unit_test(test_out_of_memory),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
