@@ -102,14 +102,16 @@ bool pith_training_has_first_tokens(const pith_training_build *build, pith_tenso
 /* First tokens of a tensor that has all. */
 static pith_tensor_id get_first_tokens(pith_training_build *build, pith_tensor_id old, pith_tensor_id offsets) {
   pith_training_first_token *entry = &build->first_tokens[old];
+  const pith_tensor_id all = pith_rewriter_get(&build->rewriter, old);
   if (entry->alone)
-    return pith_rewriter_get(&build->rewriter, old);
-  if (entry->made == PITH_NONE) {
+    return all;
+  if (entry->made == PITH_NONE || entry->of != all) { /* before a classifier it is with dropout for once */
     char name[PITH_MAX_NAME_BYTES + 1];
     snprintf(name, sizeof name, "%.230s.first_tokens", build->from->tensors[old].name);
     const pith_attribute_setting mode = PITH_SET_ENUM("mode", PITH_POOL_CLS);
     entry->made = pith_build_node(&build->rewriter.builder, name, PITH_OP_SEQUENCE_POOL, 2,
-                                  (pith_tensor_id[]){pith_rewriter_get(&build->rewriter, old), offsets}, 1, &mode);
+                                  (pith_tensor_id[]){all, offsets}, 1, &mode);
+    entry->of = all;
   }
   return entry->made;
 }

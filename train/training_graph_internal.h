@@ -10,10 +10,10 @@
 #define PITH_TRAINING_SINGLES "singles"
 
 /* Of a tensor of the model's graph: whether its rows are first tokens alone in the training graph, or, where that has all its rows, what
- * holds the first tokens of them (PITH_NONE: nothing needed that yet). */
+ * holds the first tokens of them (PITH_NONE: nothing needed that yet) and the tensor of the new graph that they were taken of. */
 typedef struct pith_training_first_token {
   bool alone;
-  pith_tensor_id made;
+  pith_tensor_id made, of;
 } pith_training_first_token;
 
 #define PITH_CLASS_WEIGHTS_NAME "loss.class_weights"
