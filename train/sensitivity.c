@@ -93,6 +93,8 @@ static pith_status add_batch(const work *w, pith_sensitivity *s, pith_error *err
     for (size_t i = 0; i < rows; i++)
       for (size_t j = 0; j < columns; j++)
         sum += (double)gradient[begin + i * k + j] * (double)values[begin + i * k + j];
+    if (!isfinite(sum))
+      return pith_fail(error, PITH_FORMAT, "the gradient by '%s' is not finite: nothing can be chosen by it", s->weight);
     s->values[p] += fabs(sum);
   }
   return PITH_OK;
@@ -105,12 +107,12 @@ static pith_status run_batches(work *w, pith_sensitivity *list, uint32_t count, 
     double loss;
     pith_train_data_gather(&w->data, &samples, w->options->seed, 0, &w->room, &batch);
     PITH_TRY(pith_trainer_forward_backward(w->trainer, &batch, 1, &loss, error));
+    if (!isfinite(loss))
+      return pith_fail(error, PITH_FORMAT, "the loss of samples %llu to %llu of %.200s is %g: it has no gradient to go by",
+                       (unsigned long long)begin + 1, (unsigned long long)(begin + samples.count), w->options->path, loss);
     for (uint32_t i = 0; i < count; i++)
       PITH_TRY(add_batch(w, &list[i], error));
     pith_trainer_discard(w->trainer);
-    if (!isfinite(loss) || (count > 0 && !isfinite(list[0].values[0])))
-      return pith_fail(error, PITH_FORMAT, "the loss of samples %llu to %llu of %.200s is %g: it has no gradient to go by",
-                       (unsigned long long)begin + 1, (unsigned long long)(begin + samples.count), w->options->path, loss);
     pith_watcher_tell(w->options->watcher, "gradients", begin + samples.count, w->count);
   }
   return PITH_OK;

@@ -19,7 +19,7 @@ typedef struct pith_sensitivity_options {
 } pith_sensitivity_options;
 
 /* Fills the values of each entry (see pith_sensitivity) in double, in the order of the samples and of the weight: the same bits with any
- * number of threads. PITH_INVALID_ARGUMENT where a weight has no gradient, PITH_FORMAT where a loss is not finite; errors of reading. */
+ * number of threads. PITH_INVALID_ARGUMENT where a weight has no gradient, PITH_FORMAT where a loss or gradient is not finite; errors of reading. */
 PITH_WARN_UNUSED pith_status pith_sensitivity_measure(const pith_sensitivity_options *options, pith_sensitivity *list, uint32_t count,
                                                       pith_error *error);
 

@@ -16,7 +16,7 @@ void pith_trainer_rest(pith_trainer *trainer);
  * of its own (a pith_model made of it). The graph belongs to the trainer. */
 PITH_WARN_UNUSED pith_status pith_trainer_get_model(pith_trainer *trainer, pith_model_data *out_model, pith_error *error);
 
-/* Forgets the batches since the last step: the next one begins a step anew. */
+/* Forgets the batches since the last step: the next one begins a step anew. Not where pruning draws masks (rb). */
 void pith_trainer_discard(pith_trainer *trainer);
 /* The gradient of a weight as the last batches left it, dense, of as many elements as the weight has; borrowed. NULL: no weight of the
  * model has this name, it has none, or one by rows. `out_values`: the weight itself. */
