@@ -60,7 +60,7 @@ extern const pith_prune_options pith_prune_defaults;
   X(scope, "scope", WORD, "SCOPE", 0, 0, pith_prune_scope_words,                                           \
     "global: one threshold for all weights; layer: the same sparsity in each")                             \
   X(schedule, "schedule", WORD, "NAME", 0, 0, pith_schedule_words,                                         \
-    "how sparsity grows over --steps:" PITH_SCHEDULE_LIST(PITH_RECIPE_SAY))                                \
+    "how sparsity grows over the steps:" PITH_SCHEDULE_LIST(PITH_RECIPE_SAY))                                \
   X(steps, "steps", COUNT, "N", 1, 1000, NULL, "steps of the schedule")                                    \
   X(exclude, "exclude", PATTERNS, "PATTERN", 0, 0, NULL,                                                   \
     "operators that stay dense and do not count: names with * and ?, by commas")                           \

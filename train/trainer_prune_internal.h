@@ -19,9 +19,9 @@ typedef struct pith_trainer_mask {
   pith_fisher fisher;
 } pith_trainer_mask;
 
-/* An array for all targets, one after the other: elements of each block, or of each weight. */
+/* Of scores that are trained, for all targets one after the other: [block_count] each; else NULL. */
 typedef struct pith_trainer_score_state {
-  float *m, *v, *slopes; /* learned: [block_count] moments of the scores, see above; else NULL */
+  float *m, *v, *slopes; /* moments; the loss's gradient in this step */
 } pith_trainer_score_state;
 
 struct pith_trainer_pruning {

@@ -688,6 +688,20 @@ static void test_memory(void **state) {
   pith_import_deinit(&import);
 }
 
+static void test_no_memory(void **state) {
+  (void)state;
+  pith_import import = open_golden("bert-sequence");
+  pith_train_prune prunes[] = {make_prune(PITH_PRUNE_SCORE_OBERT, "4x4"), make_prune(PITH_PRUNE_SCORE_RB, "4x1"),
+                               make_prune(PITH_PRUNE_SCORE_MAGNITUDE, "element")};
+  prunes[2].rewinds = true;
+  for (size_t i = 0; i < sizeof prunes / sizeof *prunes; i++) {
+    pith_trainer_options options = make_options();
+    options.prune = &prunes[i];
+    expect_no_memory(&import.data, options);
+  }
+  pith_import_deinit(&import);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_golden),         cmocka_unit_test(test_threads),        cmocka_unit_test(test_state),
@@ -695,6 +709,7 @@ int main(void) {
       cmocka_unit_test(test_lock_and_prune), cmocka_unit_test(test_steps),          cmocka_unit_test(test_refusals),
       cmocka_unit_test(test_minimum),        cmocka_unit_test(test_memory),
       cmocka_unit_test(test_rewind),          cmocka_unit_test(test_rewound),
+      cmocka_unit_test(test_no_memory),
       cmocka_unit_test(test_draws),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
