@@ -7,8 +7,8 @@ DIR is a Hugging Face directory of a classifier of MiniLM's size with its tokeni
 length, with dropout 0.1, AdamW, and gradients clipped to a norm of 1; PyTorch (train_worker.py) uses its fused AdamW and has
 its MKL told that it may use what the CPU has (mkl_any_cpu.c: 1.14 times as fast on an AMD CPU with AVX2); --compile tries
 torch.compile besides. Both make WARM_UP steps before they are timed; a rate of steps is that of tokens (none of them padding) over
-the mean number in a batch, so that which batches came does not count. `fraction` counts 6 operations for each encoder parameter and token, of the FP32 peak that
-`pith bench` measures. Nothing else may run beside it.
+the mean number in a batch, so that which batches came does not count. `fraction` counts 6 operations for each encoder parameter and token (also
+where Pith leaves out rows of the last layer that nothing reads), of the FP32 peak that `pith bench` measures. Nothing else may run beside it.
 """
 import argparse
 import csv
