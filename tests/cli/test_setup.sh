@@ -1,14 +1,12 @@
 #!/bin/sh
-# setup installs what is missing and ends with the status of its last run: its own steps stand-ins, a model that is there, a
-# pith that answers or fails.
+# setup installs what is missing and ends with the status of its last run: its own steps stand-ins, a pith that answers or fails.
 # Argument: setup.
 set -eu
 root=$(mktemp -d)
 trap 'rm -rf "$root"' EXIT
 cp "$1" "$root/setup"
-mkdir -p "$root/bin" "$root/build/models/all-MiniLM-L6-v2"
-: >"$root/build/models/all-MiniLM-L6-v2/config.json"
-for name in sh env dirname grep cut tail nproc; do ln -s "$(command -v $name)" "$root/bin/$name"; done # no sudo
+mkdir -p "$root/bin" "$root/build"
+for name in sh env dirname grep tail nproc; do ln -s "$(command -v $name)" "$root/bin/$name"; done # no sudo
 cat >"$root/bin/dpkg-query" <<'QUERY'
 #!/bin/sh
 for package; do :; done
@@ -20,12 +18,7 @@ printf '#!/bin/sh\necho "$*" >>%s/installed\nexit "$APT_STATUS"\n' "$root" >"$ro
 printf '#!/bin/sh\n' >"$root/bin/cmake"
 cat >"$root/build/pith" <<'PITH'
 #!/bin/sh
-folder=${0%/*}
-case $1 in
-inspect) [ -e "$folder/imported" ] && exit 0; exit 1 ;;
-import) [ ! -e "$folder/imported" ] || exit 1; : >"$folder/imported"; exit 0 ;;
-esac
-echo "0.1 0.2 0.3 0.4 0.5 0.6 0.7 0.8 0.9"
+echo "$1 $2"
 exit "$RUN_STATUS"
 PITH
 chmod +x "$root"/bin/dpkg-query "$root"/bin/id "$root"/bin/apt-get "$root"/bin/cmake "$root/build/pith"
@@ -37,8 +30,7 @@ fail() {
 run_setup() { PATH=$root/bin sh "$root/setup"; }
 
 last=$(run_setup | tail -n 1)
-[ "$last" = "0.1 0.2 0.3 0.4 0.5 0.6 0.7 0.8 ..." ] || fail "setup ends with '$last'"
-[ -e "$root/build/imported" ] || fail "no model was imported where none opens"
+[ "$last" = "run models/zoo/sst2-small.pith" ] || fail "setup ends with '$last'"
 [ ! -e "$root/installed" ] || fail "nothing is missing, and it ran apt-get $(cat "$root/installed")"
 RUN_STATUS=1
 if run_setup >/dev/null; then fail "setup succeeds although its run failed"; fi
