@@ -129,6 +129,8 @@ static int check_options(job *j) {
   const int status = pith_cli_gate_init(&j->gate, given->eval, given->eval_data, given->max_loss);
   if (status != PITH_EXIT_OK)
     return status;
+  if (uses_gradients(j) && !removes_parts(j))
+    return pith_usage_error("--method sensitivity goes with --pattern head or neuron");
   if (given->data != NULL && !needs_data(j))
     return pith_usage_error("--data is of no use with --method magnitude: it looks at weights alone");
   if (uses_gradients(j) && (given->data == NULL || given->data_task == NULL))

@@ -50,8 +50,15 @@ static pith_status fill(cJSON *item, const char *value, pith_error *error) {
              : pith_fail(error, PITH_OUT_OF_MEMORY, "no memory for a recipe");
 }
 
+static const char stage_place[] = "$stage.";
+
+static bool is_stage(const cJSON *item) {
+  return strncmp(item->valuestring, stage_place, strlen(stage_place)) == 0;
+}
+
 /* "$stage.2", whose number is one of a stage before. */
-static pith_status fill_stage(const reading *r, const char *where, cJSON *item, const char *number, pith_error *error) {
+static pith_status fill_stage(const reading *r, const char *where, cJSON *item, pith_error *error) {
+  const char *number = item->valuestring + strlen(stage_place);
   char *end;
   const unsigned long stage = strtoul(number, &end, 10);
   if (number[0] < '1' || number[0] > '9' || *end != '\0' || stage > r->stages->count)
@@ -62,11 +69,7 @@ static pith_status fill_stage(const reading *r, const char *where, cJSON *item, 
 
 /* "$data" becomes what the command line said. */
 static pith_status fill_place(const reading *r, const char *where, cJSON *item, pith_error *error) {
-  static const char stage[] = "stage.";
-  if (strncmp(item->valuestring + 1, stage, strlen(stage)) == 0)
-    return fill_stage(r, where, item, item->valuestring + 1 + strlen(stage), error);
-  const pith_cli_place *places = r->places;
-  for (const pith_cli_place *place = places; place->name != NULL; place++) {
+  for (const pith_cli_place *place = r->places; place->name != NULL; place++) {
     if (strcmp(item->valuestring + 1, place->name) != 0)
       continue;
     if (place->value == NULL)
@@ -77,7 +80,9 @@ static pith_status fill_place(const reading *r, const char *where, cJSON *item, 
                    item->valuestring);
 }
 
-static pith_status read_stage(const reading *r, cJSON *item, pith_error *error) {
+/* `told` is the same stage as the history keeps it: a place of the command line is filled in there too, another stage's file, which
+ * will be gone, is not. */
+static pith_status read_stage(const reading *r, cJSON *item, const cJSON *told, pith_error *error) {
   pith_cli_stages *stages = r->stages;
   const char *name = r->name;
   const uint32_t i = stages->count;
@@ -90,9 +95,15 @@ static pith_status read_stage(const reading *r, cJSON *item, pith_error *error) 
   stages->stages[i].where = where;
   stages->stages[i].options = options;
   PITH_TRY(find_kind(where, options->string, &stages->stages[i].kind, error));
-  for (cJSON *option = options->child; option != NULL; option = option->next)
-    if (cJSON_IsString(option) && option->valuestring[0] == '$')
-      PITH_TRY(fill_place(r, where, option, error));
+  cJSON *kept = told->child->child;
+  for (cJSON *option = options->child; option != NULL; option = option->next, kept = kept->next) {
+    if (!cJSON_IsString(option) || option->valuestring[0] != '$')
+      continue;
+    const bool of_stage = is_stage(option);
+    PITH_TRY(of_stage ? fill_stage(r, where, option, error) : fill_place(r, where, option, error));
+    if (!of_stage)
+      PITH_TRY(fill(kept, option->valuestring, error));
+  }
   stages->count++;
   return PITH_OK;
 }
@@ -109,14 +120,19 @@ pith_status pith_cli_stages_read(pith_cli_stages *stages, const char *text, size
                        name, item->string == NULL ? "" : item->string);
   if (!cJSON_IsArray(list) || list->child == NULL)
     return pith_fail(error, PITH_FORMAT, "%s: no stages: {\"stages\": [{\"train\": {..}}, ..]}", name);
-  for (cJSON *item = list->child; item != NULL; item = item->next) {
+  stages->run = cJSON_Duplicate(list, true);
+  if (stages->run == NULL)
+    return pith_fail(error, PITH_OUT_OF_MEMORY, "no memory for a recipe");
+  const cJSON *told = list->child;
+  for (cJSON *item = stages->run->child; item != NULL; item = item->next, told = told->next) {
     if (stages->count == PITH_MAX_STAGES)
       return pith_fail(error, PITH_LIMIT, "%s: more than %d stages", name, PITH_MAX_STAGES);
-    PITH_TRY(read_stage(&r, item, error));
+    PITH_TRY(read_stage(&r, item, told, error));
   }
   return PITH_OK;
 }
 
 void pith_cli_stages_deinit(pith_cli_stages *stages) {
   cJSON_Delete(stages->json);
+  cJSON_Delete(stages->run);
 }

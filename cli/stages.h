@@ -38,7 +38,8 @@ extern const pith_cli_stage_kind pith_cli_stage_kinds[]; /* ends with a NULL nam
 
 enum { PITH_MAX_STAGES = 16 };
 typedef struct pith_cli_stages {
-  struct cJSON *json; /* as it was read, places filled in */
+  struct cJSON *json; /* as it was read, places filled in but for those of other stages: what a history keeps */
+  struct cJSON *run;  /* all of them filled in: where `options` point to */
   uint32_t count;
   struct {
     const pith_cli_stage_kind *kind;

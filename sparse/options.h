@@ -71,7 +71,7 @@ extern const pith_prune_options pith_prune_defaults;
   X(data, "data", FILE, "FILE", 0, 0, NULL,                                                                \
     "obs: calibration texts: .txt a line each, .jsonl, a task's file; - for lines; sensitivity: labelled ones, a task's file") \
   X(data_task, "data-task", TEXT, "TASK", 0, 0, NULL, "whose file the data is, where its name does not tell") \
-  X(samples, "samples", COUNT, "N", 0, 1e6, NULL, "calibrate on so many texts (0: all)")                   \
+  X(samples, "samples", COUNT, "N", 0, 1e6, NULL, "calibrate on so many texts, or score by so many (0: all)")                   \
   X(batch, "batch", COUNT, "N", 1, 4096, NULL, "sensitivity: texts (or pairs to embed) of one gradient (default 8)") \
   X(seed, "seed", COUNT, "N", 0, 9007199254740992.0, NULL, "draw the texts at random (default 0: the first ones)") \
   X(vocabulary, "vocabulary", FILE, "FILE", 0, 0, NULL,                                                    \

@@ -89,16 +89,21 @@ static pith_status order_by_sensitivity(pith_structured_plan *p, pith_error *err
   const pith_prune_request *request = p->job->request;
   pith_sensitivity *list = PITH_ARENA_NEW(&p->arena, pith_sensitivity, p->count);
   bool whole = list != NULL;
-  for (uint32_t b = 0; b < p->count && whole; b++) {
-    list[b] = make_sensitivity(p, b);
-    whole = list[b].values != NULL;
-  }
+  uint32_t count = 0;
+  for (uint32_t b = 0; b < p->count && whole; b++)
+    if (!p->blocks[b].stays) {
+      list[count] = make_sensitivity(p, b);
+      whole = list[count++].values != NULL;
+    }
   if (!whole)
     return pith_fail(error, PITH_OUT_OF_MEMORY, "no memory for the scores of %u layers", p->count);
-  PITH_TRY(request->measure(request->context, p->job->model, list, p->count, error));
+  PITH_TRY(request->measure(request->context, p->job->model, list, count, error));
+  const pith_sensitivity *s = list;
   for (uint32_t b = 0; b < p->count; b++) {
-    const double norm = is_of_heads(p) ? get_norm(&list[b]) : 1; /* layers differ in scale: Michel et al. 2019, section 4.1 */
-    order_by(p, b, list[b].values, norm > 0 ? 1 / norm : 0);
+    if (p->blocks[b].stays)
+      continue;
+    const double norm = is_of_heads(p) ? get_norm(s) : 1; /* layers differ in scale: Michel et al. 2019, section 4.1 */
+    order_by(p, b, (s++)->values, norm > 0 ? 1 / norm : 0);
   }
   return PITH_OK;
 }

@@ -1,5 +1,7 @@
 #include "train/compare.h"
 
+#include <string.h>
+
 typedef struct maker {
   const pith_compare_options *options;
   const pith_layers *student, *teacher;
@@ -7,6 +9,7 @@ typedef struct maker {
   pith_comparison *list;
   pith_teacher_value *values;
   pith_comparisons *out;
+  int64_t widths[2]; /* of the hidden states compared so far, the student's and the teacher's; 0: none */
   pith_error *error;
 } maker;
 
@@ -19,15 +22,17 @@ struct row {
   bool one_layer;        /* the last ones, or the teacher's that the options say; else evenly spread ones */
   pith_layer_value x, z; /* of a layer */
   /* Sets heads and scales of a term, and what it needs beside; `s` and `t` have the values. */
-  pith_status (*check)(const maker *m, const row *r, const pith_layer *s, const pith_layer *t, pith_comparison *term);
+  pith_status (*check)(maker *m, const row *r, const pith_layer *s, const pith_layer *t, pith_comparison *term);
 };
 
-static pith_status check_hidden(const maker *m, const row *r, const pith_layer *s, const pith_layer *t, pith_comparison *term) {
+static pith_status check_hidden(maker *m, const row *r, const pith_layer *s, const pith_layer *t, pith_comparison *term) {
   (void)r, (void)term;
   const int64_t widths[2] = {s->widths[PITH_LAYER_STATE], t->widths[PITH_LAYER_STATE]};
   int64_t *projection = m->out->projection;
-  if (projection[0] != 0 && (projection[0] != widths[0] || projection[1] != widths[1]))
+  const bool first = m->widths[0] == 0;
+  if (!first && (m->widths[0] != widths[0] || m->widths[1] != widths[1]))
     return pith_fail(m->error, PITH_UNSUPPORTED, "teacher %s: hidden states of one model have several widths", m->name);
+  memcpy(m->widths, widths, sizeof widths);
   if (widths[0] != widths[1]) {
     projection[0] = widths[0];
     projection[1] = widths[1];
@@ -35,7 +40,7 @@ static pith_status check_hidden(const maker *m, const row *r, const pith_layer *
   return PITH_OK;
 }
 
-static pith_status check_attention(const maker *m, const row *r, const pith_layer *s, const pith_layer *t, pith_comparison *term) {
+static pith_status check_attention(maker *m, const row *r, const pith_layer *s, const pith_layer *t, pith_comparison *term) {
   if (s->causal || t->causal)
     return pith_fail(m->error, PITH_UNSUPPORTED, "teacher %s: %s does not compare causal attention", m->name, r->option);
   if (s->heads != t->heads)
@@ -47,7 +52,7 @@ static pith_status check_attention(const maker *m, const row *r, const pith_laye
   return PITH_OK;
 }
 
-static pith_status check_relations(const maker *m, const row *r, const pith_layer *s, const pith_layer *t, pith_comparison *term) {
+static pith_status check_relations(maker *m, const row *r, const pith_layer *s, const pith_layer *t, pith_comparison *term) {
   const int64_t heads = m->options->relation_heads != 0 ? (int64_t)m->options->relation_heads : t->heads;
   const int64_t own = s->widths[r->x], other = t->widths[r->x];
   if (own % heads != 0 || other % heads != 0)

@@ -131,7 +131,6 @@ static pith_status check_teacher(const pith_train_options *o, pith_error *error)
     const char *name;
     bool given, of_relations;
   } needs[] = {{"distill-weight", o->distill_weight != d->distill_weight, false},
-               {"distill-temperature", o->distill_temperature != d->distill_temperature && o->exits == NULL, false},
                {"distill-hidden", o->distill_hidden != 0, false},
                {"distill-attention", o->distill_attention != 0, false},
                {"distill-relations", o->distill_relations != 0, false},
@@ -213,7 +212,6 @@ static pith_status check_prune_scores(const pith_train_options *o, pith_error *e
 /* Keys that only mean something beside others. What depends on the number of steps comes later. */
 static pith_status check_prune(const pith_train_options *o, pith_error *error) {
   const pith_train_options *d = &pith_train_defaults;
-  PITH_TRY(check_prune_scores(o, error));
   const struct {
     const char *name;
     bool given;
@@ -222,11 +220,11 @@ static pith_status check_prune(const pith_train_options *o, pith_error *error) {
                {"prune-begin", o->prune_begin != d->prune_begin},          {"prune-end", o->prune_end != d->prune_end},
                {"prune-every", o->prune_every != d->prune_every},          {"prune-exclude", o->prune_exclude.count != 0},
                {"prune-minimum", o->prune_minimum != d->prune_minimum},    {"prune-maximum", o->prune_maximum != d->prune_maximum},
-               {"prune-rewind", o->prune_rewind != d->prune_rewind},
-               {"prune-lasso", o->prune_lasso != d->prune_lasso}};
+               {"prune-rewind", o->prune_rewind != d->prune_rewind}};
   for (size_t i = 0; i < sizeof needs / sizeof *needs && o->prune_pattern == NULL; i++)
     if (needs[i].given)
       return pith_fail(error, PITH_INVALID_ARGUMENT, "%s needs prune-pattern", needs[i].name);
+  PITH_TRY(check_prune_scores(o, error));
   if (o->prune_scope == PITH_PRUNE_LAYER && (o->prune_minimum != d->prune_minimum || o->prune_maximum != d->prune_maximum))
     return pith_fail(error, PITH_INVALID_ARGUMENT, "%s goes with prune-scope global",
                      o->prune_minimum != d->prune_minimum ? "prune-minimum" : "prune-maximum");

@@ -76,7 +76,13 @@ static pith_status open_model(pith_run *r, pith_error *error) {
     PITH_TRY(keep_layers(r, error));
   if (r->options->head != NULL)
     PITH_TRY(set_head(r, error));
-  return r->options->exits == NULL ? PITH_OK : add_exits(r, error);
+  if (r->options->exits != NULL)
+    PITH_TRY(add_exits(r, error));
+  /* Exits learn from the model's end as a student from a teacher. */
+  if (r->options->distill_temperature != pith_train_defaults.distill_temperature && r->options->teacher == NULL &&
+      pith_exits_count(r->model.data.graph) == 0)
+    return pith_fail(error, PITH_INVALID_ARGUMENT, "distill-temperature needs a teacher, or a model with exits");
+  return PITH_OK;
 }
 
 /* ---- tasks and data ---------------------------------------------------------------------------------------------- */

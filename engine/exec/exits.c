@@ -15,7 +15,8 @@ struct pith_exits {
   int32_t *offsets;  /* [max_sequences + 1] */
   pith_feed *feeds;  /* of a stage */
   float *logits;     /* [max_sequences, labels] of the batch */
-  uint64_t *counts;  /* [stages.count] */
+  uint32_t *done;    /* [stages.count] sequences that each answered */
+  uint64_t *counts;  /* [stages.count] of all runs that came to their end */
 };
 
 /* ---- creating ---------------------------------------------------------------------------------------------------------- */
@@ -43,9 +44,10 @@ static pith_status make_room(pith_exits *exits, const pith_exits_options *option
   exits->left = PITH_ARENA_NEW(arena, uint32_t, options->max_sequences);
   exits->offsets = PITH_ARENA_NEW(arena, int32_t, options->max_sequences + 1);
   exits->feeds = PITH_ARENA_NEW(arena, pith_feed, most);
+  exits->done = PITH_ARENA_NEW(arena, uint32_t, exits->stages.count);
   exits->counts = PITH_ARENA_NEW(arena, uint64_t, exits->stages.count);
   exits->logits = pith_size_multiply(options->max_sequences, exits->stages.labels, &logits) ? PITH_ARENA_NEW(arena, float, logits) : NULL;
-  bool whole = exits->origins != NULL && exits->left != NULL && exits->offsets != NULL && exits->feeds != NULL && exits->counts != NULL && exits->logits != NULL;
+  bool whole = exits->origins != NULL && exits->left != NULL && exits->offsets != NULL && exits->feeds != NULL && exits->done != NULL && exits->counts != NULL && exits->logits != NULL;
   for (uint32_t i = 0; i < exits->stages.carried_count && whole; i++) {
     pith_carried *carried = &exits->stages.carried[i];
     size_t bytes;
@@ -149,8 +151,8 @@ static size_t take_logits(pith_exits *exits, uint32_t stage, size_t sequences) {
       continue;
     }
     memcpy(exits->logits + exits->origins[s] * labels, row, labels * sizeof *row);
-    exits->counts[stage]++;
   }
+  exits->done[stage] = (uint32_t)(sequences - count);
   return count;
 }
 
@@ -172,6 +174,7 @@ pith_status pith_exits_run(pith_exits *exits, const pith_batch *batch, pith_outp
   memcpy(exits->offsets, batch->offsets, (sequences + 1) * sizeof *exits->offsets);
   for (size_t s = 0; s < sequences; s++)
     exits->origins[s] = (uint32_t)s;
+  memset(exits->done, 0, exits->stages.count * sizeof *exits->done);
   for (uint32_t i = 0; i < exits->stages.count && sequences != 0; i++) {
     const pith_stage *stage = &exits->stages.list[i];
     fill_feeds(exits, stage, batch, sequences);
@@ -181,6 +184,8 @@ pith_status pith_exits_run(pith_exits *exits, const pith_batch *batch, pith_outp
     keep(exits, left);
     sequences = left;
   }
+  for (uint32_t i = 0; i < exits->stages.count; i++)
+    exits->counts[i] += exits->done[i];
   *out_logits = (pith_output){.name = "logits", .data = exits->logits, .rows = batch->sequences, .columns = exits->stages.labels};
   return PITH_OK;
 }

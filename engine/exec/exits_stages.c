@@ -16,10 +16,10 @@ static pith_tensor_id find_output(const pith_graph *graph, const char *name) {
 }
 
 pith_tensor_id pith_exits_get_output(const pith_graph *graph, uint32_t index) {
+  const uint32_t count = pith_exits_count(graph);
   char name[32];
   snprintf(name, sizeof name, PITH_EXIT_NAME, index + 1);
-  const pith_tensor_id exit = find_output(graph, name);
-  return exit != PITH_NONE ? exit : index == pith_exits_count(graph) ? find_output(graph, "logits") : PITH_NONE;
+  return index > count ? PITH_NONE : find_output(graph, index == count ? "logits" : name);
 }
 
 uint32_t pith_exits_count(const pith_graph *graph) {

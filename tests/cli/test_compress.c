@@ -102,7 +102,7 @@ static void test_sensitivity(void **state) {
   assert_true(measure(out) > 0.9);
   o = run_pith(NULL, "inspect", out, NULL);
   assert_success(&o);
-  static const char *const told[] = {".stage.2\"", "\"pattern\":\"head\"", "\"method\":\"sensitivity\"", "\"batch\":16", "\"tokens\":"};
+  static const char *const told[] = {"\"teacher\":\"$stage.2\"", "\"pattern\":\"head\"", "\"method\":\"sensitivity\"", "\"batch\":16", "\"tokens\":"};
   for (size_t i = 0; i < sizeof told / sizeof *told; i++)
     if (strstr(o.out, told[i]) == NULL)
       fail_msg("'%s' is not in '%s'", told[i], o.out);

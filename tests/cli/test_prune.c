@@ -297,6 +297,7 @@ static void test_wrong(void **state) {
       {{"--pattern", "head", "--sparsity", "0.5", "--method", "sensitivity"}, 2, "--method sensitivity needs labelled texts: --data and --data-task"},
       {{"--pattern", "4x1", "--sparsity", "0.5", "--batch", "4"}, 2, "--batch goes with --method sensitivity"},
       {{"--pattern", "4x1", "--sparsity", "0.5", "--method", "sensitivity"}, 2, "--method sensitivity goes with pattern head or neuron, not 4x1"},
+      {{"--vocabulary", "x.txt", "--method", "sensitivity", "--data", "y.txt"}, 2, "--method sensitivity goes with --pattern head or neuron"},
       {{"--pattern", "4x1", "--sparsity", "0.5", "--data", "x.txt"}, 2, "--data is of no use with --method magnitude"},
       {{"--pattern", "4x1", "--sparsity", "0.5", "--quantize", "fast"}, 2, "--quantize: mode is 'fast'"},
       {{"--pattern", "4x1", "--sparsity", "0.5", "--max-loss", "1%"}, 2, "--max-loss goes with --eval"},

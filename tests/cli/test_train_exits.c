@@ -89,7 +89,7 @@ static void test_trained(void **state) {
   outcome o = run_pith(NULL, "train", bare, TASK, FAST, "--exits", "0", "--threads", "2", "-o", other, NULL);
   assert_success(&o);
   expect_same_file(exits, other);
-  o = run_pith(NULL, "train", exits, TASK, FAST, "--teacher", exits, "--distill-temperature", "3", "--max-steps", "20", "-o", out, NULL);
+  o = run_pith(NULL, "train", exits, TASK, FAST, "--distill-temperature", "3", "--max-steps", "20", "-o", out, NULL);
   assert_success(&o);
   expect_exits(out);
   o = run_pith(NULL, "train", bare, TASK, FAST, "--teacher", exits, "--exits", "0", "--distill-relations", "1", "--prune-pattern", "4x1",
