@@ -47,15 +47,11 @@ static pith_status count_zeros(const pith_tensor *tensor, uint64_t *out_zeros, p
   return status;
 }
 
-static bool is_stored(const pith_tensor *tensor) {
-  return tensor->kind == PITH_TENSOR_PARAMETER || tensor->kind == PITH_TENSOR_CONSTANT;
-}
-
 /* The dtypes that parameters have, and how many elements of each. */
 static void count_dtypes(const pith_graph *graph, uint64_t counts[PITH_DTYPE_COUNT]) {
   memset(counts, 0, PITH_DTYPE_COUNT * sizeof *counts);
   for (uint32_t i = 0; i < graph->tensor_count; i++)
-    if (is_stored(&graph->tensors[i]))
+    if (pith_tensor_is_data(&graph->tensors[i]))
       counts[graph->tensors[i].dtype] += count_elements(&graph->tensors[i]);
 }
 
@@ -76,7 +72,7 @@ static void print_stored(const pith_graph *graph) {
       uint32_t tensors = 0;
       for (uint32_t i = 0; i < graph->tensor_count; i++) {
         const pith_tensor *tensor = &graph->tensors[i];
-        if (!is_stored(tensor) || (int)tensor->dtype != dtype || (int)tensor->layout != layout)
+        if (!pith_tensor_is_data(tensor) || (int)tensor->dtype != dtype || (int)tensor->layout != layout)
           continue;
         tensors++;
         elements += count_elements(tensor);
@@ -173,7 +169,7 @@ static pith_status print_json_tensors(const pith_graph *graph, pith_error *error
   const char *before = "";
   for (uint32_t i = 0; i < graph->tensor_count; i++) {
     const pith_tensor *tensor = &graph->tensors[i];
-    if (!is_stored(tensor))
+    if (!pith_tensor_is_data(tensor))
       continue;
     printf("%s{", before);
     before = ",";

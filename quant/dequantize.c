@@ -7,10 +7,6 @@ static bool makes_integers(const pith_node *node) {
   return node != NULL && (node->op->id == PITH_OP_QUANTIZE_LINEAR || node->op->id == PITH_OP_DYNAMIC_QUANTIZE);
 }
 
-static bool is_data(const pith_tensor *tensor) {
-  return tensor->kind == PITH_TENSOR_CONSTANT || tensor->kind == PITH_TENSOR_PARAMETER;
-}
-
 /* ---- data --------------------------------------------------------------------------------------------------------------- */
 
 /* Integer data as s32, row-major. */
@@ -134,7 +130,7 @@ static pith_status rewrite(pith_rewriter *rewriter, pith_graph **out_graph) {
     const pith_node *producer = dequantizes ? pith_graph_get_producer(graph, node->inputs[0]) : NULL;
     if (makes_integers(producer))
       pith_rewriter_set(rewriter, node->outputs[0], pith_rewriter_get(rewriter, producer->inputs[0]));
-    else if (dequantizes && is_data(&graph->tensors[node->inputs[0]]))
+    else if (dequantizes && pith_tensor_is_data(&graph->tensors[node->inputs[0]]))
       add_float_data(rewriter, node);
     else
       add_float_node(rewriter, node);

@@ -10,7 +10,7 @@ static const pith_tensor *get_input(const pith_quant_view *view, const pith_node
 
 static bool is_float_data(const pith_tensor *tensor) {
   return tensor != NULL && tensor->dtype == PITH_DTYPE_F32 && tensor->rank == 2 &&
-         (tensor->kind == PITH_TENSOR_CONSTANT || tensor->kind == PITH_TENSOR_PARAMETER);
+         pith_tensor_is_data(tensor);
 }
 
 /* The layout of the INT8 products takes it. */

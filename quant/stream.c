@@ -187,10 +187,6 @@ typedef struct part {
   pith_arena arena;
 } part;
 
-static bool is_data(const pith_tensor *tensor) {
-  return tensor->kind == PITH_TENSOR_CONSTANT || tensor->kind == PITH_TENSOR_PARAMETER;
-}
-
 /* Data of the whole graph, or what takes its place: products' weights as their kernels read them, so that they are packed once. */
 static pith_status add_data(const pith_stream *stream, part *p, pith_tensor_id id, const float *const *data, pith_error *error) {
   pith_tensor tensor = stream->graph->tensors[id];
@@ -227,7 +223,7 @@ static pith_status add_node(const pith_stream *stream, part *p, pith_node_id n, 
   for (uint32_t i = 0; i < node->input_count; i++) {
     const pith_tensor_id id = node->inputs[i];
     if (id != PITH_NONE && p->map[id] == PITH_NONE)
-      PITH_TRY(is_data(&stream->graph->tensors[id]) ? add_data(stream, p, id, data, error) : add_input(stream, p, id, error));
+      PITH_TRY(pith_tensor_is_data(&stream->graph->tensors[id]) ? add_data(stream, p, id, data, error) : add_input(stream, p, id, error));
     inputs[i] = id == PITH_NONE ? PITH_NONE : p->map[id];
   }
   for (uint32_t i = 0; i < node->output_count; i++) {

@@ -11,15 +11,11 @@ int64_t pith_vocabulary_find_padding(const pith_graph *graph) {
   return -1;
 }
 
-static bool is_data(const pith_tensor *tensor) {
-  return tensor->kind == PITH_TENSOR_CONSTANT || tensor->kind == PITH_TENSOR_PARAMETER;
-}
-
 /* What input_ids looks up; PITH_NONE: nothing. */
 static pith_tensor_id find_table(const pith_graph *graph) {
   for (uint32_t n = 0; n < graph->node_count; n++) {
     const pith_node *node = &graph->nodes[n];
-    if (node->op->id == PITH_OP_GATHER && is_data(&graph->tensors[node->inputs[0]]) &&
+    if (node->op->id == PITH_OP_GATHER && pith_tensor_is_data(&graph->tensors[node->inputs[0]]) &&
         graph->tensors[node->inputs[0]].rank == 2 &&
         pith_node_get_attribute(node, "axis")->i == 0 &&
         strcmp(graph->tensors[node->inputs[1]].name, "input_ids") == 0)
@@ -38,7 +34,7 @@ static bool is_decoder(const pith_model_data *data, const pith_readers *readers,
   if (node->inputs[1] == table)
     return true;
   const pith_tensor *weight = &graph->tensors[node->inputs[1]];
-  if (data->task != PITH_TASK_FILL_MASK || !is_data(weight) ||
+  if (data->task != PITH_TASK_FILL_MASK || !pith_tensor_is_data(weight) ||
       weight->dims[0].constant != graph->tensors[table].dims[0].constant)
     return false;
   pith_tensor_id out = node->outputs[0];
@@ -56,7 +52,7 @@ static void spread(pith_removal *removal, const pith_node *node, int64_t words, 
   for (uint32_t i = 0; i < node->input_count; i++)
     reached |= node->inputs[i] != PITH_NONE && removal->features[node->inputs[i]] != 0;
   for (uint32_t i = 0; reached && i < node->input_count; i++)
-    if (is_data(&graph->tensors[node->inputs[i]]) && graph->tensors[node->inputs[i]].rank == 1 &&
+    if (pith_tensor_is_data(&graph->tensors[node->inputs[i]]) && graph->tensors[node->inputs[i]].rank == 1 &&
         graph->tensors[node->inputs[i]].dims[0].constant == words)
       removal->rows[node->inputs[i]] = rows;
   const pith_tensor *out = &graph->tensors[node->outputs[0]];

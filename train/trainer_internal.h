@@ -86,6 +86,10 @@ typedef struct pith_trainer_call {
 void pith_trainer_run_calls(pith_trainer *trainer, const pith_trainer_call *calls, size_t count);
 const pith_kernel *pith_trainer_select(const pith_kernel *const *table);
 
+/* `out` becomes zeroed memory, in the trainer's count. */
+PITH_WARN_UNUSED pith_status pith_trainer_allocate(pith_trainer *trainer, size_t count, size_t element_bytes, void *out,
+                                                   pith_error *error);
+
 PITH_WARN_UNUSED pith_status pith_trainer_make_profile(pith_trainer *trainer, pith_error *error);
 /* Around what is timed; nothing without a profile. */
 uint64_t pith_trainer_begin(const pith_trainer *trainer);

@@ -23,13 +23,9 @@ static pith_tensor_id get_key(placer *p) {
   return p->key;
 }
 
-static bool is_data(const pith_graph *graph, pith_tensor_id tensor) {
-  return graph->tensors[tensor].kind == PITH_TENSOR_PARAMETER || graph->tensors[tensor].kind == PITH_TENSOR_CONSTANT;
-}
-
 static bool is_lookup(const pith_graph *graph, pith_tensor_id tensor) {
   const pith_node *node = pith_graph_get_producer(graph, tensor);
-  return node != NULL && node->op->id == PITH_OP_GATHER && is_data(graph, node->inputs[0]);
+  return node != NULL && node->op->id == PITH_OP_GATHER && pith_tensor_is_data(&graph->tensors[node->inputs[0]]);
 }
 
 /* Rows of tables, and sums of them, added one after the other. */
@@ -53,8 +49,9 @@ static bool is_product(const pith_graph *graph, pith_tensor_id tensor) {
     return false;
   if (node->op->id == PITH_OP_GEMM || node->op->id == PITH_OP_MATMUL)
     return true;
-  return node->op->id == PITH_OP_ADD && ((is_data(graph, node->inputs[0]) && is_product(graph, node->inputs[1])) ||
-                                         (is_data(graph, node->inputs[1]) && is_product(graph, node->inputs[0])));
+  const bool first = node->op->id == PITH_OP_ADD && pith_tensor_is_data(&graph->tensors[node->inputs[0]]);
+  const bool second = node->op->id == PITH_OP_ADD && pith_tensor_is_data(&graph->tensors[node->inputs[1]]);
+  return (first && is_product(graph, node->inputs[1])) || (second && is_product(graph, node->inputs[0]));
 }
 
 /* What the product that gives `tensor` reads; PITH_NONE: there is none. */
@@ -63,7 +60,7 @@ static pith_tensor_id get_product_input(const pith_graph *graph, pith_tensor_id 
     const pith_node *node = pith_graph_get_producer(graph, tensor);
     if (node->op->id != PITH_OP_ADD)
       return node->inputs[0];
-    tensor = node->inputs[is_data(graph, node->inputs[0])];
+    tensor = node->inputs[pith_tensor_is_data(&graph->tensors[node->inputs[0]])];
   }
   return PITH_NONE;
 }

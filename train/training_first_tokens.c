@@ -6,10 +6,6 @@
 #include "engine/ir/operator.h"
 #include "train/training_graph_internal.h"
 
-static bool is_data(const pith_graph *graph, pith_tensor_id tensor) {
-  return graph->tensors[tensor].kind == PITH_TENSOR_PARAMETER || graph->tensors[tensor].kind == PITH_TENSOR_CONSTANT;
-}
-
 static bool is_pool(const pith_node *node) {
   return node->op->id == PITH_OP_SEQUENCE_POOL && pith_node_get_attribute(node, "mode")->i == PITH_POOL_CLS;
 }
@@ -31,19 +27,19 @@ static bool goes_by_rows(const pith_graph *graph, const pith_node *node, uint32_
     return axis == -1 || axis == 1;
   }
   case PITH_OP_MATMUL:
-    return is_data(graph, node->inputs[1]);
+    return pith_tensor_is_data(&graph->tensors[node->inputs[1]]);
   case PITH_OP_GEMM:
-    return pith_node_get_attribute(node, "transA")->i == 0 && is_data(graph, node->inputs[1]) &&
+    return pith_node_get_attribute(node, "transA")->i == 0 && pith_tensor_is_data(&graph->tensors[node->inputs[1]]) &&
            (node->input_count < 3 || node->inputs[2] == PITH_NONE || graph->tensors[node->inputs[2]].rank == 1);
   case PITH_OP_ADD:
   case PITH_OP_MUL:
     *out_rows = 0;
     for (uint32_t i = 0; i < 2; i++) {
       const pith_tensor *x = &graph->tensors[node->inputs[i]];
-      if (!is_data(graph, node->inputs[i]) && x->rank == 2 &&
+      if (!pith_tensor_is_data(&graph->tensors[node->inputs[i]]) && x->rank == 2 &&
           pith_dim_equal(&x->dims[0], &graph->tensors[node->outputs[0]].dims[0]))
         *out_rows |= 1u << i;
-      else if (!is_data(graph, node->inputs[i]) || x->rank > 1)
+      else if (!pith_tensor_is_data(&graph->tensors[node->inputs[i]]) || x->rank > 1)
         return false;
     }
     return true;

@@ -26,10 +26,6 @@ static bool is_op(const pith_node *node, int op) {
   return node != NULL && (int)node->op->id == op;
 }
 
-static bool is_data(const pith_tensor *tensor) {
-  return tensor->kind == PITH_TENSOR_CONSTANT || tensor->kind == PITH_TENSOR_PARAMETER;
-}
-
 static pith_tensor_id get_input(const pith_node *node, uint32_t i) {
   return i < node->input_count ? node->inputs[i] : PITH_NONE;
 }
@@ -37,13 +33,13 @@ static pith_tensor_id get_input(const pith_node *node, uint32_t i) {
 /* ---- looking over the INT8 model ------------------------------------------------------------------------------------------- */
 
 static bool is_scalar(const pith_graph *graph, pith_tensor_id id) {
-  return id != PITH_NONE && is_data(&graph->tensors[id]) && graph->tensors[id].rank == 0 && graph->tensors[id].data != NULL;
+  return id != PITH_NONE && pith_tensor_is_data(&graph->tensors[id]) && graph->tensors[id].rank == 0 && graph->tensors[id].data != NULL;
 }
 
 static pith_status check_weight(const pith_graph *graph, const pith_node *node, pith_error *error) {
   const pith_tensor *w = &graph->tensors[node->inputs[0]], *scale = &graph->tensors[node->inputs[1]];
   const pith_tensor_id zero = get_input(node, 2);
-  if (w->kind != PITH_TENSOR_PARAMETER || w->dtype != PITH_DTYPE_S8 || w->rank != 2 || !is_data(scale) || scale->rank != 1 ||
+  if (w->kind != PITH_TENSOR_PARAMETER || w->dtype != PITH_DTYPE_S8 || w->rank != 2 || !pith_tensor_is_data(scale) || scale->rank != 1 ||
       pith_node_get_attribute(node, "axis")->i != 0 || pith_node_get_attribute(node, "block_size")->i != 0)
     return pith_fail(error, PITH_UNSUPPORTED, "node '%s': '%s' is no s8 parameter with a scale for each row; " HINT, node->name, w->name);
   for (int64_t i = 0; zero != PITH_NONE && i < scale->dims[0].constant; i++)

@@ -95,7 +95,7 @@ static pith_tensor_id get_operand(const pith_graph *graph, pith_tensor_id tensor
 pith_tensor_id pith_sparse_get_product_input(const pith_graph *graph, pith_tensor_id weight) {
   const pith_tensor *tensor = &graph->tensors[weight];
   pith_tensor_id x = PITH_NONE;
-  if ((tensor->kind != PITH_TENSOR_PARAMETER && tensor->kind != PITH_TENSOR_CONSTANT) || tensor->rank != 2 ||
+  if (!pith_tensor_is_data(tensor) || tensor->rank != 2 ||
       tensor->dims[0].constant == 0 || tensor->dims[1].constant == 0 ||
       tensor->dims[1].constant > PITH_SPARSE_MAX_K ||
       (tensor->dtype != PITH_DTYPE_F32 && tensor->dtype != PITH_DTYPE_S8))

@@ -34,7 +34,7 @@ pith_tensor_id pith_rewriter_get(pith_rewriter *rewriter, pith_tensor_id old) {
     return PITH_NONE;
   const pith_tensor *tensor = &rewriter->from->tensors[old];
   if (rewriter->map[old] == PITH_NONE &&
-      (tensor->kind == PITH_TENSOR_CONSTANT || tensor->kind == PITH_TENSOR_PARAMETER))
+      pith_tensor_is_data(tensor))
     builder->status = pith_graph_add_tensor(builder->graph, tensor, &rewriter->map[old], builder->error);
   return rewriter->map[old];
 }

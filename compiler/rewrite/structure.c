@@ -48,7 +48,7 @@ static bool is_scalar(const pith_tensor *tensor) {
   for (uint32_t d = 0; d < tensor->rank; d++)
     if (!pith_dim_is_constant(&tensor->dims[d]) || tensor->dims[d].constant != 1)
       return false;
-  return tensor->kind == PITH_TENSOR_CONSTANT || tensor->kind == PITH_TENSOR_PARAMETER;
+  return pith_tensor_is_data(tensor);
 }
 
 static bool holds(const pith_feature_chain *chain, const pith_node *node) {

@@ -48,8 +48,7 @@ typedef struct cutter {
 
 static bool is_data(const cutter *c, pith_tensor_id tensor) {
   const pith_tensor *t = &c->graph->tensors[tensor];
-  return t->kind == PITH_TENSOR_CONSTANT || t->kind == PITH_TENSOR_PARAMETER ||
-         (t->kind == PITH_TENSOR_VALUE && c->is_data[t->producer]);
+  return pith_tensor_is_data(t) || (t->kind == PITH_TENSOR_VALUE && c->is_data[t->producer]);
 }
 
 static void mark_data(cutter *c) {

@@ -164,6 +164,11 @@ typedef struct pith_tensor {
   uint64_t kept;         /* elements that the pattern's mask keeps; 0 for DENSE */
 } pith_tensor;
 
+/* A constant or parameter: the graph holds its data, or may. */
+static inline bool pith_tensor_is_data(const pith_tensor *tensor) {
+  return tensor->kind == PITH_TENSOR_CONSTANT || tensor->kind == PITH_TENSOR_PARAMETER;
+}
+
 /* Attribute values are typed; an ONNX string attribute with a fixed set of values is an ENUM, an index into the
  * row's names. */
 typedef enum pith_attribute_type {

@@ -97,7 +97,7 @@ void pith_graph_print(const pith_graph *graph, const pith_text_sink *sink) {
   }
   for (uint32_t i = 0; i < graph->tensor_count; i++) {
     const pith_tensor *tensor = &graph->tensors[i];
-    if (tensor->kind != PITH_TENSOR_CONSTANT && tensor->kind != PITH_TENSOR_PARAMETER)
+    if (!pith_tensor_is_data(tensor))
       continue;
     pith_sink_format(sink, "%s ", pith_tensor_kind_get_name(tensor->kind));
     write_name(graph, i, sink);
@@ -146,7 +146,7 @@ static void print_dot_node(const pith_graph *graph, pith_node_id id, const pith_
     if (node->inputs[i] == PITH_NONE)
       continue;
     const pith_tensor *tensor = &graph->tensors[node->inputs[i]];
-    if (tensor->kind != PITH_TENSOR_CONSTANT && tensor->kind != PITH_TENSOR_PARAMETER)
+    if (!pith_tensor_is_data(tensor))
       continue;
     pith_sink_string(sink, "\\n");
     write_quoted(sink, tensor->name);

@@ -180,7 +180,7 @@ static pith_status check_pattern(const pith_tensor *tensor, pith_error *error) {
                      (unsigned long long)tensor->kept);
   if (!has_pattern)
     return PITH_OK;
-  if ((tensor->kind != PITH_TENSOR_CONSTANT && tensor->kind != PITH_TENSOR_PARAMETER) || tensor->rank != 2 ||
+  if (!pith_tensor_is_data(tensor) || tensor->rank != 2 ||
       (tensor->dtype != PITH_DTYPE_F32 && tensor->dtype != PITH_DTYPE_S8))
     return pith_fail(error, PITH_FORMAT,
                      "%s '%s', %s of rank %u, has a pattern, only f32 and s8 constants and parameters of rank 2 do",

@@ -126,8 +126,7 @@ static pith_status find_needs(packer *p, unsigned target) {
       const pith_value *value = &program->values[step->inputs[j]];
       bool packed = value->pack != PITH_NONE;
       if (value->kind != PITH_VALUE_DATA || value->tensor == NULL ||
-          (value->tensor->kind != PITH_TENSOR_CONSTANT &&
-           value->tensor->kind != PITH_TENSOR_PARAMETER) ||
+          !pith_tensor_is_data(value->tensor) ||
           (!packed && value->data_layout != PITH_LAYOUT_ROW_MAJOR))
         continue;
       add_need(p, (pith_tensor_id)(value->tensor - p->graph->tensors), pith_step_get_weight_layout(step),

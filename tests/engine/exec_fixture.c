@@ -38,7 +38,7 @@ void exec_fixture_fill(pith_graph *graph, uint64_t seed, exec_fixture_weights *w
   weights->count = 0;
   for (uint32_t t = 0; t < graph->tensor_count; t++) {
     const pith_tensor *tensor = &graph->tensors[t];
-    if ((tensor->kind != PITH_TENSOR_PARAMETER && tensor->kind != PITH_TENSOR_CONSTANT) || tensor->data != NULL)
+    if (!pith_tensor_is_data(tensor) || tensor->data != NULL)
       continue;
     uint64_t state = seed * 1000003 + t, bytes;
     assert_int_equal(pith_layout_get_bytes(tensor->layout, tensor->dtype, tensor->rank, tensor->dims, &bytes, NULL),

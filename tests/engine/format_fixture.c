@@ -56,7 +56,7 @@ static void fill(format_model *model, uint32_t seed) {
   pith_graph *graph = model->data.graph;
   for (uint32_t i = 0; i < graph->tensor_count; i++) {
     pith_tensor *tensor = &graph->tensors[i];
-    if (tensor->kind != PITH_TENSOR_PARAMETER && tensor->kind != PITH_TENSOR_CONSTANT)
+    if (!pith_tensor_is_data(tensor))
       continue;
     size_t bytes = (size_t)tensor->data_bytes;
     uint8_t *data = pith_arena_array(&model->arena, bytes + 64, 1); /* at least 64: aligned to 64 */
