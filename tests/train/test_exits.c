@@ -13,8 +13,8 @@
 #include "engine/ir/operator.h"
 #include "quant/quantize_model.h"
 #include "quant/source.h"
-#include "tests/slow_build.h"
 #include "tests/engine/ir_fixture.h"
+#include "tests/slow_build.h"
 #include "tests/train/trainer_fixture.h"
 #include "train/exits.h"
 
