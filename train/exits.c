@@ -52,14 +52,12 @@ static pith_status find_head(adder *a, pith_arena *arena) {
       if (graph->nodes[n].inputs[i] != PITH_NONE && follows[graph->nodes[n].inputs[i]])
         for (uint32_t o = 0; o < graph->nodes[n].output_count; o++)
           follows[graph->nodes[n].outputs[o]] = true;
-  for (pith_node_id n = a->nodes; n-- > 0;) {
+  pith_mark_leads(graph, leads);
+  for (pith_node_id n = 0; n < a->nodes; n++) {
     const pith_node *node = &graph->nodes[n];
     bool any = false;
     for (uint32_t o = 0; o < node->output_count; o++)
       any |= leads[node->outputs[o]];
-    for (uint32_t i = 0; i < node->input_count; i++)
-      if (node->inputs[i] != PITH_NONE)
-        leads[node->inputs[i]] |= any;
     a->heads[n] = any && follows[node->outputs[0]] && node->outputs[0] != a->state;
   }
   return follows[a->logits] && a->state != a->logits

@@ -249,18 +249,17 @@ BUILD(build_symmetric_loss) {
 }
 
 BUILD(build_relations) {
-  enum { X, Z, OFFSETS = 4 };
   const pith_attribute_setting attributes[4] = {same(node, "num_heads"), same(node, "scale"), same(node, "teacher_scale"),
                                                 same(node, "error")};
-  pith_tensor_id inputs[OFFSETS + 2];
-  for (uint32_t i = X; i <= OFFSETS; i++)
+  pith_tensor_id inputs[PITH_RELATION_D_ERRORS + 1];
+  for (uint32_t i = PITH_RELATION_X; i <= PITH_RELATION_OFFSETS; i++)
     inputs[i] = input(b, node, i);
-  inputs[OFFSETS + 1] = dy[0];
-  const pith_tensor_id dx = pith_backward_build(b, node, PITH_OP_RELATION_ERRORS_GRAD, OFFSETS + 2, inputs, 4, attributes);
+  inputs[PITH_RELATION_D_ERRORS] = dy[0];
+  const pith_tensor_id dx = pith_backward_build(b, node, PITH_OP_RELATION_ERRORS_GRAD, PITH_RELATION_D_ERRORS + 1, inputs, 4, attributes);
   if (dx == PITH_NONE)
     return;
-  pith_backward_add(b, node->inputs[X], dx);
-  pith_backward_add(b, node->inputs[Z], dx + 1);
+  pith_backward_add(b, node->inputs[PITH_RELATION_X], dx);
+  pith_backward_add(b, node->inputs[PITH_RELATION_Z], dx + 1);
 }
 
 /* ---- all of it --------------------------------------------------------------------------------------------------------------- */

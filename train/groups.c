@@ -4,6 +4,7 @@
 
 #include "compiler/rewrite/rewriter.h"
 #include "engine/ir/operator.h"
+#include "train/layers.h"
 
 /* What lies before a tensor: the most attentions and products on any way to it. */
 typedef struct before {
@@ -79,20 +80,6 @@ static void mark_projections(finder *f) {
   }
 }
 
-static void mark_leads(finder *f) {
-  if (f->graph->output_count != 0)
-    f->leads[f->graph->outputs[0]] = true;
-  for (uint32_t n = f->graph->node_count; n-- > 0;) {
-    const pith_node *node = &f->graph->nodes[n];
-    bool any = false;
-    for (uint32_t o = 0; o < node->output_count; o++)
-      any |= f->leads[node->outputs[o]];
-    for (uint32_t i = 0; i < node->input_count; i++)
-      if (node->inputs[i] != PITH_NONE)
-        f->leads[node->inputs[i]] |= any;
-  }
-}
-
 static uint32_t get_depth(const finder *f, pith_node_id n) {
   const pith_node *node = &f->graph->nodes[n];
   const before b = look_back(f, node);
@@ -160,7 +147,9 @@ pith_status pith_parameter_groups_find(const pith_graph *graph, double layer_dec
   find_end(&f);
   count(&f); /* once more: now what is past the end is known */
   mark_projections(&f);
-  mark_leads(&f);
+  if (graph->output_count != 0)
+    f.leads[graph->outputs[0]] = true;
+  pith_mark_leads(graph, f.leads);
   set_groups(&f, layer_decay, list);
   PITH_TRY(freeze_parameters(graph, freeze, freeze_count, list, error));
   *out_groups = (pith_parameter_groups){f.layers, list};

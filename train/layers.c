@@ -48,3 +48,15 @@ pith_status pith_layers_find(const pith_graph *graph, pith_arena *arena, pith_la
   *out_layers = (pith_layers){layers, count};
   return PITH_OK;
 }
+
+void pith_mark_leads(const pith_graph *graph, bool *leads) {
+  for (pith_node_id n = graph->node_count; n-- > 0;) {
+    const pith_node *node = &graph->nodes[n];
+    bool any = false;
+    for (uint32_t o = 0; o < node->output_count; o++)
+      any |= leads[node->outputs[o]];
+    for (uint32_t i = 0; i < node->input_count; i++)
+      if (node->inputs[i] != PITH_NONE)
+        leads[node->inputs[i]] |= any;
+  }
+}

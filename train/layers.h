@@ -28,4 +28,7 @@ typedef struct pith_layers {
 /* In `arena`. Layers of which something is missing are in the list as well. PITH_OUT_OF_MEMORY. */
 PITH_WARN_UNUSED pith_status pith_layers_find(const pith_graph *graph, pith_arena *arena, pith_layers *out_layers, pith_error *error);
 
+/* leads [tensor_count] is true for tensors that lead somewhere: what leads to one of them becomes true as well. */
+void pith_mark_leads(const pith_graph *graph, bool *leads);
+
 #endif

@@ -126,18 +126,18 @@ static void bind_mean(const pith_program *program, const pith_step *step, const 
 
 /* ---- relations ---------------------------------------------------------------------------------------------------------- */
 
-enum { X, Z, TEACHER_X, TEACHER_Z, OFFSETS, D_ERRORS };
 enum { SCALE, TEACHER_SCALE }; /* params.extension.floats */
 enum { HEADS, ERROR };         /* params.extension.integers */
 
 static pith_relation_f32_args get_relation(const pith_step *step, const pith_view *views) {
-  const pith_view *x = &views[step->inputs[X]], *teacher = &views[step->inputs[TEACHER_X]], *offsets = &views[step->inputs[OFFSETS]];
+  const pith_view *x = &views[step->inputs[PITH_RELATION_X]], *teacher = &views[step->inputs[PITH_RELATION_TEACHER_X]];
+  const pith_view *offsets = &views[step->inputs[PITH_RELATION_OFFSETS]];
   const size_t heads = (size_t)step->params.extension.integers[HEADS];
   return (pith_relation_f32_args){
       .x = x->data,
-      .z = views[step->inputs[Z]].data,
+      .z = views[step->inputs[PITH_RELATION_Z]].data,
       .teacher_x = teacher->data,
-      .teacher_z = views[step->inputs[TEACHER_Z]].data,
+      .teacher_z = views[step->inputs[PITH_RELATION_TEACHER_Z]].data,
       .offsets = offsets->data,
       .tokens = x->rows,
       .sequences = pith_view_sequences(offsets),
@@ -161,7 +161,7 @@ static void bind_relation(const pith_program *program, const pith_step *step, co
 static void bind_relation_grad(const pith_program *program, const pith_step *step, const pith_view *views, void *args) {
   (void)program;
   pith_relation_f32_args relation = get_relation(step, views);
-  relation.derrors = views[step->inputs[D_ERRORS]].data;
+  relation.derrors = views[step->inputs[PITH_RELATION_D_ERRORS]].data;
   relation.dx = views[step->outputs[0]].data;
   relation.dz = views[step->outputs[1]].data;
   *(pith_relation_f32_args *)args = relation;
@@ -169,12 +169,13 @@ static void bind_relation_grad(const pith_program *program, const pith_step *ste
 
 /* 2 L^2 features of a sequence of L tokens for each product of all heads. */
 static double count_relation(const pith_step *step, const pith_view *views, double student_products) {
-  const pith_view *offsets = &views[step->inputs[OFFSETS]];
+  const pith_view *offsets = &views[step->inputs[PITH_RELATION_OFFSETS]];
   const int32_t *data = offsets->data;
   double pairs = 0;
   for (size_t s = 0; s < pith_view_sequences(offsets); s++)
     pairs += (double)(data[s + 1] - data[s]) * (double)(data[s + 1] - data[s]);
-  return 2 * pairs * (student_products * (double)views[step->inputs[X]].columns + (double)views[step->inputs[TEACHER_X]].columns);
+  return 2 * pairs * (student_products * (double)views[step->inputs[PITH_RELATION_X]].columns +
+                      (double)views[step->inputs[PITH_RELATION_TEACHER_X]].columns);
 }
 static double count_relation_flops(const pith_step *step, const pith_view *views) {
   return count_relation(step, views, 1);
@@ -193,8 +194,8 @@ static float get_scale(const pith_translation *t, const pith_step *step, const c
 static pith_status finish_relation(const pith_translation *t, pith_step *step) {
   step->params.extension.integers[HEADS] = pith_translate_get_int(t, "num_heads");
   step->params.extension.integers[ERROR] = pith_translate_get_int(t, "error");
-  step->params.extension.floats[SCALE] = get_scale(t, step, "scale", X);
-  step->params.extension.floats[TEACHER_SCALE] = get_scale(t, step, "teacher_scale", TEACHER_X);
+  step->params.extension.floats[SCALE] = get_scale(t, step, "scale", PITH_RELATION_X);
+  step->params.extension.floats[TEACHER_SCALE] = get_scale(t, step, "teacher_scale", PITH_RELATION_TEACHER_X);
   return PITH_OK;
 }
 

@@ -50,6 +50,15 @@ typedef enum pith_training_operator_id {
 #undef PITH_TRAINING_OPERATOR_ENUM
   PITH_TRAINING_OP_END
 } pith_training_operator_id;
+/* Inputs of RelationErrors, and the one that its gradient has besides. */
+enum {
+  PITH_RELATION_X,
+  PITH_RELATION_Z,
+  PITH_RELATION_TEACHER_X,
+  PITH_RELATION_TEACHER_Z,
+  PITH_RELATION_OFFSETS,
+  PITH_RELATION_D_ERRORS
+};
 enum { PITH_TRAINING_OP_COUNT = PITH_TRAINING_OP_END - PITH_OP_COUNT };
 
 #define PITH_TRAINING_OPERATOR_DECLARE(id, name) extern const pith_operator pith_operator_##id;

@@ -156,28 +156,26 @@ LOSS(MEAN, "Mean", "The mean over elements of x.", ({"x", F32, false, .doc = "an
 
 /* ---- rows of errors, which Mean makes a loss of --------------------------------------------------------------------------- */
 
-enum { X, Z, TEACHER_X, TEACHER_Z, OFFSETS, D_ERRORS };
-
 static pith_status check_relations(const pith_inference *inference, pith_error *error) {
   const pith_tensor *const *in = inference->inputs;
   const int64_t heads = pith_inference_get_int(inference, "num_heads");
-  for (uint32_t i = X; i <= TEACHER_Z; i++) {
+  for (uint32_t i = PITH_RELATION_X; i <= PITH_RELATION_TEACHER_Z; i++) {
     PITH_TRY(pith_inference_check_rank(inference, i, 2, error));
     if (!pith_dim_is_constant(&in[i]->dims[1]) || in[i]->dims[1].constant % heads != 0)
       return pith_inference_fail(inference, error, "%s is %s, its features must be a multiple of num_heads %lld",
                                  inference->node->op->inputs[i].name, pith_inference_shape(inference, i).text, (long long)heads);
   }
-  PITH_TRY(pith_inference_check_same(inference, X, Z, error));
-  PITH_TRY(pith_inference_check_same(inference, TEACHER_X, TEACHER_Z, error));
-  PITH_TRY(check_dim(inference, X, 0, TEACHER_X, 0, error));
+  PITH_TRY(pith_inference_check_same(inference, PITH_RELATION_X, PITH_RELATION_Z, error));
+  PITH_TRY(pith_inference_check_same(inference, PITH_RELATION_TEACHER_X, PITH_RELATION_TEACHER_Z, error));
+  PITH_TRY(check_dim(inference, PITH_RELATION_X, 0, PITH_RELATION_TEACHER_X, 0, error));
   if (!(pith_inference_get_float(inference, "scale") >= 0 && pith_inference_get_float(inference, "teacher_scale") >= 0))
     return pith_inference_fail(inference, error, "scale or teacher_scale is below 0");
-  return pith_inference_check_rank(inference, OFFSETS, 1, error);
+  return pith_inference_check_rank(inference, PITH_RELATION_OFFSETS, 1, error);
 }
 
 static pith_status infer_relations(pith_inference *inference, pith_error *error) {
   PITH_TRY(check_relations(inference, error));
-  pith_inference_set_like(inference, 0, X);
+  pith_inference_set_like(inference, 0, PITH_RELATION_X);
   inference->outputs[0].dims[1] = pith_dim_of(pith_inference_get_int(inference, "num_heads"));
   return PITH_OK;
 }
@@ -185,12 +183,13 @@ static pith_status infer_relations(pith_inference *inference, pith_error *error)
 static pith_status infer_relations_grad(pith_inference *inference, pith_error *error) {
   const pith_dim heads = pith_dim_of(pith_inference_get_int(inference, "num_heads"));
   PITH_TRY(check_relations(inference, error));
-  PITH_TRY(pith_inference_check_rank(inference, D_ERRORS, 2, error));
-  PITH_TRY(check_dim(inference, X, 0, D_ERRORS, 0, error));
-  if (!pith_dim_equal(&inference->inputs[D_ERRORS]->dims[1], &heads))
-    return pith_inference_fail(inference, error, "dErrors is %s, not one number a head", pith_inference_shape(inference, D_ERRORS).text);
-  pith_inference_set_like(inference, 0, X);
-  pith_inference_set_like(inference, 1, Z);
+  PITH_TRY(pith_inference_check_rank(inference, PITH_RELATION_D_ERRORS, 2, error));
+  PITH_TRY(check_dim(inference, PITH_RELATION_X, 0, PITH_RELATION_D_ERRORS, 0, error));
+  if (!pith_dim_equal(&inference->inputs[PITH_RELATION_D_ERRORS]->dims[1], &heads))
+    return pith_inference_fail(inference, error, "dErrors is %s, not one number a head",
+                               pith_inference_shape(inference, PITH_RELATION_D_ERRORS).text);
+  pith_inference_set_like(inference, 0, PITH_RELATION_X);
+  pith_inference_set_like(inference, 1, PITH_RELATION_Z);
   return PITH_OK;
 }
 
@@ -202,7 +201,7 @@ static const char *const error_names[PITH_RELATION_ERROR_COUNT + 1] = {PITH_RELA
   {"x", F32, false, .doc = "[tokens, heads * head_size]"}, {"z", F32, false, .doc = "the shape of x"},      \
       {"teacher_x", F32, false, .doc = "[tokens, heads * teacher_size]"},                                   \
       {"teacher_z", F32, false, .doc = "the shape of teacher_x"},                                           \
-      {"offsets", S32, false, .doc = "[sequences + 1]", .packs = 1 + X}
+      {"offsets", S32, false, .doc = "[sequences + 1]", .packs = 1 + PITH_RELATION_X}
 #define RELATION_ATTRIBUTES                                                                                 \
   {{.name = "num_heads", .type = PITH_ATTRIBUTE_INT, .required = true, .min_int = 1, .max_int = INT32_MAX,  \
     .doc = "heads that the features of both are divided into"},                                             \

@@ -14,6 +14,7 @@
 #include "train/training_quantized.h"
 
 /* Identifier, name of the graph's input, what it is. Sizes are the graph's symbols: tokens, sequences, rows, pairs. */
+#define PITH_TRAINING_SINGLES "singles"
 #define PITH_TRAINING_INPUT_LIST(X)                                                                                          \
   X(IDS, "input_ids", "s32 [tokens]")                                                                                        \
   X(TYPE_IDS, "token_type_ids", "s32 [tokens]")                                                                              \
@@ -25,7 +26,7 @@
   X(TARGETS, "targets", "f32: regression, multi-label and ranking [sequences, labels]; embeddings [pairs], their cosine")    \
   X(FIRSTS, "firsts", "s32 [pairs], embeddings: the sequence that is the first of each pair")                                \
   X(SECONDS, "seconds", "s32 [pairs], and the second")                                                                       \
-  X(SINGLES, "singles", "s32 [sequences + 1], 0, 1, 2, ..: where the query of each sequence begins in an attention that has one for each") \
+  X(SINGLES, PITH_TRAINING_SINGLES, "s32 [sequences + 1], 0, 1, 2, ..: where the query of each sequence begins in an attention that has one for each") \
   X(TEACHER, "teacher", "f32, distillation: a teacher's logits or embeddings, the shape of the model's own")                \
   X(RANDOM_KEY, "random_key", "s32 [4], dropout: ops/dropout/dropout.h; absent where nothing is dropped")
 typedef enum pith_training_input {

@@ -7,7 +7,6 @@
 
 /* Inputs for a teacher's values, from 1. */
 #define PITH_TEACHER_VALUE_NAME "teacher_value_%u"
-#define PITH_TRAINING_SINGLES "singles"
 
 /* Of a tensor of the model's graph: whether its rows are first tokens alone in the training graph, or, where that has all its rows, what
  * holds the first tokens of them (PITH_NONE: nothing needed that yet) and the tensor of the new graph that they were taken of. */

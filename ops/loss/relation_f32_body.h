@@ -102,27 +102,6 @@ V16_INLINE void relation_rows(const pith_relation_f32_args *a, const relation_un
   }
 }
 
-static void relation_run(const void *args, size_t threads, size_t task, void *scratch) {
-  const pith_relation_f32_args *a = args;
-  const size_t units = a->sequences * a->heads, tasks = relation_count(args, threads), end = pith_split_begin(units, tasks, task + 1);
-  for (size_t i = pith_split_begin(units, tasks, task); i < end; ++i) {
-    const relation_unit u = relation_begin(a, i, scratch);
-    size_t row = 0;
-    for (; row + RELATION_ROWS <= u.n; row += RELATION_ROWS)
-      relation_rows(a, &u, row, RELATION_ROWS);
-    for (; row < u.n; ++row)
-      relation_rows(a, &u, row, 1);
-  }
-}
-
-const pith_kernel V16_NAME(pith_relation_f32) = {
-    .name = "relation_f32_" V16_ISA_TEXT,
-    .needs = V16_NEEDS,
-    .count_tasks = relation_count,
-    .get_scratch_bytes = relation_scratch_bytes,
-    .run = relation_run,
-};
-
 /* ---- gradients ------------------------------------------------------------------------------------------------------------ */
 
 /* s = scale * (the gradient by s), from s and t. */
@@ -195,18 +174,43 @@ V16_INLINE void relation_grad_rows(const pith_relation_f32_args *a, const relati
   relation_dz(u, row, a->dz + at, rows);
 }
 
-static void relation_grad_run(const void *args, size_t threads, size_t task, void *scratch) {
-  const pith_relation_f32_args *a = args;
-  const size_t units = a->sequences * a->heads, tasks = relation_count(args, threads), end = pith_split_begin(units, tasks, task + 1);
+/* ---- both ----------------------------------------------------------------------------------------------------------------- */
+
+/* Some rows of a unit, forward or on the way back: `rows` and `back` are constants. */
+V16_INLINE void relation_step(const pith_relation_f32_args *a, const relation_unit *u, size_t row, size_t rows, bool back) {
+  if (back)
+    relation_grad_rows(a, u, row, rows);
+  else
+    relation_rows(a, u, row, rows);
+}
+
+V16_INLINE void relation_walk(const pith_relation_f32_args *a, size_t threads, size_t task, void *scratch, bool back) {
+  const size_t units = a->sequences * a->heads, tasks = relation_count(a, threads), end = pith_split_begin(units, tasks, task + 1);
   for (size_t i = pith_split_begin(units, tasks, task); i < end; ++i) {
     const relation_unit u = relation_begin(a, i, scratch);
     size_t row = 0;
     for (; row + RELATION_ROWS <= u.n; row += RELATION_ROWS)
-      relation_grad_rows(a, &u, row, RELATION_ROWS);
+      relation_step(a, &u, row, RELATION_ROWS, back);
     for (; row < u.n; ++row)
-      relation_grad_rows(a, &u, row, 1);
+      relation_step(a, &u, row, 1, back);
   }
 }
+
+static void relation_run(const void *args, size_t threads, size_t task, void *scratch) {
+  relation_walk(args, threads, task, scratch, false);
+}
+
+static void relation_grad_run(const void *args, size_t threads, size_t task, void *scratch) {
+  relation_walk(args, threads, task, scratch, true);
+}
+
+const pith_kernel V16_NAME(pith_relation_f32) = {
+    .name = "relation_f32_" V16_ISA_TEXT,
+    .needs = V16_NEEDS,
+    .count_tasks = relation_count,
+    .get_scratch_bytes = relation_scratch_bytes,
+    .run = relation_run,
+};
 
 const pith_kernel V16_NAME(pith_relation_grad_f32) = {
     .name = "relation_grad_f32_" V16_ISA_TEXT,
